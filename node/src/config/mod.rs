@@ -22,8 +22,6 @@ pub mod types;
 pub mod value;
 mod web;
 
-use std::path::{Path, PathBuf};
-
 pub use audit::Audit;
 pub use authn::{Authn, AuthnFile, AuthnPassword};
 pub use cluster::Cluster;
@@ -37,6 +35,9 @@ pub use source::Sources;
 pub use tickets::{Tickets, TicketsRememberMe, TicketsSt, TicketsTgt};
 pub use types::{ByteSize, Cidr, Listen, Period};
 pub use web::{Web, WebCookie};
+
+#[cfg(test)]
+mod tests;
 
 use schema::{Problem, Reader, Resolved, Section, SectionSpec, section};
 
@@ -151,12 +152,7 @@ fn known_keys() -> Vec<String> {
 /// Every problem found, each one line that names the place, the key and the remedy.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let (entries, mut problems) = sources.merge(&known_keys());
-    let base = sources
-        .file
-        .as_deref()
-        .and_then(Path::parent)
-        .map_or_else(PathBuf::new, Path::to_owned);
-    let mut reader = Reader::new(&entries, &base);
+    let mut reader = Reader::new(&entries, sources.file.as_deref());
     let config = Config::read(&mut reader);
     if let Some(config) = &config {
         config.check(&mut reader);

@@ -1,7 +1,8 @@
 //! `[node]`: who this node is.
 
+use castor_proto::ids::NodeName;
+
 use super::schema::section;
-use super::types::NodeName;
 
 section! {
     /// Who this node is.
@@ -21,20 +22,18 @@ impl Node {
     /// # Errors
     ///
     /// What to configure when the host name is no node name.
-    pub fn resolved_name(&self) -> Result<String, String> {
+    pub fn resolved_name(&self) -> Result<NodeName, String> {
         if let Some(name) = &self.name {
-            return Ok(name.0.clone());
+            return Ok(name.clone());
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let label = host.trim().split('.').next().unwrap_or_default();
         let label = label.to_ascii_lowercase();
-        if NodeName::is_valid(&label) {
-            Ok(label)
-        } else {
-            Err(format!(
+        NodeName::parse(&label).map_err(|_| {
+            format!(
                 "the host name {label:?} cannot name a node; set it to 1 to 32 characters from \
                  a-z, 0-9 and -"
-            ))
-        }
+            )
+        })
     }
 }

@@ -84,6 +84,7 @@ pub struct Resolved {
 /// Hands out the merged values, section by section, and gathers what is wrong with them.
 pub struct Reader<'a> {
     entries: &'a BTreeMap<String, Entry>,
+    file: Option<&'a Path>,
     base: &'a Path,
     /// Values in force so far.
     pub resolved: Vec<Resolved>,
@@ -92,11 +93,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from merged `entries`; relative paths written in the file start at `base`.
-    pub fn new(entries: &'a BTreeMap<String, Entry>, base: &'a Path) -> Self {
+    /// Reads from merged `entries`; relative paths written in `file` start at its folder.
+    pub fn new(entries: &'a BTreeMap<String, Entry>, file: Option<&'a Path>) -> Self {
         Self {
             entries,
-            base,
+            file,
+            base: file.and_then(Path::parent).unwrap_or(Path::new("")),
             resolved: Vec::new(),
             problems: Vec::new(),
         }
@@ -161,11 +163,8 @@ impl<'a> Reader<'a> {
             None => T::absent(),
         };
         if parsed.is_none() {
-            self.problems.push(Problem(format!(
-                "{}: must be set to {}",
-                spec.key,
-                T::EXPECTED
-            )));
+            let says = format!("must be set to {}", T::EXPECTED);
+            self.note(&Origin::Default, &spec.key, &says);
         }
         self.record::<T>(spec, value, Origin::Default);
         parsed
@@ -219,8 +218,12 @@ impl<'a> Reader<'a> {
 
     /// Notes a problem of `key`, told with the place its value came from.
     pub fn note(&mut self, origin: &Origin, key: &str, says: &str) {
-        self.problems
-            .push(Problem(format!("{}{key}: {says}", origin.prefix())));
+        // A key that is missing belongs into the file.
+        let place = match (origin, self.file) {
+            (Origin::Default, Some(file)) => format!("{}: ", file.display()),
+            _ => origin.prefix(),
+        };
+        self.problems.push(Problem(format!("{place}{key}: {says}")));
     }
 
     /// Notes a problem of `key` wherever its value came from.

@@ -305,16 +305,19 @@ fn unknown(key: &str, origin: &Origin, known: &[String]) -> Problem {
 
 /// The known key with the smallest edit distance, when it is near enough to be meant.
 fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
+    let sections = known.iter().filter_map(|key| Some(key.rsplit_once('.')?.0));
     // A key far longer than any known one is not a slip of the pen, and comparing it costs time.
     if key.len() > 120 {
         return None;
     }
     known
         .iter()
+        .map(String::as_str)
+        .chain(sections)
         .map(|candidate| (edit_distance(key, candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, candidate)| *distance <= 2 + candidate.len() / 4)
-        .map(|(_, candidate)| candidate.as_str())
+        .map(|(_, candidate)| candidate)
 }
 
 /// Number of inserted, removed, replaced or swapped characters between `a` and `b`.

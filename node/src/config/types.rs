@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use castor_proto::ids::NodeName;
+
 use super::value::{ListItem, Mismatch, Value, from_string};
 
 /// A span of time, written as `"500ms"`, `"10s"`, `"90m"`, `"8h"` or `"14d"`.
@@ -471,30 +473,12 @@ impl Value for PublicUrl {
     }
 }
 
-/// The name of a node in its cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeName(pub String);
-
-impl NodeName {
-    /// Whether `text` may name a node.
-    pub fn is_valid(text: &str) -> bool {
-        (1..=32).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    }
-}
-
 impl Value for NodeName {
     const EXPECTED: &'static str = "a name of 1 to 32 characters from a-z, 0-9 and -";
 
     fn from_toml(value: &toml::Value, _base: &Path) -> Result<Self, Mismatch> {
         from_string(value, |text| {
-            if Self::is_valid(text) {
-                Ok(Self(text.to_owned()))
-            } else {
-                Err(Mismatch::default())
-            }
+            Self::parse(text).map_err(|_| Mismatch::default())
         })
     }
 }
