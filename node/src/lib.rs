@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
+//! - [`server`]: accepts connections, bounded in number, size and time
 
 #![cfg_attr(
     test,
@@ -10,3 +11,4 @@
 
 pub mod clock;
 pub mod config;
+pub mod server;
