@@ -15,7 +15,7 @@ use axum::routing::get;
 use prometheus::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::*;
 use crate::clock;
@@ -34,11 +34,15 @@ struct Server {
     metrics: ServerMetrics,
     closing: Arc<AtomicBool>,
     release: Arc<Notify>,
+    /// One permit for each request that reached the slow handler.
+    entered: Arc<Semaphore>,
 }
 
 fn serve_on(listen: &Listen, limits: Limits, tls: Option<tls::TlsAcceptor>) -> Server {
     let release = Arc::new(Notify::new());
     let released = Arc::clone(&release);
+    let entered = Arc::new(Semaphore::new(0));
+    let enter = Arc::clone(&entered);
     let router = Router::new()
         .route("/", get(|| async { "hello" }))
         .route(
@@ -48,6 +52,7 @@ fn serve_on(listen: &Listen, limits: Limits, tls: Option<tls::TlsAcceptor>) -> S
         .route(
             "/slow",
             get(move || async move {
+                enter.add_permits(1);
                 released.notified().await;
                 "at last"
             }),
@@ -71,6 +76,7 @@ fn serve_on(listen: &Listen, limits: Limits, tls: Option<tls::TlsAcceptor>) -> S
         metrics,
         closing,
         release,
+        entered,
     }
 }
 
@@ -222,9 +228,7 @@ async fn stopping_lets_a_request_finish_and_closes_idle_connections_at_once() {
     busy.write_all(b"GET /slow HTTP/1.1\r\nHost: t\r\n\r\n")
         .await
         .unwrap();
-    while server.open() < 2 {
-        tokio::task::yield_now().await;
-    }
+    server.entered.acquire().await.unwrap().forget();
     let address = server.listen.clone();
     let stop = tokio::spawn(server.running.stop(Duration::from_secs(9)));
     assert_eq!(until_closed(&mut idle).await.0, 0);
@@ -245,9 +249,7 @@ async fn stopping_ends_what_does_not_finish_in_time() {
     busy.write_all(b"GET /slow HTTP/1.1\r\nHost: t\r\n\r\n")
         .await
         .unwrap();
-    while server.open() < 1 {
-        tokio::task::yield_now().await;
-    }
+    server.entered.acquire().await.unwrap().forget();
     let started = clock::timer_now();
     server.running.stop(Duration::from_secs(3)).await;
     assert_eq!(started.elapsed().as_secs(), 3);
