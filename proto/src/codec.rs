@@ -6,9 +6,8 @@
 //! bincode itself guards it, so the implementation can be changed without changing the wire.
 //!
 //! Promises: [`decode`] is total, refuses trailing bytes, never reads more than
-//! [`PAYLOAD_BYTES_MAX`] bytes and never lets one encoded length claim more than
-//! [`COLLECTION_BYTES_MAX`] bytes of memory. Both limits are part of the configuration's type, so no
-//! caller can forget them. There is no schema evolution: a changed type is a new wire version.
+//! [`DECODE_MAX`] bytes and never lets one encoded length claim more than that of memory. Both limits
+//! are part of the configuration's type, so no caller can forget them. There is no schema evolution: a changed type is a new wire version.
 //!
 //! Types of this crate write `use crate::codec::{SchemaRead, SchemaWrite}` and derive both; the code
 //! that the derive generates refers to the crate by its absolute path, hence no other file has to.
@@ -21,18 +20,11 @@ use wincode::len::BincodeLen;
 pub use wincode::{SchemaRead, SchemaWrite};
 
 use crate::error::DecodeError;
-use crate::limits::{COLLECTION_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::limits::DECODE_MAX;
 
 /// Reading: both limits on.
-pub type ReadConfig = Configuration<
-    true,
-    COLLECTION_BYTES_MAX,
-    BincodeLen,
-    LittleEndian,
-    VarInt,
-    u32,
-    PAYLOAD_BYTES_MAX,
->;
+pub type ReadConfig =
+    Configuration<true, DECODE_MAX, BincodeLen, LittleEndian, VarInt, u32, DECODE_MAX>;
 
 /// Writing: no limits, therefore no failure; what is written is our own and bounded by its maker.
 pub type WriteConfig =
@@ -64,8 +56,8 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 /// [`DecodeError`], whatever the bytes are; never a panic, never a large allocation. The caller
 /// counts the refusal and drops the message.
 pub fn decode<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(DecodeError::TooLarge { len: bytes.len() });
+    if bytes.len() > DECODE_MAX {
+        return Err(DecodeError::TooLarge);
     }
     deserialize_exact::<T, ReadConfig>(bytes, ReadConfig::new()).map_err(translate)
 }
@@ -140,7 +132,7 @@ mod tests {
     #[test]
     fn a_huge_length_is_refused_before_allocation() {
         // Tag 1 (Text), then a length as a 64-bit varint (marker 253).
-        for length in [u64::MAX, 1 << 40, COLLECTION_BYTES_MAX as u64 + 1] {
+        for length in [u64::MAX, 1 << 40, DECODE_MAX as u64 + 1] {
             let mut bytes = vec![1, 253];
             bytes.extend_from_slice(&length.to_le_bytes());
             assert_eq!(
@@ -152,10 +144,7 @@ mod tests {
 
     #[test]
     fn more_bytes_than_a_payload_may_have_are_refused_unread() {
-        let bytes = vec![0; PAYLOAD_BYTES_MAX + 1];
-        assert_eq!(
-            decode::<Sample>(&bytes),
-            Err(DecodeError::TooLarge { len: bytes.len() })
-        );
+        let bytes = vec![0; DECODE_MAX + 1];
+        assert_eq!(decode::<Sample>(&bytes), Err(DecodeError::TooLarge));
     }
 }

@@ -10,12 +10,9 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// More bytes than one decode may read.
-    #[error("{len} bytes are more than the {max} one message may have", max = limits::PAYLOAD_BYTES_MAX)]
-    TooLarge {
-        /// Bytes offered.
-        len: usize,
-    },
+    /// More bytes than a value of this kind may have.
+    #[error("larger than the limit for its kind")]
+    TooLarge,
     /// The bytes end inside a value.
     #[error("the message ends inside a value")]
     Truncated,
@@ -28,6 +25,9 @@ pub enum DecodeError {
     /// A tag, number, character or invariant that no writer of ours produces.
     #[error("the message holds a value that does not exist: {0}")]
     Invalid(&'static str),
+    /// Well-formed, but against a rule of its kind.
+    #[error("breaks a rule of its kind")]
+    Rule,
 }
 
 /// Why bytes on a stream are not a frame.
@@ -140,7 +140,7 @@ pub enum SealError {
         max: usize,
     },
     /// A node name is longer than the header can carry.
-    #[error("a node name is longer than {max} bytes", max = limits::NODE_NAME_BYTES_MAX)]
+    #[error("a node name is longer than {max} bytes", max = crate::ids::NodeName::MAX)]
     Name,
     /// The cryptographic library refused; with valid keys it does not.
     #[error("the cryptographic library refused to seal or sign")]
@@ -176,7 +176,7 @@ pub enum KeyRingError {
         problem: &'static str,
     },
     /// The file is longer than any ring.
-    #[error("the file is longer than {max} bytes", max = limits::KEY_FILE_BYTES_MAX)]
+    #[error("the file is longer than {max} bytes", max = limits::KEY_FILE_MAX)]
     TooLong,
     /// No line has the role `current`.
     #[error(

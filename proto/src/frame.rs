@@ -55,9 +55,9 @@ impl FrameKind {
     #[must_use]
     pub fn bytes_max(self) -> usize {
         match self {
-            Self::Hello | Self::HelloAnswer => limits::HELLO_BYTES_MAX,
-            Self::Envelope => limits::FRAME_BYTES_MAX,
-            Self::Gossip => limits::GOSSIP_BYTES_MAX,
+            Self::Hello | Self::HelloAnswer => limits::HELLO_MAX,
+            Self::Envelope => limits::FRAME_MAX,
+            Self::Gossip => limits::GOSSIP_MAX,
             Self::Probe => 0,
         }
     }
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_no_receiver_accepts_is_not_sent() {
-        assert!(encode(FrameKind::Hello, &vec![0; limits::HELLO_BYTES_MAX + 1]).is_err());
-        assert!(header(FrameKind::Envelope, limits::FRAME_BYTES_MAX).is_ok());
+        assert!(encode(FrameKind::Hello, &vec![0; limits::HELLO_MAX + 1]).is_err());
+        assert!(header(FrameKind::Envelope, limits::FRAME_MAX).is_ok());
     }
 }

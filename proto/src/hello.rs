@@ -8,7 +8,9 @@
 use std::fmt;
 
 use crate::codec::{SchemaRead, SchemaWrite};
+use crate::ids::{Incarnation, NodeName};
 use crate::limits;
+use crate::message::Phase;
 use crate::version::VersionRange;
 
 /// What distinguishes clusters on the wire: the first 16 bytes of a digest of the cluster's name.
@@ -33,28 +35,15 @@ impl fmt::Debug for ClusterTag {
     }
 }
 
-/// What a node says of itself about its data (rule 20.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SchemaRead, SchemaWrite)]
-pub enum PeerState {
-    /// Just started, holds nothing.
-    Empty,
-    /// Filling itself from its peers; stores and acknowledges, takes no requests.
-    Bootstrapping,
-    /// Complete and serving.
-    Ready,
-    /// Serving what it has begun, taking nothing new.
-    Draining,
-}
-
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Hello {
     /// The caller's cluster.
     pub cluster: ClusterTag,
     /// The caller's node name; must be in its certificate.
-    pub node: String,
+    pub node: NodeName,
     /// The caller's incarnation (one process start).
-    pub incarnation: u128,
+    pub incarnation: Incarnation,
     /// Wire versions the caller speaks.
     pub wire: VersionRange,
     /// Ids of the keys in the caller's ring, so that a missing key is named at once.
@@ -62,7 +51,7 @@ pub struct Hello {
     /// Where the caller can be called back, `host:port`.
     pub advertise: String,
     /// What the caller holds.
-    pub state: PeerState,
+    pub phase: Phase,
 }
 
 /// The answer to a hello.
@@ -78,15 +67,15 @@ pub enum HelloAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Accepted {
     /// The answering node's name; must be in its certificate.
-    pub node: String,
+    pub node: NodeName,
     /// Its incarnation.
-    pub incarnation: u128,
+    pub incarnation: Incarnation,
     /// The wire version chosen from both ranges.
     pub wire: u16,
     /// Where it can be called.
     pub advertise: String,
     /// What it holds.
-    pub state: PeerState,
+    pub phase: Phase,
 }
 
 /// Why a hello was refused.
@@ -147,9 +136,9 @@ impl Hello {
     /// Whether every field keeps to its limit.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
-        is_name(&self.node)
+        self.node.check()
             && self.keys.len() <= limits::KEYS_MAX
-            && self.advertise.len() <= limits::ADDRESS_BYTES_MAX
+            && self.advertise.len() <= limits::ADDRESS_MAX
     }
 }
 
@@ -157,20 +146,14 @@ impl Accepted {
     /// Whether every field keeps to its limit.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
-        is_name(&self.node) && self.advertise.len() <= limits::ADDRESS_BYTES_MAX
+        self.node.check() && self.advertise.len() <= limits::ADDRESS_MAX
     }
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=limits::NODE_NAME_BYTES_MAX).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     #[test]
     fn clusters_of_different_names_have_different_tags() {
@@ -182,28 +165,30 @@ mod tests {
     fn oversized_and_misspelt_fields_are_noticed() {
         let good = Hello {
             cluster: ClusterTag::of("c"),
-            node: "n1".into(),
-            incarnation: 1,
+            node: NodeName::parse("n1").unwrap(),
+            incarnation: Incarnation([1; 16]),
             wire: VersionRange::SUPPORTED,
             keys: vec![1, 2, 3],
             advertise: "127.0.0.1:8445".into(),
-            state: PeerState::Empty,
+            phase: Phase::Empty,
         };
         assert!(good.is_bounded());
-        for node in [
+        // A name is a string on the wire, so a peer can send one that `parse` would refuse.
+        for name in [
             "",
             "N1",
             "n_1",
             "n.1",
             "a-name-that-is-far-too-long-for-a-node",
         ] {
+            let node = codec::decode::<NodeName>(&codec::encode(&name.to_owned())).unwrap();
             assert!(
                 !Hello {
-                    node: node.into(),
+                    node,
                     ..good.clone()
                 }
                 .is_bounded(),
-                "{node}"
+                "{name}"
             );
         }
         assert!(

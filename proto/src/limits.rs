@@ -8,87 +8,98 @@
 /// Longest payload of one frame, bytes (4 MiB): what a receiver may have to hold per open stream.
 /// With 3 lanes and 9 peers this bounds frame buffers to 108 MiB in the worst case, and to a
 /// fraction of it in practice, because senders stop gathering at [`BATCH_BYTES_MAX`].
-pub const FRAME_BYTES_MAX: usize = 4 << 20;
+pub const FRAME_MAX: usize = 4 << 20;
 
 /// Longest payload of a hello or hello-answer frame, bytes: a name, an address, a few numbers.
-pub const HELLO_BYTES_MAX: usize = 4 << 10;
+pub const HELLO_MAX: usize = 4 << 10;
 
 /// Longest payload of a gossip frame, bytes: the gossip library's own bound, one UDP datagram.
-pub const GOSSIP_BYTES_MAX: usize = 65_507;
+pub const GOSSIP_MAX: usize = 65_507;
 
-/// What an envelope adds to its payload at most, bytes: fixed header fields (75), two
-/// length-prefixed names (2 x 33), authentication tag (16), signature (64); rounded up to 256.
+/// What an envelope adds to its payload at most, bytes: fixed header fields (71), two
+/// length-prefixed names (2 x 33), authentication tag (16), signature (64); rounded up.
 pub const ENVELOPE_OVERHEAD_MAX: usize = 256;
 
-/// Longest encoded payload of one envelope, bytes; also the total limit of one decode.
-pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - ENVELOPE_OVERHEAD_MAX;
+/// Largest value that is ever decoded, bytes: what fits an envelope. Also the largest memory that
+/// one encoded length may ask for while decoding (elements times their size in memory).
+pub const DECODE_MAX: usize = FRAME_MAX - ENVELOPE_OVERHEAD_MAX;
 
-/// A sender stops gathering messages into one envelope here, bytes (512 KiB): about 1,500 session
-/// deltas, far beyond the point (8 per write) where batching stops paying, and small enough that a
-/// claim never waits behind more than a few milliseconds of bulk data.
+/// Most bytes of entries gathered into one message, and where a sender stops gathering messages into
+/// one envelope (512 KiB): about 1,500 session deltas, far beyond the point (8 per write) where
+/// batching stops paying. Leaves room for one largest entry above it.
 pub const BATCH_BYTES_MAX: usize = 512 << 10;
 
-/// Most messages in one envelope. Small messages (acknowledgements) would otherwise reach the
-/// memory limit of one decoded collection before they reach [`BATCH_BYTES_MAX`].
+/// Most messages in one envelope: small messages (acknowledgements) would otherwise reach the memory
+/// limit of one decoded collection before they reach [`BATCH_BYTES_MAX`].
 pub const BATCH_MESSAGES_MAX: usize = 1_024;
 
-/// Largest memory one encoded length may ask for while decoding, bytes (4 MiB): elements times
-/// their size in memory. A longer announcement is refused before allocation.
-pub const COLLECTION_BYTES_MAX: usize = 4 << 20;
+/// Most entries in one message.
+pub const BATCH_DELTAS_MAX: usize = 8_192;
 
-/// Longest encoded ticket body, bytes (64 KiB): a principal with its attributes, a service URL and
-/// a view. The node refuses a login whose attributes do not fit, with a clear error.
-pub const TICKET_BODY_BYTES_MAX: usize = 64 << 10;
+/// Largest encoded ticket body, bytes: a principal with a hundred long attributes fits.
+pub const TICKET_BODY_MAX: usize = 64 << 10;
 
-/// Longest service URL, bytes (8 KiB): what common servers accept as a request line.
-pub const SERVICE_URL_BYTES_MAX: usize = 8 << 10;
+/// Longest service URL, bytes; browsers and proxies give up earlier.
+pub const SERVICE_URL_MAX: usize = 8 << 10;
 
-/// Longest node name, bytes (one DNS label part of a certificate's name).
-pub const NODE_NAME_BYTES_MAX: usize = 32;
+/// Most applications remembered per session (rule 13).
+pub const SERVICES_MAX: usize = 200;
+
+/// Most members in a view (rule 2).
+pub const VIEW_MAX: usize = 5;
+
+/// Longest chain from a session down to a proxy ticket.
+pub const ANCESTORS_MAX: usize = 16;
+
+/// Most buckets compared in one message.
+pub const COMPARE_BUCKETS_MAX: usize = 4_096;
+
+/// Most members of a cluster.
+pub const MEMBERS_MAX: usize = 64;
 
 /// Longest advertised address, bytes: a DNS name (253), a colon, a port (5), rounded up.
-pub const ADDRESS_BYTES_MAX: usize = 260;
+pub const ADDRESS_MAX: usize = 260;
 
 /// Most keys in a ring: previous, current, next.
 pub const KEYS_MAX: usize = 3;
 
 /// Longest sealed value (cookie, login flow), bytes before base64 (16 KiB): a service URL of the
-/// longest kind, percent-encoding undone, and its surroundings.
-pub const SEALED_VALUE_BYTES_MAX: usize = 16 << 10;
+/// longest kind and its surroundings.
+pub const SEALED_VALUE_MAX: usize = 16 << 10;
 
 /// Longest key-ring file, bytes: three lines of less than 120 bytes and room for comments.
-pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
+pub const KEY_FILE_MAX: usize = 16 << 10;
+
+/// Largest entry, bytes: its body, and every application with a URL of the longest kind.
+pub const ENTRY_MAX: usize = TICKET_BODY_MAX + SERVICES_MAX * (SERVICE_URL_MAX + 256);
 
 const _: () = assert!(
-    FRAME_BYTES_MAX <= u32::MAX as usize,
-    "the length field is 32 bits"
+    FRAME_MAX <= u32::MAX as usize,
+    "the length field has 32 bits"
 );
 const _: () = assert!(
-    BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX,
-    "a full batch fits an envelope"
+    BATCH_BYTES_MAX + ENTRY_MAX <= DECODE_MAX,
+    "a batch that was overshot by one largest entry still fits an envelope"
 );
 const _: () = assert!(
-    BATCH_BYTES_MAX + 2 * TICKET_BODY_BYTES_MAX <= PAYLOAD_BYTES_MAX,
-    "a message that just overshoots a full batch still fits"
+    BATCH_DELTAS_MAX * size_of::<crate::delta::Entry>() <= DECODE_MAX,
+    "as many entries as a message may have pass the decoder's memory limit"
 );
 const _: () = assert!(
-    TICKET_BODY_BYTES_MAX < BATCH_BYTES_MAX,
-    "a ticket fits a batch"
+    BATCH_MESSAGES_MAX * size_of::<crate::message::PeerMessage>() <= DECODE_MAX,
+    "as many messages as an envelope may have pass the decoder's memory limit"
 );
+const _: () = assert!(TICKET_BODY_MAX < BATCH_BYTES_MAX, "a ticket fits a batch");
 const _: () = assert!(
-    SERVICE_URL_BYTES_MAX < TICKET_BODY_BYTES_MAX,
+    SERVICE_URL_MAX < TICKET_BODY_MAX,
     "a service URL fits a ticket"
 );
 const _: () = assert!(
-    SERVICE_URL_BYTES_MAX < SEALED_VALUE_BYTES_MAX,
+    SERVICE_URL_MAX < SEALED_VALUE_MAX,
     "and fits the login flow"
 );
 const _: () = assert!(
-    NODE_NAME_BYTES_MAX <= u8::MAX as usize,
+    crate::ids::NodeName::MAX <= u8::MAX as usize,
     "names carry an 8-bit length"
 );
-const _: () = assert!(HELLO_BYTES_MAX < FRAME_BYTES_MAX && GOSSIP_BYTES_MAX < FRAME_BYTES_MAX);
-const _: () = assert!(
-    PAYLOAD_BYTES_MAX <= COLLECTION_BYTES_MAX,
-    "a byte payload fits one Vec"
-);
+const _: () = assert!(HELLO_MAX < FRAME_MAX && GOSSIP_MAX < FRAME_MAX);

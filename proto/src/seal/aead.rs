@@ -12,7 +12,7 @@ use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::error::{SealError, ValueError};
-use crate::limits::SEALED_VALUE_BYTES_MAX;
+use crate::limits::SEALED_VALUE_MAX;
 use crate::seal::base64url;
 use crate::seal::keyring::{KeyId, KeyRing, Purpose};
 
@@ -87,10 +87,10 @@ impl SealedValue {
         nonce: Nonce,
         plaintext: &[u8],
     ) -> Result<Self, SealError> {
-        if plaintext.len() > SEALED_VALUE_BYTES_MAX {
+        if plaintext.len() > SEALED_VALUE_MAX {
             return Err(SealError::TooLarge {
                 len: plaintext.len(),
-                max: SEALED_VALUE_BYTES_MAX,
+                max: SEALED_VALUE_MAX,
             });
         }
         let entry = ring.current();
@@ -155,7 +155,7 @@ impl SealedValue {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ValueError> {
         let (key, rest) = bytes.split_first_chunk().ok_or(ValueError::Malformed)?;
         let (nonce, sealed) = rest.split_first_chunk().ok_or(ValueError::Malformed)?;
-        if !(TAG_BYTES..=SEALED_VALUE_BYTES_MAX + TAG_BYTES).contains(&sealed.len()) {
+        if !(TAG_BYTES..=SEALED_VALUE_MAX + TAG_BYTES).contains(&sealed.len()) {
             return Err(ValueError::Malformed);
         }
         let key = KeyId(u32::from_be_bytes(*key));
@@ -185,8 +185,7 @@ impl SealedValue {
 }
 
 /// Longest text of a sealed value, characters.
-const VALUE_TEXT_MAX: usize =
-    (4 + NONCE_BYTES + SEALED_VALUE_BYTES_MAX + TAG_BYTES).div_ceil(3) * 4;
+const VALUE_TEXT_MAX: usize = (4 + NONCE_BYTES + SEALED_VALUE_MAX + TAG_BYTES).div_ceil(3) * 4;
 
 /// What a value is bound to: its purpose, its key, and the caller's context.
 fn associated(purpose: Purpose, key: KeyId, context: &[u8]) -> Vec<u8> {
@@ -260,7 +259,7 @@ mod tests {
 
     #[test]
     fn too_much_is_not_sealed() {
-        let big = vec![0; SEALED_VALUE_BYTES_MAX + 1];
+        let big = vec![0; SEALED_VALUE_MAX + 1];
         assert!(SealedValue::seal(&ring(1), Purpose::Cookie, b"", [0; 24], &big).is_err());
         let largest = &big[1..];
         let sealed = SealedValue::seal(&ring(1), Purpose::Cookie, b"", [0; 24], largest).unwrap();

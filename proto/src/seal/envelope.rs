@@ -1,7 +1,7 @@
 //! The envelope around everything that passes between the engines of two nodes.
 //!
 //! ```text
-//! version u16 | lane u8 | cluster 16 | incarnation u128 | sequence u64 | key id u32 | nonce 24
+//! version u16 | lane u8 | cluster 16 | incarnation 16 | sequence u64 | key id u32 | nonce 24
 //! | sender u8 + bytes | receiver u8 + bytes                 clear, authenticated (little-endian)
 //! | ciphertext | tag 16                                     XChaCha20-Poly1305, header as AAD
 //! | signature 64                                            Ed25519 over BLAKE3 of all before it
@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 
 use crate::error::{OpenError, SealError};
 use crate::hello::ClusterTag;
-use crate::limits::{
-    ENVELOPE_OVERHEAD_MAX, FRAME_BYTES_MAX, NODE_NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
-};
+use crate::ids::{Incarnation, NodeName};
+use crate::limits::{DECODE_MAX, ENVELOPE_OVERHEAD_MAX, FRAME_MAX};
+use crate::message::Lane;
 use crate::seal::aead::{self, NONCE_BYTES, Nonce, TAG_BYTES};
 use crate::seal::keyring::{KeyId, KeyRing, Purpose};
 use crate::seal::sign::{self, Domain, NodeSigner, PublicKey, SIGNATURE_BYTES};
@@ -28,8 +28,7 @@ use crate::version::WireVersion;
 const FIXED_BYTES: usize = 2 + 1 + 16 + 16 + 8 + 4 + NONCE_BYTES;
 
 const _: () = assert!(
-    FIXED_BYTES + 2 * (1 + NODE_NAME_BYTES_MAX) + TAG_BYTES + SIGNATURE_BYTES
-        <= ENVELOPE_OVERHEAD_MAX,
+    FIXED_BYTES + 2 * (1 + NodeName::MAX) + TAG_BYTES + SIGNATURE_BYTES <= ENVELOPE_OVERHEAD_MAX,
     "the overhead stated in limits.rs holds"
 );
 
@@ -41,13 +40,13 @@ pub struct Outgoing<'a> {
     /// The sender's cluster.
     pub cluster: ClusterTag,
     /// The sender's node name.
-    pub sender: &'a str,
+    pub sender: &'a NodeName,
     /// The sender's incarnation.
-    pub incarnation: u128,
+    pub incarnation: Incarnation,
     /// The node it is for.
-    pub receiver: &'a str,
+    pub receiver: &'a NodeName,
     /// The lane (ordered stream) it travels on.
-    pub lane: u8,
+    pub lane: Lane,
     /// Rises with every envelope of this incarnation to this receiver on this lane.
     pub sequence: u64,
     /// 24 fresh random bytes.
@@ -60,11 +59,13 @@ pub struct Expected<'a> {
     /// Our cluster.
     pub cluster: ClusterTag,
     /// Name of the peer, from its verified certificate and hello.
-    pub sender: &'a str,
+    pub sender: &'a NodeName,
     /// Incarnation of the peer, from its hello.
-    pub incarnation: u128,
+    pub incarnation: Incarnation,
     /// Our own name.
-    pub receiver: &'a str,
+    pub receiver: &'a NodeName,
+    /// The lane of the stream it came in on.
+    pub lane: Lane,
 }
 
 /// An envelope that was what it should be.
@@ -72,9 +73,7 @@ pub struct Expected<'a> {
 pub struct Opened {
     /// Layout of the payload.
     pub version: WireVersion,
-    /// The lane it was made for; the caller compares it with the stream's.
-    pub lane: u8,
-    /// Its place in that lane.
+    /// Its place in its lane.
     pub sequence: u64,
     /// The decrypted payload; wiped when dropped, as it may hold ticket ids.
     pub payload: Zeroizing<Vec<u8>>,
@@ -90,25 +89,25 @@ pub fn seal_envelope(
     outgoing: &Outgoing<'_>,
     payload: &[u8],
 ) -> Result<Vec<u8>, SealError> {
-    if payload.len() > PAYLOAD_BYTES_MAX {
+    if payload.len() > DECODE_MAX {
         return Err(SealError::TooLarge {
             len: payload.len(),
-            max: PAYLOAD_BYTES_MAX,
+            max: DECODE_MAX,
         });
     }
     let entry = ring.current();
     let mut bytes = Vec::with_capacity(payload.len() + ENVELOPE_OVERHEAD_MAX);
     bytes.extend_from_slice(&outgoing.version.number().to_le_bytes());
-    bytes.push(outgoing.lane);
+    bytes.push(outgoing.lane as u8);
     bytes.extend_from_slice(&outgoing.cluster.0);
-    bytes.extend_from_slice(&outgoing.incarnation.to_le_bytes());
+    bytes.extend_from_slice(&outgoing.incarnation.0);
     bytes.extend_from_slice(&outgoing.sequence.to_le_bytes());
     bytes.extend_from_slice(&entry.id().0.to_le_bytes());
     bytes.extend_from_slice(&outgoing.nonce);
-    for name in [outgoing.sender, outgoing.receiver] {
+    for name in [outgoing.sender.as_str(), outgoing.receiver.as_str()] {
         let len = u8::try_from(name.len())
             .ok()
-            .filter(|len| usize::from(*len) <= NODE_NAME_BYTES_MAX);
+            .filter(|len| usize::from(*len) <= NodeName::MAX);
         bytes.push(len.ok_or(SealError::Name)?);
         bytes.extend_from_slice(name.as_bytes());
     }
@@ -132,7 +131,7 @@ pub fn open_envelope(
     key: &PublicKey,
     expected: &Expected<'_>,
 ) -> Result<Opened, OpenError> {
-    if bytes.len() > FRAME_BYTES_MAX {
+    if bytes.len() > FRAME_MAX {
         return Err(OpenError::Oversize);
     }
     let parts = Parts::split(bytes).ok_or(OpenError::Truncated)?;
@@ -141,11 +140,16 @@ pub fn open_envelope(
     if parts.cluster != expected.cluster.0 {
         return Err(OpenError::Cluster);
     }
-    if parts.sender != expected.sender.as_bytes() || parts.incarnation != expected.incarnation {
+    if parts.sender != expected.sender.as_str().as_bytes()
+        || parts.incarnation != expected.incarnation.0
+    {
         return Err(OpenError::Sender);
     }
-    if parts.receiver != expected.receiver.as_bytes() {
+    if parts.receiver != expected.receiver.as_str().as_bytes() {
         return Err(OpenError::Receiver);
+    }
+    if parts.lane != expected.lane as u8 {
+        return Err(OpenError::Replay);
     }
     let entry = ring
         .get(parts.key)
@@ -165,7 +169,6 @@ pub fn open_envelope(
     }
     Ok(Opened {
         version,
-        lane: parts.lane,
         sequence: parts.sequence,
         payload,
     })
@@ -176,7 +179,7 @@ struct Parts<'a> {
     version: u16,
     lane: u8,
     cluster: [u8; 16],
-    incarnation: u128,
+    incarnation: [u8; 16],
     sequence: u64,
     key: KeyId,
     nonce: &'a Nonce,
@@ -207,7 +210,7 @@ impl<'a> Parts<'a> {
             version: u16::from_le_bytes(*version),
             lane: *lane,
             cluster: *cluster,
-            incarnation: u128::from_le_bytes(*incarnation),
+            incarnation: *incarnation,
             sequence: u64::from_le_bytes(*sequence),
             key: KeyId(u32::from_le_bytes(*key)),
             nonce,
@@ -232,27 +235,18 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Refuses what was seen before: one per peer incarnation, one counter per lane.
-#[derive(Clone, Debug)]
-pub struct ReplayGuard<const LANES: usize> {
-    last: [u64; LANES],
+#[derive(Clone, Debug, Default)]
+pub struct ReplayGuard {
+    last: [u64; Lane::ALL.len()],
 }
 
-impl<const LANES: usize> Default for ReplayGuard<LANES> {
-    fn default() -> Self {
-        Self { last: [0; LANES] }
-    }
-}
-
-impl<const LANES: usize> ReplayGuard<LANES> {
+impl ReplayGuard {
     /// Accepts a sequence number that is higher than every earlier one of its lane; the first is 1.
     ///
     /// # Errors
-    /// [`OpenError::Replay`] otherwise, also for a lane that does not exist.
-    pub fn accept(&mut self, lane: u8, sequence: u64) -> Result<(), OpenError> {
-        let last = self
-            .last
-            .get_mut(usize::from(lane))
-            .ok_or(OpenError::Replay)?;
+    /// [`OpenError::Replay`] otherwise.
+    pub fn accept(&mut self, lane: Lane, sequence: u64) -> Result<(), OpenError> {
+        let last = &mut self.last[lane as usize];
         if sequence <= *last {
             return Err(OpenError::Replay);
         }
@@ -266,9 +260,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::codec;
     use crate::seal::keyring::ClusterKey;
 
-    const INCARNATION: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+    const INCARNATION: Incarnation = Incarnation([0x5a; 16]);
+
+    fn name(text: &str) -> &'static NodeName {
+        Box::leak(Box::new(NodeName::parse(text).unwrap()))
+    }
 
     fn ring(id: u32, fill: u8) -> KeyRing {
         let key = ClusterKey::new(KeyId(id), Zeroizing::new([fill; 32]), 0);
@@ -283,10 +282,10 @@ mod tests {
         Outgoing {
             version: WireVersion::V1,
             cluster: ClusterTag::of("c"),
-            sender: "n1",
+            sender: name("n1"),
             incarnation: INCARNATION,
-            receiver: "n2",
-            lane: 1,
+            receiver: name("n2"),
+            lane: Lane::Stream,
             sequence: 42,
             nonce: [9; 24],
         }
@@ -295,9 +294,10 @@ mod tests {
     fn expected() -> Expected<'static> {
         Expected {
             cluster: ClusterTag::of("c"),
-            sender: "n1",
+            sender: name("n1"),
             incarnation: INCARNATION,
-            receiver: "n2",
+            receiver: name("n2"),
+            lane: Lane::Stream,
         }
     }
 
@@ -330,20 +330,33 @@ mod tests {
                 },
                 "cluster",
             ),
-            (Expected { sender: "n3", ..e }, "sender"),
             (
                 Expected {
-                    incarnation: 1,
+                    sender: name("n3"),
                     ..e
                 },
                 "sender",
             ),
             (
                 Expected {
-                    receiver: "n3",
+                    incarnation: Incarnation([1; 16]),
+                    ..e
+                },
+                "sender",
+            ),
+            (
+                Expected {
+                    receiver: name("n3"),
                     ..e
                 },
                 "receiver",
+            ),
+            (
+                Expected {
+                    lane: Lane::Fast,
+                    ..e
+                },
+                "replay",
             ),
         ];
         for (expected, reason) in cases {
@@ -364,37 +377,36 @@ mod tests {
 
     #[test]
     fn too_long_payloads_and_names_are_not_sealed() {
-        let name = "n".repeat(33);
+        let name = codec::decode::<NodeName>(&codec::encode(&"n".repeat(33))).unwrap();
         let long = Outgoing {
             receiver: &name,
             ..outgoing()
         };
         let refused = seal_envelope(&ring(1, 1), &signer(1), &long, b"x");
         assert_eq!(refused.unwrap_err(), SealError::Name);
-        let payload = vec![0; PAYLOAD_BYTES_MAX + 1];
+        let payload = vec![0; DECODE_MAX + 1];
         assert!(seal_envelope(&ring(1, 1), &signer(1), &outgoing(), &payload).is_err());
         let largest = sealed(&payload[1..]);
-        assert!(largest.len() <= FRAME_BYTES_MAX);
+        assert!(largest.len() <= FRAME_MAX);
         assert_eq!(
             open(&largest, &expected()).unwrap().payload.len(),
-            PAYLOAD_BYTES_MAX
+            DECODE_MAX
         );
         assert_eq!(
-            open(&vec![0; FRAME_BYTES_MAX + 1], &expected()).unwrap_err(),
+            open(&vec![0; FRAME_MAX + 1], &expected()).unwrap_err(),
             OpenError::Oversize
         );
     }
 
     #[test]
     fn a_repeated_or_older_sequence_is_a_replay_per_lane() {
-        let mut guard = ReplayGuard::<3>::default();
-        assert_eq!(guard.accept(0, 1), Ok(()));
-        assert_eq!(guard.accept(0, 1), Err(OpenError::Replay));
-        assert_eq!(guard.accept(0, 7), Ok(()));
-        assert_eq!(guard.accept(0, 6), Err(OpenError::Replay));
-        assert_eq!(guard.accept(1, 1), Ok(()));
-        assert_eq!(guard.accept(1, 0), Err(OpenError::Replay));
-        assert_eq!(guard.accept(3, 1), Err(OpenError::Replay));
+        let mut guard = ReplayGuard::default();
+        assert_eq!(guard.accept(Lane::Fast, 1), Ok(()));
+        assert_eq!(guard.accept(Lane::Fast, 1), Err(OpenError::Replay));
+        assert_eq!(guard.accept(Lane::Fast, 7), Ok(()));
+        assert_eq!(guard.accept(Lane::Fast, 6), Err(OpenError::Replay));
+        assert_eq!(guard.accept(Lane::Stream, 1), Ok(()));
+        assert_eq!(guard.accept(Lane::Stream, 0), Err(OpenError::Replay));
     }
 
     proptest! {
@@ -403,7 +415,7 @@ mod tests {
         fn what_is_sealed_opens(payload in prop::collection::vec(any::<u8>(), 0..600)) {
             let opened = open(&sealed(&payload), &expected()).unwrap();
             prop_assert_eq!(opened.payload.as_slice(), payload.as_slice());
-            prop_assert_eq!((opened.lane, opened.sequence), (1, 42));
+            prop_assert_eq!(opened.sequence, 42);
         }
 
         #[test]

@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::KeyRingError;
-use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::limits::KEY_FILE_MAX;
 use crate::seal::base64url;
 
 /// Public name of a key, drawn at random when the key is made; written as eight hex digits.
@@ -323,7 +323,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingError`] naming the line and what belongs there; never quoting it.
     pub fn parse(text: &str) -> Result<Self, KeyRingError> {
-        if text.len() > KEY_FILE_BYTES_MAX {
+        if text.len() > KEY_FILE_MAX {
             return Err(KeyRingError::TooLong);
         }
         let (mut previous, mut current, mut next) = (None, None, None);
