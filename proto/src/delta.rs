@@ -1,0 +1,267 @@
+//! What changes about a ticket, and how replicas agree without talking about order.
+//!
+//! An [`Entry`] is a join-semilattice (rule 13): the immutable body may be absent; last use is a
+//! maximum; visited services are a bounded map joined by greatest stamp; destroyed and decided are
+//! sticky. A delta is an entry with most fields empty, so one [`Entry::join`] serves deltas,
+//! snapshots and repairs, and any of them may be lost, doubled and reordered.
+
+use std::sync::Arc;
+
+use crate::codec::{self, SchemaRead, SchemaWrite};
+use crate::ids::{ClaimId, WallMs};
+use crate::limits;
+use crate::ticket::{TicketKey, TicketKind};
+
+/// Names one visited application within a session: registered service and path, hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub struct ServiceKey(pub u64);
+
+impl ServiceKey {
+    /// Of a registered service's id and a service URL, whose query and fragment do not count.
+    pub fn new(registered_service: i64, url: &str) -> Self {
+        let path = url.split(['?', '#']).next().unwrap_or(url);
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(&registered_service.to_le_bytes())
+            .update(path.as_bytes());
+        let digest = hasher.finalize();
+        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// The newest service ticket that an application received within a session.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub struct ServiceUse {
+    /// When the ticket was issued, on the issuer's own clock.
+    pub stamp: WallMs,
+    /// The service ticket's id, as delivered: the `SessionIndex` of single logout.
+    pub ticket: String,
+    /// The service URL.
+    pub url: String,
+}
+
+impl std::fmt::Debug for ServiceUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServiceUse({})", self.stamp)
+    }
+}
+
+/// Why a ticket was destroyed. The least wins when two nodes give different reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub enum DestroyReason {
+    /// The person signed out.
+    Logout,
+    /// An operator ended the session.
+    Operator,
+    /// A newer session took its place.
+    Replaced,
+}
+
+/// One replica's knowledge of one ticket, and equally a change to it.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Entry {
+    /// Which ticket.
+    pub key: TicketKey,
+    /// Its kind, so that a tombstone can precede its body.
+    pub kind: TicketKind,
+    /// When it ends for good; bounds the life of every tombstone.
+    pub hard_expiry: WallMs,
+    /// The encoded [`crate::ticket::TicketBody`], when known.
+    pub body: Option<Arc<[u8]>>,
+    /// Last use; 0 when unknown.
+    pub last_used: WallMs,
+    /// Visited applications, sorted by key, at most [`limits::SERVICES_MAX`].
+    pub services: Vec<(ServiceKey, ServiceUse)>,
+    /// Applications already told of the logout, sorted by key, each with the stamp of the use it
+    /// was told of (rule 15b). At most [`limits::SERVICES_MAX`].
+    pub told: Vec<(ServiceKey, WallMs)>,
+    /// Set once, for ever.
+    pub destroyed: Option<DestroyReason>,
+    /// The claim that consumed a single-use ticket (rule 9). Set once, for ever.
+    pub decided: Option<ClaimId>,
+}
+
+/// What became of one value offered to a bounded map.
+#[derive(PartialEq, Eq)]
+enum Slot {
+    Known,
+    Taken,
+    /// Something had to go: the value itself, or an older one that it displaced.
+    Full,
+}
+
+/// Joins one value into a sorted map that keeps the [`limits::SERVICES_MAX`] greatest values. The
+/// greatest values of a union do not depend on the order of joining.
+fn join_slot<V: Ord + Clone>(map: &mut Vec<(ServiceKey, V)>, key: ServiceKey, value: &V) -> Slot {
+    match map.binary_search_by_key(&key, |(key, _)| *key) {
+        Ok(at) => match map.get_mut(at) {
+            Some((_, ours)) if *value > *ours => {
+                *ours = value.clone();
+                Slot::Taken
+            }
+            _ => Slot::Known,
+        },
+        Err(at) if map.len() < limits::SERVICES_MAX => {
+            map.insert(at, (key, value.clone()));
+            Slot::Taken
+        }
+        Err(at) => {
+            let least = (0..map.len()).min_by(|a, b| match (map.get(*a), map.get(*b)) {
+                (Some(a), Some(b)) => (&a.1, a.0).cmp(&(&b.1, b.0)),
+                _ => std::cmp::Ordering::Equal,
+            });
+            let Some(least) = least else {
+                return Slot::Full;
+            };
+            if map.get(least).is_some_and(|(k, v)| (v, *k) < (value, key)) {
+                map.insert(at, (key, value.clone()));
+                map.remove(if least < at { least } else { least + 1 });
+            }
+            Slot::Full
+        }
+    }
+}
+
+/// What a join did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Joined {
+    /// The state is not what it was.
+    pub changed: bool,
+    /// It is destroyed now and was not before.
+    pub newly_destroyed: bool,
+    /// Two different claims were both reported decided: a broken invariant to alarm on.
+    pub decided_conflict: bool,
+    /// Visited applications dropped because the map is full.
+    pub services_dropped: usize,
+}
+
+impl Entry {
+    /// Knows nothing but which ticket it is.
+    pub fn bottom(key: TicketKey, kind: TicketKind, hard_expiry: WallMs) -> Self {
+        Self {
+            key,
+            kind,
+            hard_expiry,
+            body: None,
+            last_used: 0,
+            services: Vec::new(),
+            told: Vec::new(),
+            destroyed: None,
+            decided: None,
+        }
+    }
+
+    /// Takes in what `other` knows of the same ticket. Commutative, associative, idempotent.
+    ///
+    /// Entries of different tickets are left alone.
+    pub fn join(&mut self, other: &Self) -> Joined {
+        let mut done = Joined::default();
+        if self.key != other.key {
+            return done;
+        }
+        if other.hard_expiry > self.hard_expiry {
+            self.hard_expiry = other.hard_expiry;
+            done.changed = true;
+        }
+        if other.kind < self.kind {
+            self.kind = other.kind;
+            done.changed = true;
+        }
+        // An id has one body for ever; should two ever differ, the smaller wins everywhere.
+        if let Some(theirs) = &other.body
+            && self.body.as_ref().is_none_or(|ours| theirs < ours)
+        {
+            self.body = Some(Arc::clone(theirs));
+            done.changed = true;
+        }
+        if other.last_used > self.last_used {
+            self.last_used = other.last_used;
+            done.changed = true;
+        }
+        self.join_services(other, &mut done);
+        self.join_sticky(other, &mut done);
+        done
+    }
+
+    fn join_services(&mut self, other: &Self, done: &mut Joined) {
+        for (key, theirs) in &other.services {
+            let outcome = join_slot(&mut self.services, *key, theirs);
+            done.changed |= outcome != Slot::Known;
+            done.services_dropped += usize::from(outcome == Slot::Full);
+        }
+        for (key, stamp) in &other.told {
+            done.changed |= join_slot(&mut self.told, *key, stamp) == Slot::Taken;
+        }
+    }
+
+    fn join_sticky(&mut self, other: &Self, done: &mut Joined) {
+        if let Some(theirs) = other.destroyed
+            && self.destroyed.is_none_or(|ours| theirs < ours)
+        {
+            done.newly_destroyed = self.destroyed.is_none();
+            self.destroyed = Some(theirs);
+            done.changed = true;
+        }
+        if let Some(theirs) = other.decided {
+            match self.decided {
+                Some(ours) if ours == theirs => {}
+                Some(ours) => {
+                    done.decided_conflict = true;
+                    if theirs < ours {
+                        self.decided = Some(theirs);
+                        done.changed = true;
+                    }
+                }
+                None => {
+                    self.decided = Some(theirs);
+                    done.changed = true;
+                }
+            }
+        }
+    }
+
+    /// Digest of the whole published state (rule 19): equal states have equal digests on every
+    /// node, and the digest of a shard is the XOR of its entries' digests.
+    pub fn state_digest(&self, digest_key: &[u8; 32]) -> u128 {
+        let mut hasher = blake3::Hasher::new_keyed(digest_key);
+        hasher.update(&codec::encode(self));
+        let digest = hasher.finalize();
+        let mut half = [0u8; 16];
+        half.copy_from_slice(&digest.as_bytes()[..16]);
+        u128::from_le_bytes(half)
+    }
+
+    /// Rough size in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let services: usize = self
+            .services
+            .iter()
+            .map(|(_, s)| 96 + s.ticket.len() + s.url.len())
+            .sum();
+        160 + self.body.as_ref().map_or(0, |body| body.len() + 16) + services + self.told.len() * 32
+    }
+
+    /// Whether a decoded entry keeps the limits that a decoder can check alone.
+    pub fn check(&self) -> bool {
+        self.services.len() <= limits::SERVICES_MAX
+            && self.told.len() <= limits::SERVICES_MAX
+            && self
+                .body
+                .as_ref()
+                .is_none_or(|body| body.len() <= limits::TICKET_BODY_MAX)
+            && is_sorted(&self.services)
+            && is_sorted(&self.told)
+            && self.services.iter().all(|(_, s)| {
+                s.url.len() <= limits::SERVICE_URL_MAX
+                    && s.ticket.len() <= crate::ticket::TicketId::MAX
+            })
+    }
+}
+
+fn is_sorted<V>(map: &[(ServiceKey, V)]) -> bool {
+    map.windows(2).all(|pair| match pair {
+        [a, b] => a.0 < b.0,
+        _ => true,
+    })
+}

@@ -1,0 +1,335 @@
+//! What one node's engine says to another's.
+//!
+//! Messages travel many to a sealed, signed envelope; the sender and its incarnation come from the
+//! envelope, so no message repeats them. `rpc` pairs an answer with its question; an answer whose
+//! question is no longer waited for is ignored.
+
+use std::sync::Arc;
+
+use crate::codec::{SchemaRead, SchemaWrite};
+use crate::delta::{Entry, ServiceKey, ServiceUse};
+use crate::ids::{Ballot, ClaimId, Member, WallMs};
+use crate::limits;
+use crate::ticket::{TicketKey, TicketKind};
+
+/// Where a node stands in its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub enum Phase {
+    /// Filling itself, and it holds nothing yet.
+    Empty,
+    /// Filling itself, and it holds something.
+    Bootstrapping,
+    /// Serves requests.
+    Ready,
+    /// Finishes what it has begun and takes no new sign-ins.
+    Draining,
+}
+
+/// Why a member takes no part in a claim or a store (rule 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub enum Refusal {
+    /// Its own name and incarnation are not in the view.
+    NotInView,
+    /// Past expiry and tolerance on its clock.
+    Expired,
+    /// The ticket or one of its ancestors is destroyed.
+    Destroyed,
+    /// It has neither the body nor got one in the message.
+    UnknownBody,
+    /// The issuer has already promised a fallback ballot (rule 6).
+    Preempted,
+    /// It no longer takes new tickets: draining, full or fenced.
+    Unwilling,
+}
+
+/// An acceptor's answer to a question about a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Vote {
+    /// Answer to `Open`: the issuer's one value for ballot 0, and whether it accepted that itself.
+    Value {
+        /// The value of ballot 0.
+        claim: ClaimId,
+        /// Whether the issuer's own acceptance counts.
+        accepted: bool,
+    },
+    /// Answer to `Prepare`: promised, with the accepted value of the highest ballot so far.
+    Promise(Option<(Ballot, ClaimId)>),
+    /// Answer to `Accept`: accepted at this ballot.
+    Accepted(Ballot),
+    /// A higher ballot is promised.
+    Outbid(Ballot),
+    /// The claim is decided: nothing else is ever said.
+    Decided(ClaimId),
+    /// No part is taken.
+    Refused(Refusal),
+}
+
+/// A question to an acceptor (rule 6).
+#[derive(Debug, Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Ask {
+    /// To the issuer: take this claim for ballot 0.
+    Open(ClaimId),
+    /// Promise this ballot.
+    Prepare(Ballot),
+    /// Accept this claim at this ballot.
+    Accept(Ballot, ClaimId),
+}
+
+/// One level of a comparison of states (rule 19).
+#[derive(Debug, Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Compare {
+    /// Digest of each of the 256 shards.
+    Shards(Vec<u128>),
+    /// Digests of the expiry buckets of some shards.
+    Buckets(Vec<(u8, Vec<(u32, u128)>)>),
+    /// Keys and state digests in some buckets: shard, bucket, pairs.
+    Entries(Vec<(u8, u32, Vec<(TicketKey, u128)>)>),
+}
+
+/// What one engine says to another.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum PeerMessage {
+    /// Heartbeat of a link: measures round trip and clock offset, and tells the phase.
+    Ping {
+        /// Sender's monotonic clock, microseconds; echoed.
+        sent: u64,
+        /// Where the sender stands.
+        phase: Phase,
+    },
+    /// Answer to `Ping`.
+    Pong {
+        /// Echo of the question.
+        sent: u64,
+        /// Answerer's own clock, milliseconds.
+        wall: WallMs,
+        /// Where the answerer stands.
+        phase: Phase,
+    },
+    /// Receiver to origin: send me your stream from after `have` (rule 18).
+    Subscribe {
+        /// Ties the answer to this question.
+        nonce: u64,
+        /// Highest sequence applied of this origin incarnation; 0 for none.
+        have: u64,
+    },
+    /// Origin to receiver: the stream goes on at `next`; a jump over `have + 1` is a gap to repair.
+    StreamStart {
+        /// Echo of the question.
+        nonce: u64,
+        /// Sequence of the next delta that will be sent.
+        next: u64,
+        /// Highest sequence so far.
+        head: u64,
+    },
+    /// A run of the origin's deltas, `first` onwards without holes.
+    Deltas {
+        /// Sequence of the first entry.
+        first: u64,
+        /// Highest sequence of the origin when it was sent.
+        head: u64,
+        /// The deltas.
+        entries: Vec<Entry>,
+    },
+    /// Cumulative: everything up to `applied` is joined into the receiver's state.
+    DeltasAck {
+        /// Highest applied sequence without holes.
+        applied: u64,
+        /// For each session destroyed by the acknowledged deltas, the applications the receiver
+        /// knows of it (rule 15).
+        services: Vec<(TicketKey, Vec<(ServiceKey, ServiceUse)>)>,
+    },
+    /// Hold this single-use ticket (rule 3).
+    Store {
+        /// Pairs the answer.
+        rpc: u64,
+        /// The encoded body.
+        body: Arc<[u8]>,
+    },
+    /// Answer to `Store`.
+    Stored {
+        /// Pairs the answer.
+        rpc: u64,
+        /// Absent: held. Present: not held, and why.
+        refused: Option<Refusal>,
+    },
+    /// A question of the per-ticket consensus, with the body for a member that lost or never had it.
+    Ask {
+        /// Pairs the answer.
+        rpc: u64,
+        /// Which ticket.
+        key: TicketKey,
+        /// The encoded body, when the asker has it.
+        body: Option<Arc<[u8]>>,
+        /// The question.
+        ask: Ask,
+    },
+    /// Answer to `Ask`.
+    Answer {
+        /// Pairs the answer.
+        rpc: u64,
+        /// The vote.
+        vote: Vote,
+    },
+    /// A fact (rule 9): this claim consumed the ticket.
+    Decided {
+        /// Which ticket.
+        key: TicketKey,
+        /// Its kind.
+        kind: TicketKind,
+        /// Its end.
+        hard_expiry: WallMs,
+        /// The claim.
+        claim: ClaimId,
+    },
+    /// Tell me all you know of this ticket.
+    Find {
+        /// Pairs the answer.
+        rpc: u64,
+        /// Which ticket.
+        key: TicketKey,
+    },
+    /// Answer to `Find`; absent when unknown.
+    Found {
+        /// Pairs the answer.
+        rpc: u64,
+        /// What the answerer knows.
+        entry: Option<Entry>,
+    },
+    /// Send a part of a shard (rule 20), if everything in `vector` is applied at your side.
+    ShardRequest {
+        /// Pairs the answer.
+        rpc: u64,
+        /// 0 to 255.
+        shard: u8,
+        /// Go on after this key.
+        after: Option<TicketKey>,
+        /// Stream positions that must be in the answer.
+        vector: Vec<(Member, u64)>,
+    },
+    /// Answer to `ShardRequest`.
+    ShardPart {
+        /// Pairs the answer.
+        rpc: u64,
+        /// The entries, by rising key; absent when the vector is not reached yet.
+        entries: Option<Vec<Entry>>,
+        /// Whether the shard goes on after the last of them.
+        more: bool,
+    },
+    /// Compare states at one level (rule 19); the answer is the answerer's own at that level, for
+    /// the named shards or buckets.
+    CompareRequest {
+        /// Pairs the answer.
+        rpc: u64,
+        /// What the asker has.
+        mine: Compare,
+    },
+    /// Answer to `CompareRequest`.
+    CompareReply {
+        /// Pairs the answer.
+        rpc: u64,
+        /// What the answerer has where it differs.
+        theirs: Compare,
+    },
+    /// Send these entries.
+    EntriesRequest {
+        /// Pairs the answer.
+        rpc: u64,
+        /// Which.
+        keys: Vec<TicketKey>,
+    },
+    /// Entries asked for, or pushed because the receiver lacks them (`rpc` 0).
+    Entries {
+        /// Pairs the answer.
+        rpc: u64,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// The receiver's incarnation was seen going backwards and is ignored: it must exit (rule 1).
+    Fenced,
+}
+
+/// Which of a link's three ordered lanes a message travels on: claims never queue behind bulk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub enum Lane {
+    /// Questions a request is waiting for.
+    Fast,
+    /// The stream of deltas and its acknowledgements.
+    Stream,
+    /// Bootstrap and repair.
+    Bulk,
+}
+
+impl Lane {
+    /// Every lane, in wire order.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Stream, Self::Bulk];
+}
+
+impl PeerMessage {
+    /// The lane this message travels on.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Store { .. }
+            | Self::Stored { .. }
+            | Self::Ask { .. }
+            | Self::Answer { .. }
+            | Self::Decided { .. }
+            | Self::Find { .. }
+            | Self::Found { .. }
+            | Self::Fenced => Lane::Fast,
+            Self::Subscribe { .. }
+            | Self::StreamStart { .. }
+            | Self::Deltas { .. }
+            | Self::DeltasAck { .. } => Lane::Stream,
+            Self::ShardRequest { .. }
+            | Self::ShardPart { .. }
+            | Self::CompareRequest { .. }
+            | Self::CompareReply { .. }
+            | Self::EntriesRequest { .. }
+            | Self::Entries { .. } => Lane::Bulk,
+        }
+    }
+
+    /// Whether a decoded message keeps the limits that a decoder can check alone.
+    pub fn check(&self) -> bool {
+        match self {
+            Self::Deltas { first, entries, .. } => {
+                *first > 0
+                    && entries.len() <= limits::BATCH_DELTAS_MAX
+                    && entries.iter().all(Entry::check)
+            }
+            Self::Entries { entries, .. }
+            | Self::ShardPart {
+                entries: Some(entries),
+                ..
+            } => entries.len() <= limits::BATCH_DELTAS_MAX && entries.iter().all(Entry::check),
+            Self::Found {
+                entry: Some(entry), ..
+            } => entry.check(),
+            Self::Store { body, .. }
+            | Self::Ask {
+                body: Some(body), ..
+            } => body.len() <= limits::TICKET_BODY_MAX,
+            Self::EntriesRequest { keys, .. } => keys.len() <= limits::BATCH_DELTAS_MAX,
+            Self::ShardRequest { vector, .. } => {
+                vector.len() <= limits::MEMBERS_MAX && vector.iter().all(|(m, _)| m.node.check())
+            }
+            Self::CompareRequest { mine: compare, .. }
+            | Self::CompareReply {
+                theirs: compare, ..
+            } => compare.check(),
+            _ => true,
+        }
+    }
+}
+
+impl Compare {
+    fn check(&self) -> bool {
+        match self {
+            Self::Shards(shards) => shards.len() == 256,
+            Self::Buckets(shards) => shards.len() <= 256,
+            Self::Entries(buckets) => buckets.len() <= limits::COMPARE_BUCKETS_MAX,
+        }
+    }
+}
