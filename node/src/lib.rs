@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
+//! - [`services`]: which applications may ask, and what they learn
 
 #![cfg_attr(
     test,
@@ -10,3 +11,4 @@
 
 pub mod clock;
 pub mod config;
+pub mod services;

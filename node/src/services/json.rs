@@ -246,7 +246,9 @@ impl<'a> Parser<'a> {
     }
 
     fn unclosed(&self, open: char, opened: u32) -> JsonError {
-        self.error(format!("the text ends, but `{open}` of line {opened} is not closed"))
+        self.error(format!(
+            "the text ends, but `{open}` of line {opened} is not closed"
+        ))
     }
 
     fn key(&mut self) -> Result<String, JsonError> {
@@ -274,10 +276,7 @@ impl<'a> Parser<'a> {
     }
 
     fn take_while(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
-        let end = self
-            .rest
-            .find(|c| !accept(c))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|c| !accept(c)).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         word
@@ -420,9 +419,8 @@ mod tests {
         leaf.prop_recursive(4, 64, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
-                prop::collection::btree_map(".*", inner, 0..6).prop_map(|m| {
-                    serde_json::Value::Object(m.into_iter().collect())
-                }),
+                prop::collection::btree_map(".*", inner, 0..6)
+                    .prop_map(|m| { serde_json::Value::Object(m.into_iter().collect()) }),
             ]
         })
     }

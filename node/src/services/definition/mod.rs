@@ -12,7 +12,9 @@ use super::json;
 use super::pattern::{Extent, Pattern, TooHard};
 use reader::{Fields, Unknown};
 
-pub use policy::{AccessStrategy, AttributeRelease, Requirement, UsernameCase};
+pub use policy::{
+    AccessStrategy, AttributeRelease, PrincipalRelease, RESERVED_NAMES, Requirement, UsernameCase,
+};
 pub use reader::{Finding, Report};
 
 /// How the ticket goes back to the application.
@@ -215,9 +217,7 @@ impl RegisteredService {
     pub fn covers(&self, url: &str) -> Result<bool, TooHard> {
         match &self.matcher {
             Matcher::Pattern(pattern) => pattern.matches(url),
-            Matcher::Literal { ignore_case: true } => {
-                Ok(self.service_id.eq_ignore_ascii_case(url))
-            }
+            Matcher::Literal { ignore_case: true } => Ok(self.service_id.eq_ignore_ascii_case(url)),
             Matcher::Literal { ignore_case: false } => Ok(self.service_id == url),
         }
     }
@@ -277,7 +277,10 @@ fn logout_urls(fields: &mut Fields<'_, '_>) -> Vec<String> {
         .filter(|url| !url.is_empty())
         .collect();
     if !urls.iter().all(|url| reader::is_web_url(url)) {
-        fields.error_at("logoutUrl", "must be http or https URLs, separated by commas");
+        fields.error_at(
+            "logoutUrl",
+            "must be http or https URLs, separated by commas",
+        );
     }
     urls
 }

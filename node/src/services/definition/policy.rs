@@ -120,9 +120,18 @@ fn allowed(policy: &mut Fields<'_, '_>) -> Vec<String> {
 /// The members every release policy has, as far as they would change something.
 fn release_extras(policy: &mut Fields<'_, '_>) {
     for (key, what) in [
-        ("authorizedToReleaseCredentialPassword", "releasing passwords"),
-        ("authorizedToReleaseProxyGrantingTicket", "this way of proxying"),
-        ("authorizedToReleaseProxyGrantingTicketId", "this way of proxying"),
+        (
+            "authorizedToReleaseCredentialPassword",
+            "releasing passwords",
+        ),
+        (
+            "authorizedToReleaseProxyGrantingTicket",
+            "this way of proxying",
+        ),
+        (
+            "authorizedToReleaseProxyGrantingTicketId",
+            "this way of proxying",
+        ),
     ] {
         if policy.flag(key, false) {
             policy.error_at(key, &format!("{what} is not supported; set it to false"));
@@ -140,7 +149,10 @@ fn release_extras(policy: &mut Fields<'_, '_>) {
         let off = status.is_some_and(|s| s.eq_ignore_ascii_case("FALSE"))
             || !consent.flag("enabled", true);
         if !off {
-            consent.error_at("status", "asking for consent is not supported; set it to FALSE");
+            consent.error_at(
+                "status",
+                "asking for consent is not supported; set it to FALSE",
+            );
         }
         consent.abandon();
     }
@@ -250,7 +262,9 @@ pub(super) fn st_seconds(fields: &mut Fields<'_, '_>) -> Option<u32> {
         policy.error_at("numberOfUses", "a service ticket is good for one use: 1");
     }
     let seconds = policy.number("timeToLive");
-    let valid = seconds.and_then(|s| u32::try_from(s).ok()).filter(|s| (1..=300).contains(s));
+    let valid = seconds
+        .and_then(|s| u32::try_from(s).ok())
+        .filter(|s| (1..=300).contains(s));
     if seconds.is_some() && valid.is_none() {
         policy.error_at("timeToLive", "must be 1 to 300 seconds");
     }
@@ -263,7 +277,12 @@ pub(super) fn check_multifactor(fields: &mut Fields<'_, '_>) {
     let Some(mut policy) = fields.object("multifactorPolicy") else {
         return;
     };
-    policy.ignore(&["failureMode", "bypassEnabled", "@class", "bypassTrustedDeviceEnabled"]);
+    policy.ignore(&[
+        "failureMode",
+        "bypassEnabled",
+        "@class",
+        "bypassTrustedDeviceEnabled",
+    ]);
     for key in [
         "multifactorAuthenticationProviders",
         "principalAttributeNameTrigger",
@@ -289,7 +308,10 @@ pub(super) fn check_authentication(fields: &mut Fields<'_, '_>) {
         "excludedAuthenticationHandlers",
         "criteria",
     ] {
-        policy.refuse_if_set(key, "every application accepts every configured way to sign in");
+        policy.refuse_if_set(
+            key,
+            "every application accepts every configured way to sign in",
+        );
     }
     policy.finish(Unknown::Refuse);
 }
@@ -300,7 +322,12 @@ pub(super) fn check_definition_expiry(fields: &mut Fields<'_, '_>) {
         return;
     };
     policy.refuse_if_set("expirationDate", "remove the file when the date has come");
-    policy.ignore(&["@class", "deleteWhenExpired", "notifyWhenDeleted", "notifyWhenExpired"]);
+    policy.ignore(&[
+        "@class",
+        "deleteWhenExpired",
+        "notifyWhenDeleted",
+        "notifyWhenExpired",
+    ]);
     policy.finish(Unknown::Refuse);
 }
 

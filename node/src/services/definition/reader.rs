@@ -304,7 +304,7 @@ impl<'n, 'r> Fields<'n, 'r> {
         let left: Vec<&Member> = self
             .members
             .iter()
-            .filter(|(m, used)| !used && says_something(&m.node))
+            .filter(|(m, used)| !used && m.key != "@class" && says_something(&m.node))
             .map(|(m, _)| *m)
             .collect();
         for member in left {
@@ -312,7 +312,10 @@ impl<'n, 'r> Fields<'n, 'r> {
                 .iter()
                 .any(|end| member.key.ends_with(end));
             if unknown == Unknown::Refuse || policy_like {
-                self.error_at(&member.key, "is not supported; remove it if it is not needed");
+                self.error_at(
+                    &member.key,
+                    "is not supported; remove it if it is not needed",
+                );
             } else {
                 self.warn_at(&member.key, "is unknown and ignored");
             }

@@ -94,7 +94,9 @@ impl Translator<'_> {
         let inner = self.rest.split('}').next().unwrap_or("");
         let mut parts = inner.split(',');
         let low_ok = parts.next().is_some_and(is_number);
-        let high_ok = parts.next().is_none_or(|high| high.is_empty() || is_number(high));
+        let high_ok = parts
+            .next()
+            .is_none_or(|high| high.is_empty() || is_number(high));
         if !low_ok || !high_ok || parts.next().is_some() || inner.len() == self.rest.len() {
             return Err(error(
                 "`{` must begin a count such as {2} or {1,3}; a literal brace is `\\{`",
@@ -113,14 +115,20 @@ impl Translator<'_> {
         let Some(spec) = self.rest.strip_prefix('?') else {
             return Ok(());
         };
-        if ["=", "!", "<=", "<!", ">"].iter().any(|s| spec.starts_with(s)) {
+        if ["=", "!", "<=", "<!", ">"]
+            .iter()
+            .any(|s| spec.starts_with(s))
+        {
             self.needs_backtracking = true;
             return Ok(());
         }
         if spec.starts_with(':') || spec.starts_with('<') {
             return Ok(());
         }
-        let flags: String = spec.chars().take_while(|c| !matches!(c, ':' | ')')).collect();
+        let flags: String = spec
+            .chars()
+            .take_while(|c| !matches!(c, ':' | ')'))
+            .collect();
         match flags.chars().find(|c| !matches!(c, 'i' | 's' | 'm' | '-')) {
             None if !flags.is_empty() => Ok(()),
             Some(flag) => Err(error(format!(
@@ -156,7 +164,9 @@ impl Translator<'_> {
                 self.out.push(']');
             }
             '-' if self.rest.starts_with('-') => {
-                return Err(error("`--` inside a character class; a literal dash is `\\-`"));
+                return Err(error(
+                    "`--` inside a character class; a literal dash is `\\-`",
+                ));
             }
             '~' if self.rest.starts_with('~') => self.out.push_str(r"\~"),
             _ => self.out.push(c),
@@ -236,9 +246,13 @@ impl Translator<'_> {
                 (self.rest.get(..len).unwrap_or(""), len)
             }
         };
-        let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
+        let code = u32::from_str_radix(digits, 16)
+            .ok()
+            .and_then(char::from_u32);
         let Some(c) = code.filter(|_| digits.bytes().all(|b| b.is_ascii_hexdigit())) else {
-            return Err(error(format!("`\\{kind}` needs a hexadecimal character code")));
+            return Err(error(format!(
+                "`\\{kind}` needs a hexadecimal character code"
+            )));
         };
         self.rest = self.rest.get(used..).unwrap_or("");
         self.out.push_str(&format!(r"\x{{{:x}}}", u32::from(c)));
