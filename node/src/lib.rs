@@ -1,5 +1,6 @@
 //! The Castor CAS server, room by room.
 //!
+//! - [`authn`]: who is this?
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
 //! - [`services`]: which applications may ask, and what they learn
@@ -9,6 +10,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)
 )]
 
+pub mod authn;
 pub mod clock;
 pub mod config;
 pub mod services;
