@@ -1,40 +1,150 @@
-//! Bytes and values: the only file that names the serializer.
+//! The only file that names the serializer.
 //!
-//! The format is bincode 2's "standard" (little-endian, variable-length integers), written by
-//! wincode. Decoding is exact (trailing bytes are refused) and bounded in size and allocation.
+//! The format is bincode 2 "standard": little-endian variable-length integers, lengths before
+//! sequences, enum tags in declaration order, no field names. The implementation is `wincode`
+//! (decision 0001). Golden bytes in `testdata/` fix the format and a differential test against
+//! bincode itself guards it, so the implementation can be changed without changing the wire.
+//!
+//! Promises: [`decode`] is total, refuses trailing bytes, never reads more than
+//! [`DECODE_MAX`] bytes and never lets one encoded length claim more than that of memory. Both limits
+//! are part of the configuration's type, so no caller can forget them. There is no schema evolution: a changed type is a new wire version.
+//!
+//! Types of this crate write `use crate::codec::{SchemaRead, SchemaWrite}` and derive both; the code
+//! that the derive generates refers to the crate by its absolute path, hence no other file has to.
 
-use wincode::config::{self, Configuration};
+use wincode::ReadError;
+use wincode::config::{Configuration, deserialize_exact, serialize};
 use wincode::int_encoding::{LittleEndian, VarInt};
 use wincode::len::BincodeLen;
-use wincode::{SchemaReadOwned, SchemaWrite as Write};
 
 pub use wincode::{SchemaRead, SchemaWrite};
 
 use crate::error::DecodeError;
 use crate::limits::DECODE_MAX;
 
-/// The wire format and its bounds, fixed at compile time.
-pub type Format =
+/// Reading: both limits on.
+pub type ReadConfig =
     Configuration<true, DECODE_MAX, BincodeLen, LittleEndian, VarInt, u32, DECODE_MAX>;
 
-const FORMAT: Format = Configuration::default()
-    .with_varint_encoding()
-    .with_preallocation_size_limit::<DECODE_MAX>()
-    .with_deserialization_size_limit::<DECODE_MAX>();
+/// Writing: no limits, therefore no failure; what is written is our own and bounded by its maker.
+pub type WriteConfig =
+    Configuration<true, { usize::MAX }, BincodeLen, LittleEndian, VarInt, u32, { usize::MAX }>;
 
-/// Encodes a value. Values of this crate's types always encode: a value over the size limit of one
-/// allocation gives an empty result, which no decoder accepts.
-pub fn encode<T: Write<Format, Src = T>>(value: &T) -> Vec<u8> {
-    config::serialize(value, FORMAT).unwrap_or_default()
+/// A type that can be put on the wire; derived, never implemented by hand.
+pub trait Encode: SchemaWrite<WriteConfig, Src = Self> {}
+impl<T: SchemaWrite<WriteConfig, Src = T>> Encode for T {}
+
+/// A type that can be taken from the wire; derived, never implemented by hand.
+pub trait Decode: for<'de> SchemaRead<'de, ReadConfig, Dst = Self> {}
+impl<T: for<'de> SchemaRead<'de, ReadConfig, Dst = T>> Decode for T {}
+
+/// Encodes a value.
+///
+/// Cannot fail: the serializer's write errors are limits (switched off here), lengths and tags beyond
+/// 64 and 32 bits, and a writer that runs full (a growing vector is used). Were one to occur all
+/// the same, the result would be empty, which no message decodes from.
+#[must_use]
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let written = serialize(value, WriteConfig::new());
+    debug_assert!(written.is_ok(), "the unlimited configuration does not fail");
+    written.unwrap_or_default()
 }
 
-/// Decodes exactly one value from the whole of `bytes`.
+/// Decodes exactly one value from all of `bytes`.
 ///
 /// # Errors
-/// Malformed, truncated or oversized input, or bytes left over.
-pub fn decode<T: SchemaReadOwned<Format, Dst = T>>(bytes: &[u8]) -> Result<T, DecodeError> {
+/// [`DecodeError`], whatever the bytes are; never a panic, never a large allocation. The caller
+/// counts the refusal and drops the message.
+pub fn decode<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() > DECODE_MAX {
         return Err(DecodeError::TooLarge);
     }
-    config::deserialize_exact(bytes, FORMAT).map_err(|_| DecodeError::Malformed)
+    deserialize_exact::<T, ReadConfig>(bytes, ReadConfig::new()).map_err(translate)
+}
+
+/// Keeps the serializer's error type out of our API.
+fn translate(error: ReadError) -> DecodeError {
+    match error {
+        ReadError::Io(_) => DecodeError::Truncated,
+        ReadError::TrailingBytes => DecodeError::Trailing,
+        ReadError::PreallocationSizeLimit { .. } | ReadError::LengthEncodingOverflow(_) => {
+            DecodeError::LengthBeyondLimit
+        }
+        ReadError::InvalidUtf8Encoding(_)
+        | ReadError::InvalidUtf8Code(_)
+        | ReadError::InvalidCharLead(_) => DecodeError::Invalid("text that is not UTF-8"),
+        ReadError::InvalidTagEncoding(_) | ReadError::TagEncodingOverflow(_) => {
+            DecodeError::Invalid("an unknown variant")
+        }
+        ReadError::InvalidBoolEncoding(_) => DecodeError::Invalid("a bool beyond 1"),
+        ReadError::PointerSizedReadError => DecodeError::Invalid("a number beyond 64 bits"),
+        ReadError::InvalidValue(what) | ReadError::Custom(what) => DecodeError::Invalid(what),
+        ReadError::UnalignedPointerRead => DecodeError::Invalid("an unaligned view"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+    enum Sample {
+        Nothing,
+        Text(String),
+        Many { numbers: Vec<u64>, flag: bool },
+        Wide(u128, [u8; 16], Option<u32>),
+    }
+
+    fn samples() -> Vec<Sample> {
+        vec![
+            Sample::Nothing,
+            Sample::Text("Zwölf".into()),
+            Sample::Many {
+                numbers: vec![0, 250, 251, 65_536, u64::MAX],
+                flag: true,
+            },
+            Sample::Wide(u128::MAX, [7; 16], Some(9)),
+        ]
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_itself() {
+        for sample in samples() {
+            assert_eq!(decode::<Sample>(&encode(&sample)), Ok(sample));
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_every_trailing_byte_is_refused() {
+        for sample in samples() {
+            let mut bytes = encode(&sample);
+            for cut in 0..bytes.len() {
+                assert!(
+                    decode::<Sample>(&bytes[..cut]).is_err(),
+                    "{sample:?} cut at {cut}"
+                );
+            }
+            bytes.push(0);
+            assert_eq!(decode::<Sample>(&bytes), Err(DecodeError::Trailing));
+        }
+    }
+
+    #[test]
+    fn a_huge_length_is_refused_before_allocation() {
+        // Tag 1 (Text), then a length as a 64-bit varint (marker 253).
+        for length in [u64::MAX, 1 << 40, DECODE_MAX as u64 + 1] {
+            let mut bytes = vec![1, 253];
+            bytes.extend_from_slice(&length.to_le_bytes());
+            assert_eq!(
+                decode::<Sample>(&bytes),
+                Err(DecodeError::LengthBeyondLimit)
+            );
+        }
+    }
+
+    #[test]
+    fn more_bytes_than_a_payload_may_have_are_refused_unread() {
+        let bytes = vec![0; DECODE_MAX + 1];
+        assert_eq!(decode::<Sample>(&bytes), Err(DecodeError::TooLarge));
+    }
 }

@@ -1,1 +1,8 @@
+//! How tickets stay alive on every node.
+//!
+//! [`engine`] is the algorithm without input and output: time, randomness and messages are
+//! arguments. The driver (feature `driver`) gives it QUIC, gossip and a clock.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod engine;
