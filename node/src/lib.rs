@@ -3,6 +3,7 @@
 //! - [`authn`]: who is this?
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
+//! - [`server`]: accepts connections, bounded in number, size and time
 //! - [`services`]: which applications may ask, and what they learn
 
 #![cfg_attr(
@@ -13,4 +14,5 @@
 pub mod authn;
 pub mod clock;
 pub mod config;
+pub mod server;
 pub mod services;
