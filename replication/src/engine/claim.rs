@@ -114,7 +114,7 @@ impl Engine {
         } else {
             ClaimOutcome::Unknown
         };
-        self.claim_end(op, unknown);
+        self.claim_end(&op, unknown);
     }
 
     /// Sets the operation aside until an answer or `pause` from now.
@@ -152,7 +152,7 @@ impl Engine {
                     Some(body) if self.missing_ancestor(&body).is_none() => {
                         self.claim_start(number, op);
                     }
-                    _ if all_in => self.claim_end(op, ClaimOutcome::Unknown),
+                    _ if all_in => self.claim_end(&op, ClaimOutcome::Unknown),
                     _ => self.ops.put(number, Op::Claim(op)),
                 }
             }
@@ -187,18 +187,18 @@ impl Engine {
     /// The body is here: checks what can be checked before, then opens ballot 0 or falls back.
     fn claim_start(&mut self, number: u64, mut op: Box<ClaimOp>) {
         let Some(body) = self.claim_body(&op.key) else {
-            return self.claim_end(op, ClaimOutcome::NoQuorum);
+            return self.claim_end(&op, ClaimOutcome::NoQuorum);
         };
         if let Some((decided, _)) = self.singles.get(&op.key).and_then(|single| single.decided) {
             return self.claim_decided(op, &body, decided, true);
         }
         if let Some(obstacle) = self.claim_obstacle(&body) {
-            return self.claim_end(op, obstacle);
+            return self.claim_end(&op, obstacle);
         }
         if let Some(root) = self.missing_ancestor(&body) {
             let waiting = self.reachable();
             if waiting.is_empty() {
-                return self.claim_end(op, ClaimOutcome::Unknown);
+                return self.claim_end(&op, ClaimOutcome::Unknown);
             }
             for member in &waiting {
                 self.send(
@@ -213,7 +213,7 @@ impl Engine {
             return self.claim_wait(number, op, self.config.find_timeout);
         }
         let Some(issuer) = body.view.first().cloned() else {
-            return self.claim_end(op, ClaimOutcome::Unknown);
+            return self.claim_end(&op, ClaimOutcome::Unknown);
         };
         if issuer == self.config.me {
             let ask = Ask::Open(op.claim);
@@ -257,10 +257,10 @@ impl Engine {
 
     fn claim_prepare(&mut self, number: u64, mut op: Box<ClaimOp>) {
         let Some(body) = self.claim_body(&op.key) else {
-            return self.claim_end(op, ClaimOutcome::NoQuorum);
+            return self.claim_end(&op, ClaimOutcome::NoQuorum);
         };
         if self.reachable_members(&op, &body) <= body.view.len() / 2 {
-            return self.claim_end(op, ClaimOutcome::NoQuorum);
+            return self.claim_end(&op, ClaimOutcome::NoQuorum);
         }
         op.round += 1;
         let ballot = Ballot {
@@ -339,8 +339,8 @@ impl Engine {
         let late = self.now.mono >= op.deadline;
         match &op.stage {
             Stage::Finding { .. } => self.claim_unknown(op, true),
-            Stage::FindingRoot { .. } => self.claim_end(op, ClaimOutcome::NoQuorum),
-            _ if late => self.claim_end(op, ClaimOutcome::NoQuorum),
+            Stage::FindingRoot { .. } => self.claim_end(&op, ClaimOutcome::NoQuorum),
+            _ if late => self.claim_end(&op, ClaimOutcome::NoQuorum),
             Stage::Resting => self.claim_prepare(number, op),
             _ => self.claim_fall_back(number, op),
         }
@@ -358,7 +358,7 @@ impl Engine {
 
     fn claim_vote(&mut self, number: u64, mut op: Box<ClaimOp>, from: &Member, vote: Vote) {
         let Some(body) = self.claim_body(&op.key) else {
-            return self.claim_end(op, ClaimOutcome::NoQuorum);
+            return self.claim_end(&op, ClaimOutcome::NoQuorum);
         };
         if !body.view.contains(from) {
             return self.ops.put(number, Op::Claim(op));
@@ -371,9 +371,9 @@ impl Engine {
                 return self.claim_decided(op, &body, value, true);
             }
             Vote::Refused(Refusal::Destroyed) => {
-                return self.claim_end(op, ClaimOutcome::Destroyed);
+                return self.claim_end(&op, ClaimOutcome::Destroyed);
             }
-            Vote::Refused(Refusal::Expired) => return self.claim_end(op, ClaimOutcome::Expired),
+            Vote::Refused(Refusal::Expired) => return self.claim_end(&op, ClaimOutcome::Expired),
             Vote::Refused(reason) => return self.claim_refused(number, op, from, reason),
             Vote::Outbid(ballot) => {
                 op.round = op.round.max(ballot.round);
@@ -477,10 +477,10 @@ impl Engine {
             }
         }
         if value != op.claim {
-            return self.claim_end(op, ClaimOutcome::Lost);
+            return self.claim_end(&op, ClaimOutcome::Lost);
         }
         if self.ended_by_ancestor(&body.ancestors) {
-            return self.claim_end(op, ClaimOutcome::Destroyed);
+            return self.claim_end(&op, ClaimOutcome::Destroyed);
         }
         let since = self
             .singles
@@ -493,10 +493,10 @@ impl Engine {
             (true, true) => ClaimOutcome::Replayed(Arc::new(body.clone())),
             (true, false) => ClaimOutcome::Lost,
         };
-        self.claim_end(op, outcome);
+        self.claim_end(&op, outcome);
     }
 
-    fn claim_end(&mut self, op: Box<ClaimOp>, outcome: ClaimOutcome) {
+    fn claim_end(&mut self, op: &ClaimOp, outcome: ClaimOutcome) {
         let counter = match &outcome {
             ClaimOutcome::Won(_) => &self.stats.claims_won,
             ClaimOutcome::Replayed(_) => &self.stats.claims_replayed,

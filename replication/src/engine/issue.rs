@@ -247,7 +247,7 @@ impl Engine {
         let mut view = op.holders;
         if op.attempt > 0 {
             view.truncate(1);
-        } else if view.len() % 2 == 0 {
+        } else if view.len().is_multiple_of(2) {
             view.pop();
         }
         self.issue_with(op.command, op.new, view, op.attempt + 1);
