@@ -1,5 +1,7 @@
 //! Taking a node out of service and back, and stopping the whole demo.
 
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::time::Duration;
 
 use crate::support::demo::{Demo, READY_LIMIT};
@@ -46,6 +48,26 @@ fn a_draining_node_finishes_what_was_begun_and_takes_nothing_new() {
         demo.is_ready(0).then_some(())
     });
     person.next_ticket(&node, APP);
+}
+
+#[test]
+fn the_administration_socket_is_for_the_service_and_its_group() {
+    let demo = Demo::start();
+    for node in &demo.cluster.nodes {
+        let status = fs::metadata(&node.admin_socket).expect("the socket is there");
+        assert!(
+            status.file_type().is_socket(),
+            "{}",
+            node.admin_socket.display()
+        );
+        assert_eq!(status.permissions().mode() & 0o777, 0o660);
+    }
+    let listing = fs::metadata(demo.folder().join("cluster.json")).expect("cluster.json");
+    assert_eq!(
+        listing.permissions().mode() & 0o777,
+        0o600,
+        "it holds the password"
+    );
 }
 
 #[test]

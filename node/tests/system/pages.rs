@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::demo::Demo;
 use crate::support::person::login_url;
+use crate::support::wait;
 use crate::support::webdriver::{Browser, ENTER, Look, TAB};
 
 const APP: &str = "http://127.0.0.1:8001/pages";
@@ -31,11 +33,17 @@ fn picture(browser: &Browser, name: &str) {
     let png = browser.screenshot();
     // A blank page of this size compresses to far less.
     assert!(
-        png.len() > 6_000,
+        png.len() > 8_000,
         "{name}: {} bytes are a blank page",
         png.len()
     );
     fs::write(folder.join(format!("{name}.png")), png).expect("a writable folder");
+}
+
+/// Waits until the browser shows a page below this address.
+fn arrives(browser: &Browser, address: &str) {
+    let there = || browser.url().starts_with(address).then_some(());
+    wait::until(address, Duration::from_secs(10), there);
 }
 
 /// Nothing sticks out to the side, so nobody scrolls sideways.
@@ -104,7 +112,7 @@ fn signing_in_needs_no_scripts() {
     browser.type_into("input[name=username]", &cluster.username);
     browser.type_into("input[name=password]", &cluster.password);
     browser.click("button[type=submit]");
-    assert!(browser.url().starts_with(&cluster.app), "{}", browser.url());
+    arrives(&browser, &cluster.app);
     assert!(
         browser.source().contains(&cluster.username),
         "{}",
@@ -132,7 +140,7 @@ fn signing_in_needs_no_mouse() {
     assert_eq!(browser.focused("name"), "password");
     browser.keys(&cluster.password);
     browser.keys(ENTER);
-    assert!(browser.url().starts_with(&cluster.app), "{}", browser.url());
+    arrives(&browser, &cluster.app);
 }
 
 #[test]
