@@ -2,6 +2,8 @@
 //!
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
+//! - [`ops`]: health, metrics, logs, audit, start and stop
+//! - [`server`]: accepts connections, bounded in number, size and time
 
 #![cfg_attr(
     test,
@@ -10,3 +12,5 @@
 
 pub mod clock;
 pub mod config;
+pub mod ops;
+pub mod server;
