@@ -5,6 +5,7 @@
 //! - [`config`]: what can be configured, read and checked before anything is bound
 //! - [`server`]: accepts connections, bounded in number, size and time
 //! - [`services`]: which applications may ask, and what they learn
+//! - [`web`]: everything a browser meets
 
 #![cfg_attr(
     test,
@@ -16,3 +17,4 @@ pub mod clock;
 pub mod config;
 pub mod server;
 pub mod services;
+pub mod web;
