@@ -371,7 +371,6 @@ pub(crate) fn answers() -> Vec<(&'static str, HelloAnswer)> {
         ("banned", refused(HelloRefusal::Banned)),
         ("not_your_name", refused(HelloRefusal::NotYourName)),
         ("yourself", refused(HelloRefusal::Yourself)),
-        ("superseded", refused(HelloRefusal::Superseded)),
         ("malformed", refused(HelloRefusal::Malformed)),
     ]
 }
