@@ -52,14 +52,16 @@ pub enum Vote {
         /// Whether the issuer's own acceptance counts.
         accepted: bool,
     },
-    /// Answer to `Prepare`: promised, with the accepted value of the highest ballot so far.
-    Promise(Option<(Ballot, ClaimId)>),
+    /// Answer to `Prepare`: promised this ballot, with the accepted value of the highest ballot so
+    /// far. The ballot tells it from the answer to an earlier attempt.
+    Promise(Ballot, Option<(Ballot, ClaimId)>),
     /// Answer to `Accept`: accepted at this ballot.
     Accepted(Ballot),
     /// A higher ballot is promised.
     Outbid(Ballot),
-    /// The claim is decided: nothing else is ever said.
-    Decided(ClaimId),
+    /// The claim is decided: nothing else is ever said. With the time since this node learnt of it,
+    /// in milliseconds.
+    Decided(ClaimId, u64),
     /// No part is taken.
     Refused(Refusal),
 }
@@ -75,15 +77,18 @@ pub enum Ask {
     Accept(Ballot, ClaimId),
 }
 
+/// Keys and state digests of one bucket: shard, bucket, pairs.
+pub type BucketPairs = (u8, u32, Vec<(TicketKey, u128)>);
+
 /// One level of a comparison of states (rule 19).
 #[derive(Debug, Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum Compare {
-    /// Digest of each of the 256 shards.
-    Shards(Vec<u128>),
+    /// Digest of each of the 256 shards over the buckets from the given one on.
+    Shards(u32, Vec<u128>),
     /// Digests of the expiry buckets of some shards.
     Buckets(Vec<(u8, Vec<(u32, u128)>)>),
-    /// Keys and state digests in some buckets: shard, bucket, pairs.
-    Entries(Vec<(u8, u32, Vec<(TicketKey, u128)>)>),
+    /// Keys and state digests in some buckets.
+    Entries(Vec<BucketPairs>),
 }
 
 /// What one engine says to another.
@@ -327,7 +332,7 @@ impl PeerMessage {
 impl Compare {
     fn check(&self) -> bool {
         match self {
-            Self::Shards(shards) => shards.len() == 256,
+            Self::Shards(_, shards) => shards.len() == 256,
             Self::Buckets(shards) => shards.len() <= 256,
             Self::Entries(buckets) => buckets.len() <= limits::COMPARE_BUCKETS_MAX,
         }

@@ -1,8 +1,10 @@
 //! How tickets stay alive on every node.
 //!
-//! The driver (feature `driver`) gives the algorithm QUIC, gossip and a clock.
+//! [`engine`] is the algorithm without input and output: time, randomness and messages are
+//! arguments. The driver (feature `driver`) gives it QUIC, gossip and a clock.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(feature = "driver")]
 pub mod driver;
+pub mod engine;

@@ -88,10 +88,10 @@ impl TicketKey {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// The shard, 0 to 255, in which digests and bootstrap count this ticket. The seven top bits
-    /// are left to the hash table.
+    /// The shard, 0 to 255, in which stores, digests and bootstrap count this ticket. Taken from
+    /// bits that [`TicketKey::hash64`] leaves out, so that each shard's own table is balanced.
     pub fn shard(&self) -> u8 {
-        ((self.hash64() << 7) >> 56) as u8
+        self.0[8]
     }
 }
 

@@ -209,11 +209,14 @@ fn fast_messages() -> Vec<(&'static str, PeerMessage)> {
         ),
         (
             "answer_promise",
-            answer(Vote::Promise(Some((Ballot::default(), claim)))),
+            answer(Vote::Promise(
+                Ballot { round: 1, nonce: 7 },
+                Some((Ballot::default(), claim)),
+            )),
         ),
         ("answer_accepted", answer(Vote::Accepted(ballot))),
         ("answer_outbid", answer(Vote::Outbid(ballot))),
-        ("answer_decided", answer(Vote::Decided(claim))),
+        ("answer_decided", answer(Vote::Decided(claim, 1_500))),
         ("answer_refused", answer(Vote::Refused(Refusal::NotInView))),
         (
             "decided",
@@ -278,7 +281,7 @@ fn stream_messages() -> Vec<(&'static str, PeerMessage)> {
 fn bulk_messages() -> Vec<(&'static str, PeerMessage)> {
     use PeerMessage as M;
     let key = TicketKey([6; 16]);
-    let shards = Compare::Shards((0..256u128).map(|shard| shard << 100).collect());
+    let shards = Compare::Shards(5_000_000, (0..256u128).map(|shard| shard << 100).collect());
     let buckets = Compare::Buckets(vec![(255, vec![(1, u128::MAX), (2, 3)]), (0, vec![])]);
     let pairs = Compare::Entries(vec![(1, 5_983_333, vec![(key, 9)])]);
     let request = |mine| M::CompareRequest { rpc: 3, mine };

@@ -1,59 +1,91 @@
-//! The one place of this crate that reads the clock and the operating system's randomness.
-//!
-//! Everything else takes time and randomness as arguments, or asks here, so that what is ambient is
-//! on one page. Intervals are monotonic; the wall clock is for expiry, for people, and for the
-//! generation of an incarnation.
+//! The one place that reads the clock and the operating system's randomness.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use castor_proto::ids::{Incarnation, WallMs};
+use castor_proto::ids::WallMs;
 use castor_proto::seal::aead::Nonce;
-use tokio::time::Instant;
 
-/// The operating system has no randomness to give; nothing can be sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the operating system gives no random bytes")]
-pub struct NoRandomness;
+use crate::engine::{Micros, Now};
+
+/// Reads both clocks of this machine. Clones agree on the monotonic origin.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock {
+    /// A clock whose monotonic time begins at one hour, so that "long ago" can be subtracted.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
+    pub fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    /// The time of both clocks.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Now {
+            mono: self.mono(),
+            wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Monotonic time.
+    pub fn mono(&self) -> Micros {
+        let elapsed = self.origin.elapsed() + Duration::from_secs(3_600);
+        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Fills a buffer from the operating system's randomness.
+///
+/// # Errors
+/// The operating system gives none; nothing that needs secrets can go on.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that draws randomness"
+)]
+pub fn entropy(bytes: &mut [u8]) -> Result<(), std::io::Error> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| std::io::Error::other("no randomness from the system"))
+}
 
 /// The wall clock, milliseconds since the Unix epoch; may step.
 #[must_use]
 pub fn wall_ms() -> WallMs {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    Clock::new().now().wall
 }
 
-/// The monotonic clock.
-#[must_use]
-pub fn instant() -> Instant {
-    Instant::now()
-}
-
-/// Fills with random bytes from the operating system.
-///
-/// # Errors
-/// [`NoRandomness`]; on Linux only before the kernel's pool is ready.
-pub fn fill_random(bytes: &mut [u8]) -> Result<(), NoRandomness> {
-    getrandom::fill(bytes).map_err(|_| NoRandomness)
+/// The runtime's monotonic clock, for time limits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
+pub(super) fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }
 
 /// 24 random bytes, drawn anew for every sealing.
 ///
 /// # Errors
-/// [`NoRandomness`].
-pub fn nonce() -> Result<Nonce, NoRandomness> {
+/// The operating system gives none.
+pub(super) fn nonce() -> Result<Nonce, std::io::Error> {
     let mut nonce = Nonce::default();
-    fill_random(&mut nonce)?;
+    entropy(&mut nonce)?;
     Ok(nonce)
-}
-
-/// The random number of this process start (rule 1).
-///
-/// # Errors
-/// [`NoRandomness`].
-pub fn incarnation() -> Result<Incarnation, NoRandomness> {
-    let mut bytes = [0; 16];
-    fill_random(&mut bytes)?;
-    Ok(Incarnation(bytes))
 }

@@ -23,9 +23,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::clock;
 use super::gossip;
 use super::lane::{LaneQueue, OutLane, read_frame};
-use super::network::{CODE_PROTOCOL, CODE_REPLACED, Credentials, NetEvent, NetFatal, Shared};
+use super::network::{CODE_PROTOCOL, CODE_REPLACED, Credentials, NetFatal, Shared};
 use super::peers::{Outgoing, echo_probes};
 use super::tls::{CertificateDetails, cluster_host, node_host};
+use super::transport::NetEvent;
 
 /// A handshake takes one round trip; a dead address costs this much.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -246,14 +247,15 @@ impl Caller {
             Refusal::NameInUse { address } => {
                 let since = *self.in_use_since.get_or_insert_with(clock::instant);
                 if since.elapsed() >= self.shared.config.name_patience {
-                    self.shared
-                        .emit(NetEvent::Fatal(NetFatal::NameInUse { address }))
-                        .await;
+                    let fatal = NetFatal::NameInUse { address };
+                    self.shared.emit(NetEvent::Fatal(fatal.to_string())).await;
                 }
                 BACKOFF_MAX
             }
             Refusal::Banned => {
-                self.shared.emit(NetEvent::Fatal(NetFatal::Banned)).await;
+                self.shared
+                    .emit(NetEvent::Fatal(NetFatal::Banned.to_string()))
+                    .await;
                 REFUSED_PAUSE
             }
             _ => REFUSED_PAUSE,
@@ -435,7 +437,7 @@ impl Caller {
         if shared.registry().link_down(&up.member, &up.connection) {
             shared.metrics.link("out", -1);
             tracing::info!(node = %up.member.node, address = %self.address, "link down");
-            shared.emit(NetEvent::LinkDown { member: up.member }).await;
+            shared.emit(NetEvent::LinkDown(up.member)).await;
         } else {
             shared.metrics.link("out", -1);
         }
@@ -445,13 +447,7 @@ impl Caller {
         let shared = &self.shared;
         shared.metrics.link("out", 1);
         tracing::info!(node = %up.member.node, address = %self.address, wire = %up.wire, "link up");
-        let event = NetEvent::LinkUp {
-            member: up.member.clone(),
-            address: self.address,
-            wire: up.wire,
-            phase: up.accepted.phase,
-        };
-        shared.emit(event).await;
+        shared.emit(NetEvent::LinkUp(up.member.clone())).await;
         call(shared, advertise);
         // Full means that greetings are waiting already.
         let _ = shared.greet.try_send(advertise);

@@ -30,7 +30,9 @@ use tokio::time::timeout;
 use super::accept::STREAM_GOSSIP;
 use super::dial;
 use super::lane::{ReadEnd, read_frame};
-use super::network::{MemberInfo, NetEvent, NetFatal, Shared};
+use super::network::{MemberInfo, NetFatal, Shared};
+use super::transport::NetEvent;
+use crate::engine::GossipMember;
 
 /// Received messages waiting for the library.
 pub(super) const INBOX_MAX: usize = 256;
@@ -177,7 +179,9 @@ async fn watch_termination(shared: Arc<Shared>, handle: Arc<ChitchatHandle>) {
         let why = ended
             .err()
             .map_or_else(|| "without a reason".into(), |error| error.to_string());
-        shared.emit(NetEvent::Fatal(NetFatal::Gossip(why))).await;
+        shared
+            .emit(NetEvent::Fatal(NetFatal::Gossip(why).to_string()))
+            .await;
     }
 }
 
@@ -235,8 +239,7 @@ impl Members {
                     }
                     let picture = live.borrow_and_update().clone();
                     if self.update(&picture) {
-                        let members = self.seen.values().cloned().collect();
-                        self.shared.emit(NetEvent::Membership(members)).await;
+                        self.tell().await;
                     }
                     self.call_all();
                 }
@@ -247,6 +250,17 @@ impl Members {
                 }
             }
         }
+    }
+
+    async fn tell(&self) {
+        let members: Vec<MemberInfo> = self.seen.values().cloned().collect();
+        let brief = |info: &MemberInfo| GossipMember {
+            member: info.member.clone(),
+            alive: info.alive,
+        };
+        let gossip = members.iter().map(brief).collect();
+        self.shared.members.send_replace(members);
+        self.shared.emit(NetEvent::Gossip(gossip)).await;
     }
 
     /// Takes in who is alive now. Whether anything is different.

@@ -23,7 +23,8 @@ use quinn::{RecvStream, SendStream};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
-use super::network::{NetEvent, Shared};
+use super::network::Shared;
+use super::transport::NetEvent;
 
 /// Most messages waiting in one lane to one peer.
 const QUEUE_MESSAGES_MAX: usize = 16_384;
@@ -116,7 +117,7 @@ pub(super) enum WriteEnd {
     #[error("{0}")]
     Frame(#[from] FrameError),
     #[error("{0}")]
-    Random(#[from] clock::NoRandomness),
+    Random(#[from] std::io::Error),
 }
 
 impl OutLane {
@@ -203,9 +204,7 @@ impl InLane {
                 Ok(messages) => {
                     let from = self.peer.clone();
                     // Waits while the engine is behind: the peer's writer stops, then its queue fills.
-                    self.shared
-                        .emit(NetEvent::Messages { from, messages })
-                        .await;
+                    self.shared.emit(NetEvent::Messages(from, messages)).await;
                 }
                 Err(reason) => {
                     self.shared.metrics.rejected(reason);

@@ -1,7 +1,7 @@
 //! The network under the event loop: links to every peer, and who is a member.
 //!
 //! [`Network::start`] binds the port, calls the seeds, gossips, and from then on everything that
-//! happens arrives as a [`NetEvent`] on one bounded channel; [`Network::send`] never waits. Promises:
+//! happens arrives as a [`NetEvent`] on one bounded channel; [`Network::post`] never waits. Promises:
 //! whatever a peer or a stranger sends, nothing grows without bound and nothing else stops; a
 //! message may be lost (the engine repeats what matters) but is never altered, doubled or reordered
 //! within a lane. Not here: what the messages mean.
@@ -28,6 +28,7 @@ use super::peers::Registry;
 use super::quic::{self, EndpointKeys};
 use super::socket::KnownAddresses;
 use super::tls::{IdentityError, NodeIdentity};
+use super::transport::{NetEvent, Transport};
 use super::{accept, clock, dial};
 
 /// Events waiting for the event loop; beyond it, readers wait.
@@ -50,7 +51,7 @@ pub struct NetworkConfig {
     pub wire: VersionRange,
     /// What the first hello says of this node.
     pub phase: Phase,
-    /// How long a refusal for a name in use is retried before it is [`NetEvent::Fatal`]: longer than
+    /// How long a refusal for a name in use is retried before it is fatal: longer than
     /// peers need to notice that an earlier process is gone.
     pub name_patience: Duration,
     /// How long an address that nobody mentions any more is still called.
@@ -76,41 +77,6 @@ impl NetworkConfig {
             gossip: GossipSettings::default(),
         }
     }
-}
-
-/// Something happened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum NetEvent {
-    /// This node's link to the member is up: [`Network::send`] works.
-    LinkUp {
-        /// Name and incarnation.
-        member: Member,
-        /// Where it was reached.
-        address: SocketAddr,
-        /// The version agreed on.
-        wire: WireVersion,
-        /// What it says it holds.
-        phase: Phase,
-    },
-    /// The link is gone, and with it what was queued.
-    LinkDown {
-        /// Name and incarnation.
-        member: Member,
-    },
-    /// From this member, authenticated, in the order of its lane.
-    Messages {
-        /// Name and incarnation.
-        from: Member,
-        /// At least one.
-        messages: Vec<PeerMessage>,
-    },
-    /// Everyone that gossip knows, own node left out; sent whenever it changes.
-    Membership(Vec<MemberInfo>),
-    /// How many of the configured seeds have never answered; sent whenever it changes.
-    SilentSeeds(usize),
-    /// This process cannot be part of the cluster and must exit.
-    Fatal(NetFatal),
 }
 
 /// A member as gossip sees it.
@@ -219,6 +185,7 @@ pub(super) struct Shared {
     pub(super) gossip_in: mpsc::Sender<gossip::Received>,
     /// Addresses to gossip with at once, because a link to them has come up.
     pub(super) greet: mpsc::Sender<SocketAddr>,
+    pub(super) members: watch::Sender<Vec<MemberInfo>>,
     events: mpsc::Sender<NetEvent>,
     sequences: [AtomicU64; Lane::ALL.len()],
 }
@@ -315,6 +282,7 @@ impl Network {
             stop: watch::channel(false).0,
             gossip_in,
             greet,
+            members: watch::channel(Vec::new()).0,
             events,
             sequences: Default::default(),
             config,
@@ -335,7 +303,7 @@ impl Network {
     ///
     /// # Errors
     /// [`SendError`]; the message is not sent.
-    pub fn send(&self, to: &Member, message: &PeerMessage) -> Result<(), SendError> {
+    pub fn post(&self, to: &Member, message: &PeerMessage) -> Result<(), SendError> {
         let lane = message.lane();
         let queue = self
             .shared
@@ -347,6 +315,12 @@ impl Network {
             self.shared.metrics.queue_full(to.node.as_str(), name).inc();
             SendError::Full
         })
+    }
+
+    /// Everyone that gossip knows, own node left out.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberInfo> {
+        self.shared.members.borrow().clone()
     }
 
     /// The links that are up.
@@ -417,6 +391,15 @@ impl Network {
         self.shared.endpoint.close(CODE_LEAVING, b"leaving");
         let _ =
             tokio::time::timeout(Duration::from_secs(1), self.shared.endpoint.wait_idle()).await;
+    }
+}
+
+impl Transport for Network {
+    fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {
+        for message in &messages {
+            // No link: its loss was or will be reported. Full: counted. The engine repeats both.
+            let _ = self.post(to, message);
+        }
     }
 }
 

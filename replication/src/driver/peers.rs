@@ -313,7 +313,8 @@ impl Registry {
 /// Whether the process at the other end answers now, on any of these connections.
 pub(super) async fn any_answers(connections: &[Connection]) -> bool {
     let mut probes = tokio::task::JoinSet::new();
-    for connection in connections.iter().cloned() {
+    for connection in connections {
+        let connection = connection.clone();
         probes.spawn(async move { answers(&connection).await });
     }
     while let Some(answered) = probes.join_next().await {

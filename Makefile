@@ -1,0 +1,59 @@
+# One line per target; whatever needs an `if` lives in .ci/ or in the programs. `make` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+DEMO_DIR ?= castor-demo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops them
+	@.ci/packages demo
+	$(CARGO) build --release --locked --package castor-node
+	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
+
+.PHONY: test
+test: packages verify unit system ## everything a change must pass: verify, unit and system tests
+
+.PHONY: unit
+unit: ## cargo's tests of all crates: no services, no network beyond loopback
+	$(CARGO) test --workspace --locked
+
+.PHONY: system
+system: packages ## real processes: three nodes, nginx, python-cas, Chromium
+	$(CARGO) test --locked --package castor-node --test system -- --test-threads=1
+
+.PHONY: packages
+packages:
+	@.ci/packages test
+
+.PHONY: verify
+verify: ## formatting, lints, docs, layering, licences; writes nothing outside target/
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) check --locked --package castor-replication --no-default-features
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	$(CARGO) test --locked --package castor-proto --test tidy
+	@.ci/deny
+
+.PHONY: fix
+fix: ## what verify would complain about and a machine can mend: formatting, simple lints
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+.PHONY: sim
+sim: ## the replication engine's own tests: seeded, without clock or network
+	$(CARGO) test --locked --package castor-replication --no-default-features
+
+.PHONY: bench
+bench: ## what there is to measure with
+	@.ci/bench
+
+.PHONY: package
+package: ## a tarball of the release build, in target/package
+	$(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	@.ci/package $(TARGET)/release

@@ -1,0 +1,116 @@
+//! Opens one connection: TCP, TLS when asked for, HTTP/1.1 handshake.
+//!
+//! Promises: the task behind a connection ends with it. Does not: pool.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{CallError, Sender};
+
+/// Scheme, host and port of a URL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// The origin of an absolute `url`.
+    ///
+    /// # Errors
+    /// [`CallError::Url`] when it is not an absolute http or https URL.
+    pub fn of(url: &str) -> Result<Self, CallError> {
+        let parsed: Uri = url
+            .parse()
+            .map_err(|error| CallError::Url(format!("{url}: {error}")))?;
+        let tls = match parsed.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(CallError::Url(format!("{url}: neither http nor https"))),
+        };
+        let host = parsed
+            .host()
+            .ok_or_else(|| CallError::Url(format!("{url}: no host")))?;
+        let port = parsed.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self {
+            tls,
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    /// `host` or `host:port`, as the `Host` header wants it.
+    pub fn authority(&self) -> String {
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            _ => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// The host without the brackets of an IPv6 literal.
+    fn bare_host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+pub(super) async fn open(origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Sender, CallError> {
+    let stream = TcpStream::connect((origin.bare_host(), origin.port))
+        .await
+        .map_err(|error| CallError::Connect(error.to_string()))?;
+    // Small requests must not wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    if !origin.tls {
+        return handshake(stream).await;
+    }
+    let name = ServerName::try_from(origin.bare_host().to_owned())
+        .map_err(|error| CallError::Url(error.to_string()))?;
+    let stream = TlsConnector::from(Arc::clone(tls))
+        .connect(name, stream)
+        .await
+        .map_err(|error| CallError::Connect(format!("TLS: {error}")))?;
+    handshake(stream).await
+}
+
+async fn handshake<S>(stream: S) -> Result<Sender, CallError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+        .await
+        .map_err(|error| CallError::Connect(error.to_string()))?;
+    // An error of the connection reaches whoever waits for the answer on it.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_keeps_what_makes_two_servers_different() {
+        let authority = |url: &str| Origin::of(url).map(|origin| origin.authority());
+        assert_eq!(authority("https://h/cas").unwrap(), "h");
+        assert_eq!(authority("http://h:443/").unwrap(), "h:443");
+        assert_eq!(authority("https://[::1]:8443/x?y").unwrap(), "[::1]:8443");
+        assert_eq!(
+            Origin::of("https://[::1]:8443/").unwrap().bare_host(),
+            "::1"
+        );
+        assert!(authority("ftp://h/").is_err());
+        assert!(authority("/only/a/path").is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! Load, faults and judgement for a CAS cluster, over HTTP and signals only.
+//!
+//! The rooms: [`cluster`] (what runs where), [`http`] (client), [`cas`] (what a server says),
+//! [`person`] (who asks), [`judge`] (right or which sin), [`bench`] (measurements on a healthy
+//! cluster), [`faults`] (the same while processes die), [`cli`] (arguments).
+//!
+//! Promises: shares no code with the server, so that no mistake can hide on both sides.
+//! Does not: need anything of the server but its pages, its answers and `cluster.json`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod bench;
+pub mod cas;
+pub mod cli;
+pub mod clock;
+pub mod cluster;
+pub mod environment;
+pub mod faults;
+pub mod histogram;
+pub mod http;
+pub mod judge;
+pub mod lab;
+pub mod person;
+pub mod progress;
+pub mod rng;
+pub mod schedule;

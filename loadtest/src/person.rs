@@ -1,0 +1,131 @@
+//! One simulated person: a browser with cookies that signs in and asks for service tickets, and
+//! the application that validates them.
+//!
+//! Promises: does what a browser does and what a CAS client does, nothing the server could tell
+//! apart. Does not: judge; every answer is handed back as it was understood.
+
+use http::{HeaderName, HeaderValue, Uri, header};
+
+use crate::cas::{self, TicketAnswer, form, validation, validation::Validation};
+use crate::http::cookies::Jar;
+use crate::http::{Answer, Call, CallError, Client, Lease};
+
+/// The answer to an attempt to sign in.
+#[derive(Debug)]
+pub enum SignIn {
+    /// Acknowledged: the SSO cookie is there.
+    Done,
+    /// 401: user name or password wrong.
+    WrongPassword,
+    /// 5xx: the server says it cannot answer now.
+    Unavailable(u16),
+    /// Anything else that answered.
+    Odd(String),
+    /// No answer.
+    Failed(CallError),
+}
+
+/// A browser of one person at one CAS server (seen through any of its doors).
+#[derive(Clone)]
+pub struct Person {
+    client: Client,
+    jar: Jar,
+}
+
+impl Person {
+    /// A person without cookies.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            jar: Jar::default(),
+        }
+    }
+
+    /// Fetches the form at `base` and posts it with this name and password.
+    pub async fn sign_in(&mut self, base: &str, username: &str, password: &str) -> SignIn {
+        let page_url = format!("{base}/login");
+        let page = match self.call(Call::get(&page_url)).await {
+            Ok(page) => page,
+            Err(error) => return SignIn::Failed(error),
+        };
+        match page.status.as_u16() {
+            200 => {}
+            status @ 500..=599 => return SignIn::Unavailable(status),
+            status => return SignIn::Odd(format!("the form came with status {status}")),
+        }
+        let Some(form) = form::find(&page.text()) else {
+            return SignIn::Odd("the login page has no form with a password".to_owned());
+        };
+        let mut fields = form.hidden;
+        fields.push((form.username_field, username.to_owned()));
+        fields.push((form.password_field, password.to_owned()));
+        let call = Call::post_form(form::resolve(&page_url, &form.action), &fields);
+        match self.call(call).await {
+            Ok(answer) => self.read_sign_in(&answer),
+            Err(error) => SignIn::Failed(error),
+        }
+    }
+
+    fn read_sign_in(&self, answer: &Answer) -> SignIn {
+        match answer.status.as_u16() {
+            200 | 301..=303 if self.jar.has("TGC") => SignIn::Done,
+            401 => SignIn::WrongPassword,
+            status @ 500..=599 => SignIn::Unavailable(status),
+            status => SignIn::Odd(format!("status {status} without an SSO cookie")),
+        }
+    }
+
+    /// Asks for a ticket for `service` at `base`.
+    pub async fn ticket(&mut self, base: &str, service: &str) -> TicketAnswer {
+        let answer = self.call(Call::get(cas::login_url(base, service))).await;
+        cas::read_ticket_answer(answer, service)
+    }
+
+    async fn call(&mut self, mut call: Call) -> Result<Answer, CallError> {
+        let url: Uri = call
+            .url
+            .parse()
+            .map_err(|error| CallError::Url(format!("{}: {error}", call.url)))?;
+        let trusted = url.scheme_str() == Some("https") || is_loopback(url.host());
+        if let Some(cookies) = self.jar.header(url.path(), trusted) {
+            call.headers.insert(header::COOKIE, cookies);
+        }
+        let answer = self.client.call(call).await?;
+        self.jar.store(&answer.headers, url.path());
+        Ok(answer)
+    }
+}
+
+fn is_loopback(host: Option<&str>) -> bool {
+    let host = host
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Validates `ticket` at `base`, as an application does.
+pub async fn validate(client: &Client, base: &str, service: &str, ticket: &str) -> Validation {
+    validation::read(
+        client
+            .call(Call::get(cas::validate_url(base, service, ticket)))
+            .await,
+    )
+}
+
+/// Validates on a connection leased before, with a header of the caller's choice.
+pub async fn validate_on(
+    client: &Client,
+    lease: Lease,
+    url: String,
+    extra: Option<(HeaderName, HeaderValue)>,
+) -> Validation {
+    let mut call = Call::get(url);
+    if let Some((name, value)) = extra {
+        call.headers.insert(name, value);
+    }
+    validation::read(client.send(lease, call).await)
+}

@@ -1,0 +1,170 @@
+//! The configuration: one TOML file, environment variables, `--set`.
+//!
+//! [`load`] reads, merges and checks everything and tells all that is wrong, one line each, before
+//! anything is bound. The sections (one file each) are the only list of keys: the parser, the
+//! reference and `config show` are made from them. What lies in the files that the configuration
+//! names (certificates, users, definitions) is checked by the rooms that use them.
+
+mod audit;
+mod authn;
+mod cluster;
+mod http;
+mod log;
+mod logout;
+mod node;
+mod ops;
+pub mod reference;
+pub mod schema;
+mod services;
+pub mod source;
+mod tickets;
+pub mod types;
+pub mod value;
+mod web;
+
+pub use audit::Audit;
+pub use authn::{Authn, AuthnFile, AuthnPassword};
+pub use cluster::Cluster;
+pub use http::{Http, HttpTls};
+pub use log::Log;
+pub use logout::Logout;
+pub use node::Node;
+pub use ops::Ops;
+pub use services::Services;
+pub use source::Sources;
+pub use tickets::{Tickets, TicketsRememberMe, TicketsSt, TicketsTgt};
+pub use types::{ByteSize, Cidr, Listen, Period};
+pub use web::{Web, WebCookie};
+
+#[cfg(test)]
+mod tests;
+
+use schema::{Problem, Reader, Resolved, Section, SectionSpec, section};
+
+/// Where the configuration is when `--config` does not say otherwise.
+pub const DEFAULT_FILE: &str = "/etc/castor/castor.toml";
+
+section! {
+    /// Everything that can be configured.
+    pub struct Config("") {
+    }
+    sections {
+        /// Who this node is.
+        node: Node,
+        /// The listener for people and applications.
+        http: Http,
+        /// The listeners for operators.
+        ops: Ops,
+        /// The other nodes.
+        cluster: Cluster,
+        /// Lifetimes and limits.
+        tickets: Tickets,
+        /// How people prove who they are.
+        authn: Authn,
+        /// Which applications may ask.
+        services: Services,
+        /// What happens after signing out.
+        logout: Logout,
+        /// What people see.
+        web: Web,
+        /// The record of who did what.
+        audit: Audit,
+        /// What the node says about itself.
+        log: Log,
+    }
+}
+
+/// A configuration that passed every check, and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Every key with its value and origin, in the order of the reference.
+    pub resolved: Vec<Resolved>,
+    /// What it was made from; loading it again reads the file anew.
+    pub sources: Sources,
+}
+
+/// What is wrong with a configuration, one line for each problem.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct ConfigError {
+    /// The problems, in the order of the file and then of the reference.
+    pub problems: Vec<Problem>,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, Problem(line)) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(line)?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Every key set to its default, as an empty file would give.
+    ///
+    /// # Errors
+    ///
+    /// When a built-in default does not pass its own check, which the tests rule out.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        load(&Sources::default()).map(|loaded| loaded.config)
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        if let Err(says) = self.node.resolved_name() {
+            reader.note_key("node.name", &says);
+        }
+        self.http.check(reader);
+        self.ops.check(reader);
+        self.cluster.check(reader);
+        self.tickets.check(reader);
+        self.audit.check(reader);
+    }
+}
+
+/// Every section with its keys, in the order of the reference.
+pub fn sections() -> Vec<SectionSpec> {
+    let mut out = Vec::new();
+    Config::describe(&mut out);
+    out.retain(|section| !section.keys.is_empty());
+    out
+}
+
+fn known_keys() -> Vec<String> {
+    let mut known = Vec::new();
+    for spec in sections().into_iter().flat_map(|section| section.keys) {
+        if spec.secret {
+            known.push(format!("{}_file", spec.key));
+        }
+        known.push(spec.key);
+    }
+    known
+}
+
+/// Reads, merges and checks a configuration.
+///
+/// # Errors
+///
+/// Every problem found, each one line that names the place, the key and the remedy.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let (entries, mut problems) = sources.merge(&known_keys());
+    let mut reader = Reader::new(&entries, sources.file.as_deref());
+    let config = Config::read(&mut reader);
+    if let Some(config) = &config {
+        config.check(&mut reader);
+    }
+    problems.append(&mut reader.problems);
+    let resolved = reader.resolved;
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded {
+            config,
+            resolved,
+            sources: sources.clone(),
+        }),
+        _ => Err(ConfigError { problems }),
+    }
+}

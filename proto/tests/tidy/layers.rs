@@ -1,0 +1,126 @@
+//! Layers between crates, read from their manifests: who may depend on whom, and on what.
+
+use toml::{Table, Value};
+
+use crate::source::{File, Repository};
+
+/// Crates of the house and the crates of the house they may name.
+const CRATES: [(&str, &[&str]); 5] = [
+    ("castor-proto", &[]),
+    ("castor-replication", &["castor-proto"]),
+    ("castor-sim", &["castor-proto", "castor-replication"]),
+    ("castor-node", &["castor-proto", "castor-replication"]),
+    ("castor-loadtest", &[]),
+];
+
+/// Libraries that belong to one crate.
+const OWNED: [(&str, &str); 6] = [
+    ("wincode", "castor-proto"),
+    ("bincode", "castor-proto"),
+    ("quinn", "castor-replication"),
+    ("chitchat", "castor-replication"),
+    ("dashmap", "castor-replication"),
+    ("axum", "castor-node"),
+];
+
+/// What the wire format may not bring along: a runtime, a clock, a source of chance.
+const NOT_IN_PROTO: [&str; 7] = [
+    "tokio",
+    "quinn",
+    "axum",
+    "hyper",
+    "jiff",
+    "getrandom",
+    "tracing-subscriber",
+];
+
+/// What the engine may not see: everything that touches network, clock or operating system.
+const DRIVER_ONLY: [&str; 6] = [
+    "tokio",
+    "quinn",
+    "quinn-proto",
+    "chitchat",
+    "rustls",
+    "socket2",
+];
+
+pub(crate) fn check(repository: &Repository) -> Vec<String> {
+    let manifests = repository.files(|f| f.path.ends_with("/Cargo.toml"));
+    assert!(manifests.len() >= 4, "fewer manifests than crates");
+    manifests.iter().flat_map(|file| manifest(file)).collect()
+}
+
+fn manifest(file: &File) -> Vec<String> {
+    let table: Table = match file.text.parse() {
+        Ok(table) => table,
+        Err(error) => return vec![format!("{}: {error}", file.path)],
+    };
+    let name = table
+        .get("package")
+        .and_then(|p| p.get("name"))
+        .and_then(Value::as_str);
+    let Some(name) = name else {
+        return vec![format!("{}: no package name", file.path)];
+    };
+    let Some((_, allowed)) = CRATES.iter().find(|(n, _)| *n == name) else {
+        return vec![format!(
+            "{}: {name} has no place in proto/tests/tidy/layers.rs",
+            file.path
+        )];
+    };
+    let mut findings = Vec::new();
+    for (section, dependency, value) in dependencies(&table) {
+        let mut fault = |why: &str| {
+            findings.push(format!("{}: [{section}] {dependency}: {why}", file.path));
+        };
+        let shipped = section == "dependencies";
+        if dependency.starts_with("castor-") && !allowed.contains(&dependency) {
+            fault("this layer may not see it");
+        }
+        if OWNED
+            .iter()
+            .any(|(owned, owner)| *owned == dependency && *owner != name)
+        {
+            fault("another crate owns it");
+        }
+        if dependency == "bincode" && shipped {
+            fault("an oracle for tests, not to be shipped");
+        }
+        if name == "castor-proto" && shipped && NOT_IN_PROTO.contains(&dependency) {
+            fault("the wire format has no runtime, clock or chance of its own");
+        }
+        let optional = value.get("optional").and_then(Value::as_bool) == Some(true);
+        let engine = name == "castor-replication" && shipped && DRIVER_ONLY.contains(&dependency);
+        if engine && !optional {
+            fault("belongs to the driver: optional, behind its feature");
+        }
+        if value.get("workspace").and_then(Value::as_bool) != Some(true) {
+            fault("take the version from [workspace.dependencies]");
+        }
+    }
+    findings
+}
+
+fn dependencies(table: &Table) -> Vec<(&'static str, &str, &Value)> {
+    let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let mut found = Vec::new();
+    for section in sections {
+        let entries = table.get(section).and_then(Value::as_table);
+        for (name, value) in entries.into_iter().flatten() {
+            found.push((section, name.as_str(), value));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_manifest_that_breaks_the_layers_is_refused() {
+    let text = "[package]\nname = \"castor-proto\"\n[dependencies]\ncastor-node.workspace = true\n\
+                tokio.workspace = true\nquinn = \"1\"\nbincode.workspace = true\n";
+    let file = File {
+        path: "proto/Cargo.toml".to_owned(),
+        text: text.to_owned(),
+    };
+    let findings = manifest(&file);
+    assert_eq!(findings.len(), 6, "{findings:#?}");
+}

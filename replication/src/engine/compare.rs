@@ -1,0 +1,321 @@
+//! Comparing states with a peer and repairing what differs (rule 19).
+//!
+//! Shards, then buckets of the shards that differ, then keys and digests of the buckets that
+//! differ, then entries, both ways. A comparison names exactly what is missing, so holes of any
+//! shape are found; every message is bounded, and what did not fit is asked for next.
+
+use std::collections::BTreeMap;
+
+use castor_proto::delta::Entry;
+use castor_proto::ids::Member;
+use castor_proto::message::{Compare, PeerMessage};
+use castor_proto::ticket::TicketKey;
+
+use super::config::Micros;
+use super::digests::{bucket_of, first_compared};
+use super::ops::Op;
+use super::timers::Timer;
+use super::{Engine, Event, MS, stats};
+
+/// Time for one answer before the comparison is given up.
+const STEP_TIMEOUT: Micros = 3_000 * MS;
+
+/// Shards whose buckets are compared in one message.
+const SHARDS_PER_STEP: usize = 64;
+
+/// Buckets whose keys are compared in one message.
+const BUCKETS_PER_STEP: usize = 64;
+
+/// Most pairs of key and digest in one message.
+const PAIRS_PER_STEP: usize = 20_000;
+
+/// Entries asked for in one message.
+const ENTRIES_PER_STEP: usize = 512;
+
+/// A comparison with one peer.
+pub(super) struct CompareOp {
+    peer: Member,
+    first: u32,
+    step: u32,
+    shards: Vec<u8>,
+    buckets: Vec<(u8, u32)>,
+    asked_buckets: Vec<(u8, u32)>,
+    wanted: Vec<TicketKey>,
+    received: u64,
+    sent: u64,
+}
+
+type Pairs = Vec<castor_proto::message::BucketPairs>;
+
+impl Engine {
+    /// Repairs with every peer that can be reached: after a broken stream, a death, or a logout
+    /// that not everyone acknowledged.
+    pub(super) fn repair_after_break(&mut self) {
+        if !self.fill.is_done() {
+            return;
+        }
+        let peers: Vec<Member> = self
+            .peers
+            .iter()
+            .filter(|peer| peer.is_reachable() && !peer.suspect)
+            .map(|peer| peer.member.clone())
+            .collect();
+        for peer in peers {
+            self.repair_with(&peer);
+        }
+    }
+
+    /// Starts a comparison, unless one with this peer is under way.
+    pub(super) fn repair_with(&mut self, peer: &Member) {
+        if self.fill.is_done() {
+            self.compare_with(peer);
+        }
+    }
+
+    pub(super) fn compare_with(&mut self, peer: &Member) {
+        let busy = self
+            .ops
+            .numbers_of(|op| matches!(op, Op::Compare(op) if op.peer == *peer));
+        if !busy.is_empty() {
+            return;
+        }
+        let first = first_compared(self.own(), self.config.tolerance_ms);
+        let number = self.ops.number();
+        let op = CompareOp {
+            peer: peer.clone(),
+            first,
+            step: 0,
+            shards: Vec::new(),
+            buckets: Vec::new(),
+            asked_buckets: Vec::new(),
+            wanted: Vec::new(),
+            received: 0,
+            sent: 0,
+        };
+        let mine = Compare::Shards(first, self.digests.shards(first));
+        self.compare_ask(number, op, mine);
+    }
+
+    fn compare_ask(&mut self, number: u64, op: CompareOp, mine: Compare) {
+        let peer = op.peer.clone();
+        self.compare_wait(number, op);
+        self.send(&peer, PeerMessage::CompareRequest { rpc: number, mine });
+    }
+
+    fn compare_wait(&mut self, number: u64, mut op: CompareOp) {
+        op.step += 1;
+        self.timers
+            .set(self.now.mono + STEP_TIMEOUT, Timer::Op(number, op.step));
+        self.ops.put(number, Op::Compare(op));
+    }
+
+    pub(super) fn compare_timeout(&mut self, number: u64, op: CompareOp, step: u32) {
+        if step == op.step {
+            self.fill_compared(&op.peer, false);
+        } else {
+            self.ops.put(number, Op::Compare(op));
+        }
+    }
+
+    pub(super) fn compared(&mut self, from: &Member, rpc: u64, theirs: Compare) {
+        let Some(Op::Compare(op)) = self.ops.get_mut(rpc) else {
+            return;
+        };
+        if op.peer != *from {
+            return;
+        }
+        let Some(Op::Compare(mut op)) = self.ops.take(rpc) else {
+            return;
+        };
+        match theirs {
+            Compare::Shards(_, theirs) => {
+                let mine = self.digests.shards(op.first);
+                let differ = mine
+                    .iter()
+                    .zip(&theirs)
+                    .enumerate()
+                    .filter(|(_, (a, b))| a != b);
+                op.shards = differ.filter_map(|(i, _)| u8::try_from(i).ok()).collect();
+            }
+            Compare::Buckets(theirs) => self.differing_buckets(&mut op, &theirs),
+            Compare::Entries(theirs) => self.differing_entries(&mut op, theirs),
+        }
+        self.compare_next(rpc, op);
+    }
+
+    /// Goes on with the deepest level that has work left.
+    fn compare_next(&mut self, number: u64, mut op: CompareOp) {
+        if !op.wanted.is_empty() {
+            let at = op.wanted.len().saturating_sub(ENTRIES_PER_STEP);
+            let keys = op.wanted.split_off(at);
+            let peer = op.peer.clone();
+            self.compare_wait(number, op);
+            return self.send(&peer, PeerMessage::EntriesRequest { rpc: number, keys });
+        }
+        if !op.buckets.is_empty() {
+            let at = op.buckets.len().saturating_sub(BUCKETS_PER_STEP);
+            op.asked_buckets = op.buckets.split_off(at);
+            let mine = self.pairs_of(&op.asked_buckets);
+            // What did not fit is asked for later.
+            let fits = mine.len();
+            op.buckets.extend(op.asked_buckets.drain(fits..));
+            return self.compare_ask(number, op, Compare::Entries(mine));
+        }
+        if !op.shards.is_empty() {
+            let at = op.shards.len().saturating_sub(SHARDS_PER_STEP);
+            let shards = op.shards.split_off(at);
+            let mine = shards
+                .iter()
+                .map(|s| (*s, self.digests.buckets(*s, op.first)))
+                .collect();
+            return self.compare_ask(number, op, Compare::Buckets(mine));
+        }
+        let (peer, received, sent) = (op.peer, op.received, op.sent);
+        stats::add(&self.stats.repaired, received);
+        if received + sent > 0 {
+            self.event(Event::Repaired {
+                peer: peer.clone(),
+                received,
+                sent,
+            });
+        }
+        self.fill_compared(&peer, true);
+    }
+
+    fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
+        for (shard, theirs) in theirs {
+            let mine: BTreeMap<u32, u128> =
+                self.digests.buckets(*shard, op.first).into_iter().collect();
+            let theirs: BTreeMap<u32, u128> = theirs.iter().copied().collect();
+            let all = mine.keys().chain(theirs.keys()).copied();
+            let mut differ: Vec<u32> = all
+                .filter(|bucket| *bucket >= op.first && mine.get(bucket) != theirs.get(bucket))
+                .collect();
+            differ.sort_unstable();
+            differ.dedup();
+            op.buckets
+                .extend(differ.into_iter().map(|bucket| (*shard, bucket)));
+        }
+    }
+
+    /// Keys and digests of some buckets, as many buckets as fit; at least one.
+    fn pairs_of(&self, buckets: &[(u8, u32)]) -> Pairs {
+        let mut pairs = Pairs::new();
+        let mut total = 0;
+        for (shard, bucket) in buckets {
+            let keys = self.store.shard_keys(*shard);
+            let in_bucket = keys
+                .into_iter()
+                .filter(|(_, end, _)| bucket_of(*end) == *bucket);
+            let list: Vec<_> = in_bucket.map(|(key, _, digest)| (key, digest)).collect();
+            total += list.len();
+            if total > PAIRS_PER_STEP && !pairs.is_empty() {
+                break;
+            }
+            pairs.push((*shard, *bucket, list));
+        }
+        pairs
+    }
+
+    fn differing_entries(&mut self, op: &mut CompareOp, theirs: Pairs) {
+        let mut give = Vec::new();
+        for (shard, bucket, theirs) in theirs {
+            op.asked_buckets.retain(|asked| *asked != (shard, bucket));
+            let theirs: BTreeMap<TicketKey, u128> = theirs.into_iter().collect();
+            let mine = self.pairs_of(&[(shard, bucket)]);
+            let mine: BTreeMap<TicketKey, u128> =
+                mine.into_iter().flat_map(|(_, _, list)| list).collect();
+            let differs = |(key, digest): &(&TicketKey, &u128)| mine.get(*key) != Some(*digest);
+            op.wanted
+                .extend(theirs.iter().filter(differs).map(|(key, _)| *key));
+            let lacks = |(key, digest): &(&TicketKey, &u128)| theirs.get(*key) != Some(*digest);
+            give.extend(mine.iter().filter(lacks).map(|(key, _)| *key));
+        }
+        // Buckets that the peer's answer had no room for.
+        op.buckets.append(&mut op.asked_buckets);
+        op.sent += give.len() as u64;
+        let peer = op.peer.clone();
+        for keys in give.chunks(ENTRIES_PER_STEP) {
+            for entries in self.entry_batches(keys) {
+                self.send(&peer, PeerMessage::Entries { rpc: 0, entries });
+            }
+        }
+    }
+
+    /// The entries of some keys, in messages within the limits.
+    fn entry_batches(&self, keys: &[TicketKey]) -> Vec<Vec<Entry>> {
+        let mut batches = vec![Vec::new()];
+        let mut weight = 0;
+        for entry in keys.iter().filter_map(|key| self.store.entry(key)) {
+            weight += entry.weight();
+            if weight > self.config.batch_bytes {
+                weight = entry.weight();
+                batches.push(Vec::new());
+            }
+            if let Some(batch) = batches.last_mut() {
+                batch.push(entry);
+            }
+        }
+        batches
+    }
+
+    // ---- the asked side -----------------------------------------------------------------------
+
+    pub(super) fn asked_to_compare(&mut self, from: &Member, rpc: u64, mine: Compare) {
+        let theirs = match mine {
+            Compare::Shards(first, _) => Compare::Shards(first, self.digests.shards(first)),
+            Compare::Buckets(shards) => {
+                let first = first_compared(self.own(), self.config.tolerance_ms);
+                let own = |(shard, _): (u8, _)| (shard, self.digests.buckets(shard, first));
+                Compare::Buckets(shards.into_iter().map(own).collect())
+            }
+            Compare::Entries(buckets) => {
+                let asked: Vec<_> = buckets
+                    .iter()
+                    .map(|(shard, bucket, _)| (*shard, *bucket))
+                    .collect();
+                Compare::Entries(self.pairs_of(&asked))
+            }
+        };
+        self.send(from, PeerMessage::CompareReply { rpc, theirs });
+    }
+
+    pub(super) fn asked_for_entries(&mut self, from: &Member, rpc: u64, keys: &[TicketKey]) {
+        // An empty message ends the answer, whatever has been forgotten meanwhile.
+        for entries in self
+            .entry_batches(keys)
+            .into_iter()
+            .filter(|batch| !batch.is_empty())
+        {
+            self.send(from, PeerMessage::Entries { rpc, entries });
+        }
+        self.send(
+            from,
+            PeerMessage::Entries {
+                rpc,
+                entries: Vec::new(),
+            },
+        );
+    }
+
+    pub(super) fn entries(&mut self, from: &Member, rpc: u64, entries: Vec<Entry>) {
+        for entry in &entries {
+            let joined = self.apply(entry);
+            if joined.newly_destroyed {
+                self.remember_duty(entry.key, from);
+            }
+        }
+        let Some(Op::Compare(op)) = self.ops.get_mut(rpc) else {
+            return;
+        };
+        if op.peer != *from {
+            return;
+        }
+        op.received += entries.len() as u64;
+        if entries.is_empty()
+            && let Some(Op::Compare(op)) = self.ops.take(rpc)
+        {
+            self.compare_next(rpc, op);
+        }
+    }
+}

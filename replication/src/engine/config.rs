@@ -1,0 +1,94 @@
+//! The engine's intervals and limits, each with its unit and where it comes from.
+
+use castor_proto::ids::Member;
+
+/// Microseconds of the monotonic clock.
+pub type Micros = u64;
+
+/// One millisecond in the engine's unit of time.
+pub const MS: Micros = 1_000;
+
+/// What an engine is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node and this process start.
+    pub me: Member,
+    /// K of rule 2: wanted number of members in a view; 1, 3 or 5. Default 3.
+    pub view_size: usize,
+    /// Key of state digests; equal on all nodes of the cluster and never rotated.
+    pub digest_key: [u8; 32],
+    /// Bound of waiting for acknowledgements of sessions and logouts (rules 15, 16). Default 1 s.
+    pub ack_timeout: Micros,
+    /// Least and greatest time a member gets to store a single-use ticket (rule 3): 150 ms to 1 s.
+    pub store_timeout: (Micros, Micros),
+    /// Least and greatest time a member gets to answer in a claim (rule 7): 30 ms to 400 ms.
+    pub claim_timeout: (Micros, Micros),
+    /// Least and greatest pause before a fallback ballot (rule 7d): 5 ms to 40 ms.
+    pub backoff: (Micros, Micros),
+    /// Overall bound of one claim (rule 7). Default 2 s.
+    pub claim_deadline: Micros,
+    /// Bound of asking others for a ticket (rule 8). Default 300 ms.
+    pub find_timeout: Micros,
+    /// Bound of asking others for the last use (rule 17). Default 200 ms.
+    pub idle_timeout: Micros,
+    /// How long a decided claim is answered again to the same claim id (rule 4). Default 5 s.
+    pub replay_ms: u64,
+    /// S of rule 10: tolerance between clocks. Default 2 s.
+    pub tolerance_ms: u64,
+    /// How long an idle entry is kept after its idle limit (rule 17). Default 10 min.
+    pub idle_grace_ms: u64,
+    /// How long an empty node waits for silent seeds (rule 20.5). Default 5 s.
+    pub bootstrap_wait: Micros,
+    /// Bound of a drain (rule 21). Default 15 s.
+    pub drain_timeout: Micros,
+    /// Interval of heartbeats on a link. Default 250 ms.
+    pub ping_interval: Micros,
+    /// How long a peer without link and life is remembered, with its lag. Default 24 h.
+    pub forget_after: Micros,
+    /// First pause before unacknowledged deltas are sent again; doubles up to 2 s. Default 300 ms.
+    pub resend: Micros,
+    /// Most deltas kept for resuming streams. Default 65,536.
+    pub ring_max: usize,
+    /// Most deltas in one batch. Default 2,048, at most the wire's limit.
+    pub batch_max: usize,
+    /// Most bytes of entries in one message. Default 256 KiB.
+    pub batch_bytes: usize,
+    /// Most reusable tickets held; beyond it new ones are refused. Default 5,000,000.
+    pub entries_max: usize,
+    /// Most single-use tickets held. Default 1,000,000.
+    pub singles_max: usize,
+    /// Most operations under way at once. Default 65,536.
+    pub ops_max: usize,
+}
+
+impl Config {
+    /// The defaults, for one process start.
+    pub fn new(me: Member, digest_key: [u8; 32]) -> Self {
+        Self {
+            me,
+            view_size: 3,
+            digest_key,
+            ack_timeout: 1_000 * MS,
+            store_timeout: (150 * MS, 1_000 * MS),
+            claim_timeout: (30 * MS, 400 * MS),
+            backoff: (5 * MS, 40 * MS),
+            claim_deadline: 2_000 * MS,
+            find_timeout: 300 * MS,
+            idle_timeout: 200 * MS,
+            replay_ms: 5_000,
+            tolerance_ms: 2_000,
+            idle_grace_ms: 600_000,
+            bootstrap_wait: 5_000 * MS,
+            drain_timeout: 15_000 * MS,
+            ping_interval: 250 * MS,
+            forget_after: 86_400_000 * MS,
+            resend: 300 * MS,
+            ring_max: 65_536,
+            batch_max: 2_048,
+            batch_bytes: 256 * 1024,
+            entries_max: 5_000_000,
+            singles_max: 1_000_000,
+            ops_max: 65_536,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Filling an empty node from its peers (rule 20), and knowing when there is nothing to fill from.
+//!
+//! Subscribe to everyone first; fetch shards from several peers, each holding at least what was
+//! streamed before the subscription; then compare with each ready peer. Ready only after that.
+
+use std::collections::VecDeque;
+
+use castor_proto::delta::Entry;
+use castor_proto::ids::Member;
+use castor_proto::message::{PeerMessage, Phase};
+use castor_proto::ticket::TicketKey;
+
+use super::config::Micros;
+use super::ops::Op;
+use super::timers::Timer;
+use super::{BootstrapStatus, Engine, Event, MS, stats};
+
+/// How often filling looks around.
+const STEP: Micros = 20 * MS;
+
+/// Time for peers to answer a subscription before filling goes on without them.
+const SUBSCRIBE_WAIT: Micros = 1_000 * MS;
+
+/// Shards asked of one donor at once.
+const PER_DONOR: usize = 4;
+
+/// Time for one part of a shard.
+const PART_TIMEOUT: Micros = 2_000 * MS;
+
+enum Stage {
+    /// Finding out who is there.
+    Looking,
+    /// Waiting for the streams to start.
+    Subscribing { since: Micros },
+    /// Fetching shards.
+    Shards {
+        vector: Vec<(Member, u64)>,
+        queue: VecDeque<(u8, Option<TicketKey>)>,
+        done: usize,
+    },
+    /// Comparing with each of these.
+    Comparing { left: Vec<Member> },
+    /// Filled.
+    Done,
+}
+
+/// A part of a shard that was asked for.
+pub(super) struct ShardOp {
+    donor: Member,
+    shard: u8,
+    after: Option<TicketKey>,
+}
+
+pub(super) struct Fill {
+    started: Micros,
+    finished: Option<Micros>,
+    silent_seeds: usize,
+    stage: Stage,
+    entries: u64,
+    turn: usize,
+}
+
+impl Fill {
+    pub(super) fn new(started: Micros, silent_seeds: usize) -> Self {
+        Self {
+            started,
+            finished: None,
+            silent_seeds,
+            stage: Stage::Looking,
+            entries: 0,
+            turn: 0,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    pub(super) fn status(&self, now: Micros) -> BootstrapStatus {
+        let shards = match &self.stage {
+            Stage::Looking | Stage::Subscribing { .. } => 0,
+            Stage::Shards { done, .. } => *done,
+            Stage::Comparing { .. } | Stage::Done => 256,
+        };
+        BootstrapStatus {
+            shards,
+            entries: self.entries,
+            elapsed: self.finished.unwrap_or(now).saturating_sub(self.started),
+            done: self.is_done(),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn fill_seeds(&mut self, silent: usize) {
+        self.fill.silent_seeds = silent;
+        self.fill_changed();
+    }
+
+    /// Something about the peers changed: look at once.
+    pub(super) fn fill_changed(&mut self) {
+        if !self.fill.is_done() {
+            self.fill_advance();
+        }
+    }
+
+    pub(super) fn fill_step(&mut self) {
+        if !self.fill.is_done() {
+            self.fill_advance();
+            self.timers.set(self.now.mono + STEP, Timer::Bootstrap);
+        }
+    }
+
+    fn donors(&self) -> Vec<Member> {
+        let filled = |phase| matches!(phase, Some(Phase::Ready | Phase::Draining));
+        let donors = self
+            .peers
+            .iter()
+            .filter(|p| p.is_reachable() && !p.suspect && filled(p.phase));
+        donors.map(|peer| peer.member.clone()).collect()
+    }
+
+    fn fill_advance(&mut self) {
+        match &self.fill.stage {
+            Stage::Looking => self.fill_look(),
+            Stage::Subscribing { since } => {
+                let late = self.now.mono >= since + SUBSCRIBE_WAIT;
+                let waiting = self
+                    .peers
+                    .iter()
+                    .any(|p| p.is_reachable() && !p.inbound.started);
+                if late || !waiting {
+                    self.fill_fetch();
+                }
+            }
+            Stage::Shards { queue, done, .. } => {
+                let (queued, done) = (!queue.is_empty(), *done);
+                if done == 256 {
+                    let left = self.donors();
+                    self.fill_compare(left);
+                } else if self.donors().is_empty() {
+                    self.fill.stage = Stage::Looking;
+                } else if queued {
+                    self.fill_ask();
+                }
+            }
+            Stage::Comparing { left } => {
+                let left = left.clone();
+                if left.is_empty() {
+                    return self.fill_finish();
+                }
+                for peer in left {
+                    if self
+                        .peers
+                        .exact(&peer)
+                        .is_some_and(|peer| peer.is_reachable())
+                    {
+                        self.compare_with(&peer);
+                    } else {
+                        self.fill_compared(&peer, true);
+                    }
+                }
+            }
+            Stage::Done => {}
+        }
+    }
+
+    /// Rule 20.5: with somebody ready, fill from the ready; with nobody, take the union of what the
+    /// others hold once every seed has answered, or after the wait.
+    fn fill_look(&mut self) {
+        if !self.donors().is_empty() {
+            self.fill.stage = Stage::Subscribing {
+                since: self.now.mono,
+            };
+            return self.fill_advance();
+        }
+        let waited = self.now.mono.saturating_sub(self.fill.started) >= self.config.bootstrap_wait;
+        let unclear = self.peers.iter().any(|p| p.link && p.phase.is_none());
+        if waited || (self.fill.silent_seeds == 0 && !unclear) {
+            let holders: Vec<Member> = self
+                .peers
+                .iter()
+                .filter(|p| p.is_reachable() && p.phase == Some(Phase::Bootstrapping))
+                .map(|p| p.member.clone())
+                .collect();
+            self.fill_compare(holders);
+        }
+    }
+
+    fn fill_fetch(&mut self) {
+        let started = self
+            .peers
+            .iter()
+            .filter(|p| p.is_reachable() && p.inbound.started);
+        let vector = started
+            .map(|p| (p.member.clone(), p.inbound.start))
+            .collect();
+        let queue = (0..=255).map(|shard| (shard, None)).collect();
+        self.fill.stage = Stage::Shards {
+            vector,
+            queue,
+            done: 0,
+        };
+        self.fill_ask();
+    }
+
+    /// Keeps every donor busy with a few shards.
+    fn fill_ask(&mut self) {
+        let donors = self.donors();
+        for _ in 0..donors.len() * PER_DONOR {
+            self.fill.turn += 1;
+            let Some(donor) = donors.get(self.fill.turn % donors.len().max(1)).cloned() else {
+                return;
+            };
+            let busy = |op: &Op| matches!(op, Op::Shard(op) if op.donor == donor);
+            if self.ops.numbers_of(busy).len() >= PER_DONOR {
+                continue;
+            }
+            let Stage::Shards { queue, .. } = &mut self.fill.stage else {
+                return;
+            };
+            let Some((shard, after)) = queue.pop_front() else {
+                return;
+            };
+            self.fill_request(donor, shard, after);
+        }
+    }
+
+    fn fill_request(&mut self, donor: Member, shard: u8, after: Option<TicketKey>) {
+        let Stage::Shards { vector, .. } = &self.fill.stage else {
+            return;
+        };
+        let vector = vector.clone();
+        let number = self.ops.number();
+        let request = PeerMessage::ShardRequest {
+            rpc: number,
+            shard,
+            after,
+            vector,
+        };
+        self.send(&donor, request);
+        self.ops.put(
+            number,
+            Op::Shard(ShardOp {
+                donor,
+                shard,
+                after,
+            }),
+        );
+        self.timers
+            .set(self.now.mono + PART_TIMEOUT, Timer::Op(number, 0));
+    }
+
+    pub(super) fn shard_timeout(&mut self, op: ShardOp) {
+        self.suspect(&op.donor);
+        if let Stage::Shards { queue, .. } = &mut self.fill.stage {
+            queue.push_front((op.shard, op.after));
+        }
+    }
+
+    pub(super) fn shard_part(
+        &mut self,
+        from: &Member,
+        rpc: u64,
+        entries: Option<Vec<Entry>>,
+        more: bool,
+    ) {
+        let Some(Op::Shard(op)) = self.ops.get_mut(rpc) else {
+            return;
+        };
+        if op.donor != *from {
+            return;
+        }
+        let Some(Op::Shard(op)) = self.ops.take(rpc) else {
+            return;
+        };
+        let Some(entries) = entries else {
+            // Not there yet: somebody else may be, or this donor a little later.
+            if let Stage::Shards { queue, .. } = &mut self.fill.stage {
+                queue.push_back((op.shard, op.after));
+            }
+            return;
+        };
+        for entry in &entries {
+            self.apply(entry);
+        }
+        self.fill.entries += entries.len() as u64;
+        stats::add(&self.stats.bootstrap_entries, entries.len() as u64);
+        match entries.last().filter(|_| more) {
+            Some(last) => self.fill_request(op.donor, op.shard, Some(last.key)),
+            None => {
+                if let Stage::Shards { done, .. } = &mut self.fill.stage {
+                    *done += 1;
+                }
+            }
+        }
+        self.fill_advance();
+    }
+
+    pub(super) fn asked_for_shard(
+        &mut self,
+        from: &Member,
+        rpc: u64,
+        shard: u8,
+        after: Option<TicketKey>,
+        vector: &[(Member, u64)],
+    ) {
+        let reached = vector.iter().all(|(origin, start)| {
+            let peer = self.peers.exact(origin).filter(|peer| peer.is_reachable());
+            peer.is_none_or(|peer| peer.inbound.started && peer.inbound.applied >= *start)
+        });
+        if !reached {
+            return self.send(
+                from,
+                PeerMessage::ShardPart {
+                    rpc,
+                    entries: None,
+                    more: false,
+                },
+            );
+        }
+        let mut entries = Vec::new();
+        let mut weight = 0;
+        let mut more = false;
+        for (key, _, _) in self.store.shard_keys(shard) {
+            if after.is_some_and(|after| key <= after) {
+                continue;
+            }
+            if weight > self.config.batch_bytes || entries.len() >= self.config.batch_max {
+                more = true;
+                break;
+            }
+            if let Some(entry) = self.store.entry(&key) {
+                weight += entry.weight();
+                entries.push(entry);
+            }
+        }
+        self.send(
+            from,
+            PeerMessage::ShardPart {
+                rpc,
+                entries: Some(entries),
+                more,
+            },
+        );
+    }
+
+    // ---- the last step: nothing missing at any ready peer ------------------------------------
+
+    fn fill_compare(&mut self, with: Vec<Member>) {
+        self.fill.stage = Stage::Comparing { left: with };
+        self.fill_advance();
+    }
+
+    /// A comparison ended; one that failed is tried again while its peer can be reached.
+    pub(super) fn fill_compared(&mut self, peer: &Member, complete: bool) {
+        let Stage::Comparing { left } = &mut self.fill.stage else {
+            return;
+        };
+        if complete {
+            left.retain(|member| member != peer);
+            if left.is_empty() {
+                self.fill_finish();
+            }
+        }
+    }
+
+    fn fill_finish(&mut self) {
+        self.fill.stage = Stage::Done;
+        self.fill.finished = Some(self.now.mono);
+        let status = self.fill.status(self.now.mono);
+        self.event(Event::Bootstrapped(status));
+        if !self.is_draining() {
+            self.set_phase(Phase::Ready);
+        }
+        // Whatever a stream left out while it was not yet clear that somebody held something.
+        self.repair_after_break();
+    }
+}

@@ -1,0 +1,228 @@
+//! Links, heartbeats, gossip and the clock: who is there, and how far away.
+
+use castor_proto::ids::{Member, NodeName, WallMs};
+use castor_proto::message::{PeerMessage, Phase};
+
+use super::peers::Gossip;
+use super::{Engine, Event, GossipMember, MS, stats};
+
+/// A link that has said nothing for this many heartbeats is suspect.
+const SILENT_PINGS: u64 = 3;
+
+impl Engine {
+    pub(super) fn link_up(&mut self, member: &Member) {
+        if *member == self.config.me {
+            return;
+        }
+        let resend = self.config.resend;
+        let mono = self.now.mono;
+        let old = self.peers.get(&member.node).map(|peer| peer.member.clone());
+        if let Some(old) = old.filter(|old| old != member) {
+            self.member_gone(&old);
+        }
+        let peer = self.peers.admit(member, resend);
+        peer.link = true;
+        peer.suspect = false;
+        peer.heard_at = mono;
+        peer.inbound.started = false;
+        self.ping(member);
+        self.subscribe(member);
+        self.fill_changed();
+    }
+
+    pub(super) fn link_down(&mut self, member: &Member) {
+        let Some(peer) = self.peers.exact_mut(member) else {
+            return;
+        };
+        if !peer.link {
+            return;
+        }
+        peer.link = false;
+        peer.out.subscribed = false;
+        peer.out.in_flight = 0;
+        peer.inbound.started = false;
+        self.clock.forget(&member.node);
+        self.repair_after_break();
+        self.fill_changed();
+    }
+
+    pub(super) fn gossip(&mut self, members: &[GossipMember]) {
+        let resend = self.config.resend;
+        let mut dead = Vec::new();
+        for seen in members
+            .iter()
+            .filter(|seen| seen.member.node != self.config.me.node)
+        {
+            let known = self.peers.get(&seen.member.node);
+            // A working link knows its incarnation better than gossip, which may be behind.
+            if known.is_some_and(|peer| peer.link && peer.member != seen.member) {
+                continue;
+            }
+            if known.is_none() && !seen.alive {
+                continue;
+            }
+            let old = known
+                .map(|peer| peer.member.clone())
+                .filter(|old| *old != seen.member);
+            let peer = self.peers.admit(&seen.member, resend);
+            let before = peer.gossip;
+            peer.gossip = if seen.alive {
+                Gossip::Alive
+            } else {
+                Gossip::Dead
+            };
+            if before == Gossip::Alive && !seen.alive {
+                dead.push(seen.member.clone());
+            }
+            dead.extend(old);
+        }
+        let absent: Vec<Member> = self
+            .peers
+            .iter()
+            .filter(|peer| peer.gossip == Gossip::Alive)
+            .filter(|peer| !members.iter().any(|seen| seen.member == peer.member))
+            .map(|peer| peer.member.clone())
+            .collect();
+        for member in absent {
+            if let Some(peer) = self.peers.exact_mut(&member) {
+                peer.gossip = Gossip::Dead;
+            }
+            dead.push(member);
+        }
+        for member in dead {
+            self.member_gone(&member);
+        }
+        self.fill_changed();
+    }
+
+    /// An incarnation will not be heard of again, as far as anyone knows.
+    fn member_gone(&mut self, member: &Member) {
+        self.release_waits(member);
+        self.take_over_duties(member);
+        self.repair_after_break();
+    }
+
+    /// Heartbeats on every link; links that stay silent become suspect.
+    pub(super) fn ping_all(&mut self) {
+        let silent = self
+            .now
+            .mono
+            .saturating_sub(SILENT_PINGS * self.config.ping_interval);
+        let mut linked = Vec::new();
+        for peer in self.peers.iter_mut().filter(|peer| peer.link) {
+            peer.suspect |= peer.heard_at < silent;
+            linked.push(peer.member.clone());
+        }
+        for member in linked {
+            self.ping(&member);
+            self.resubscribe(&member);
+        }
+        self.forget_peers();
+    }
+
+    fn ping(&mut self, to: &Member) {
+        let ping = PeerMessage::Ping {
+            sent: self.now.mono,
+            phase: self.phase_to_tell(),
+        };
+        self.send(to, ping);
+    }
+
+    pub(super) fn pinged(&mut self, from: &Member, sent: u64, phase: Phase) {
+        let pong = PeerMessage::Pong {
+            sent,
+            wall: self.own(),
+            phase: self.phase_to_tell(),
+        };
+        self.send(from, pong);
+        self.phase_of(from, phase);
+    }
+
+    pub(super) fn ponged(&mut self, from: &Member, sent: u64, wall: WallMs, phase: Phase) {
+        let rtt = self.now.mono.saturating_sub(sent);
+        if let Some(peer) = self.peers.exact_mut(from) {
+            peer.measure(rtt);
+        }
+        if rtt < 1_000 * MS {
+            self.clock.measured(&from.node, wall, rtt, self.now);
+        }
+        self.phase_of(from, phase);
+    }
+
+    fn phase_of(&mut self, from: &Member, phase: Phase) {
+        let Some(peer) = self.peers.exact_mut(from) else {
+            return;
+        };
+        if peer.phase != Some(phase) {
+            peer.phase = Some(phase);
+            self.fill_changed();
+        }
+    }
+
+    /// A node that cannot trust its clock keeps out of views by not calling itself ready.
+    fn phase_to_tell(&self) -> Phase {
+        match self.phase {
+            Phase::Ready if !self.clock_is_sound() => Phase::Draining,
+            Phase::Empty if !self.store.is_empty() => Phase::Bootstrapping,
+            phase => phase,
+        }
+    }
+
+    pub(super) fn clock_is_sound(&self) -> bool {
+        // After the clock went back, members refuse what ended before something they forgot.
+        self.clock.is_sound() && self.singles.forgotten() <= self.own() + self.config.tolerance_ms
+    }
+
+    pub(super) fn watch_clock(&mut self) {
+        let Some(step) = self.clock.watch(self.now) else {
+            return;
+        };
+        if step.adopted {
+            self.store.set_clock_base(self.clock.base());
+        } else {
+            stats::count(&self.stats.clock_steps_ignored);
+        }
+        self.event(Event::ClockStep {
+            by_ms: step.by_ms,
+            adopted: step.adopted,
+        });
+    }
+
+    /// A question went unanswered in time.
+    pub(super) fn suspect(&mut self, member: &Member) {
+        if let Some(peer) = self.peers.exact_mut(member) {
+            peer.suspect = true;
+        }
+    }
+
+    /// Seen going backwards inside one incarnation (rule 1).
+    pub(super) fn fence(&mut self, member: &Member) {
+        if let Some(peer) = self.peers.exact_mut(member) {
+            peer.fenced = true;
+        }
+        self.send(member, PeerMessage::Fenced);
+        self.release_waits(member);
+    }
+
+    pub(super) fn fence_self(&mut self) {
+        if !self.fenced {
+            self.fenced = true;
+            self.event(Event::Fenced);
+        }
+    }
+
+    /// Peers that were neither linked nor alive for too long are forgotten, and their lag with them.
+    fn forget_peers(&mut self) {
+        let oldest = self.now.mono.saturating_sub(self.config.forget_after);
+        let forgotten: Vec<NodeName> = self
+            .peers
+            .iter()
+            .filter(|peer| !peer.link && peer.gossip != Gossip::Alive && peer.heard_at < oldest)
+            .map(|peer| peer.member.node.clone())
+            .collect();
+        for name in forgotten {
+            self.peers.remove(&name);
+            self.clock.forget(&name);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The replication engine: rules 1 to 21 as one state machine without input and output.
+//!
+//! Calling order: [`Engine::handle`] with the time and one input, then [`Engine::poll`] until it is
+//! empty, then wait until [`Engine::next_wake`] or the next input. Time, randomness and messages
+//! are arguments; the same seed and inputs give the same outputs. Request handlers read
+//! [`Store`] directly and never wait for the engine to do so.
+
+mod acks;
+mod apply;
+mod claim;
+mod clock;
+mod compare;
+mod config;
+mod digests;
+mod drain;
+mod expiry;
+mod fill;
+mod find;
+mod input;
+mod issue;
+mod links;
+mod logout;
+mod ops;
+mod output;
+mod peers;
+mod random;
+mod singles;
+mod stats;
+mod status;
+mod store;
+mod stream;
+mod timers;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use castor_proto::ids::{Member, WallMs};
+use castor_proto::message::{PeerMessage, Phase};
+
+pub use config::{Config, MS, Micros};
+pub use input::{Command, GossipMember, Input, NewReusable, NewSingleUse, Now, TicketKeys};
+pub use output::{
+    BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
+    Reply, Status,
+};
+pub use stats::Stats;
+pub use store::{Gauges, Liveness, Store, Ticket};
+
+use timers::Timer;
+
+/// One node's replication.
+pub struct Engine {
+    config: Config,
+    now: Now,
+    clock: clock::Clock,
+    store: Arc<Store>,
+    stats: Arc<Stats>,
+    random: random::Random,
+    keys: TicketKeys,
+    sequence: u64,
+    phase: Phase,
+    /// This incarnation must exit (rule 1).
+    fenced: bool,
+    peers: peers::Peers,
+    stream: stream::Stream,
+    singles: singles::Singles,
+    digests: digests::Digests,
+    entry_expiry: expiry::ExpiryIndex,
+    single_expiry: expiry::ExpiryIndex,
+    ops: ops::Ops,
+    timers: timers::Timers,
+    fill: fill::Fill,
+    drain: drain::Drain,
+    duties: logout::Duties,
+    outputs: VecDeque<Output>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({:?}, {:?})", self.config.me, self.phase)
+    }
+}
+
+impl Engine {
+    /// A node that has just started and knows nothing.
+    ///
+    /// `seed` must be fresh for every process start; `silent_seeds` is how many configured seeds
+    /// have yet to answer.
+    pub fn new(
+        config: Config,
+        keys: TicketKeys,
+        store: Arc<Store>,
+        stats: Arc<Stats>,
+        seed: &[u8; 32],
+        silent_seeds: usize,
+        now: Now,
+    ) -> Self {
+        let mut random = random::Random::new(seed);
+        let clock = clock::Clock::new(now, config.tolerance_ms);
+        store.set_clock_base(clock.base());
+        let mut timers = timers::Timers::default();
+        timers.set(now.mono, Timer::Housekeeping);
+        timers.set(now.mono, Timer::Bootstrap);
+        let ops = ops::Ops::new(random.u64() >> 1);
+        Self {
+            stream: stream::Stream::new(config.ring_max),
+            fill: fill::Fill::new(now.mono, silent_seeds),
+            config,
+            now,
+            clock,
+            store,
+            stats,
+            random,
+            keys,
+            sequence: 0,
+            phase: Phase::Empty,
+            fenced: false,
+            peers: peers::Peers::default(),
+            singles: singles::Singles::default(),
+            digests: digests::Digests::new(),
+            entry_expiry: expiry::ExpiryIndex::default(),
+            single_expiry: expiry::ExpiryIndex::default(),
+            ops,
+            timers,
+            drain: drain::Drain::default(),
+            duties: logout::Duties::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input in.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = now;
+        match input {
+            Input::Command(number, command) => self.command(number, command),
+            Input::Message(from, message) => self.message(&from, message),
+            Input::LinkUp(member) => self.link_up(&member),
+            Input::LinkDown(member) => self.link_down(&member),
+            Input::Gossip(members) => self.gossip(&members),
+            Input::SilentSeeds(count) => self.fill_seeds(count),
+            Input::Keys(keys) => self.keys = keys,
+            Input::Tick => {}
+        }
+        while let Some(timer) = self.timers.due(now.mono) {
+            self.fire(timer);
+        }
+        self.pump();
+    }
+
+    /// The next thing to do, if any.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else comes.
+    pub fn next_wake(&self) -> Option<Micros> {
+        self.timers.next()
+    }
+
+    /// Where this node stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether requests may be served (promises, "ready"): filled, not draining, clock in bounds.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready && !self.fenced && self.clock_is_sound()
+    }
+
+    fn command(&mut self, number: u64, command: Command) {
+        if self.ops.len() >= self.config.ops_max {
+            stats::count(&self.stats.busy);
+            return self.reply(number, Reply::Busy);
+        }
+        match command {
+            Command::Create(new) => self.create(number, *new),
+            Command::Issue(new) => self.issue(number, *new),
+            Command::Claim {
+                key,
+                hints,
+                unresolved_hint,
+                claim,
+            } => {
+                self.claim(number, key, hints, unresolved_hint, claim);
+            }
+            Command::Destroy {
+                key,
+                kind,
+                hard_expiry,
+                reason,
+            } => {
+                self.destroy(number, key, kind, hard_expiry, reason);
+            }
+            Command::Find { key, everyone } => self.find(number, key, everyone),
+            Command::Told { key, services } => self.told(number, key, services),
+            Command::Drain => self.start_drain(number),
+            Command::Resume => self.resume(number),
+            Command::Status => {
+                let status = Box::new(self.status());
+                self.reply(number, Reply::Status(status));
+            }
+        }
+    }
+
+    fn message(&mut self, from: &Member, message: PeerMessage) {
+        if *from == self.config.me || self.fenced {
+            return;
+        }
+        let resend = self.config.resend;
+        let mono = self.now.mono;
+        let peer = self.peers.admit(from, resend);
+        if peer.fenced {
+            return;
+        }
+        peer.heard_at = mono;
+        peer.suspect = false;
+        match message {
+            PeerMessage::Ping { sent, phase } => self.pinged(from, sent, phase),
+            PeerMessage::Pong { sent, wall, phase } => self.ponged(from, sent, wall, phase),
+            PeerMessage::Subscribe { nonce, have } => self.subscribed(from, nonce, have),
+            PeerMessage::StreamStart { nonce, next, head } => {
+                self.stream_started(from, nonce, next, head);
+            }
+            PeerMessage::Deltas {
+                first,
+                head,
+                entries,
+            } => self.deltas(from, first, head, entries),
+            PeerMessage::DeltasAck { applied, services } => self.acked(from, applied, services),
+            PeerMessage::Store { rpc, body } => self.asked_to_store(from, rpc, &body),
+            PeerMessage::Stored { rpc, refused } => self.stored(from, rpc, refused),
+            PeerMessage::Ask {
+                rpc,
+                key,
+                body,
+                ask,
+            } => self.asked(from, rpc, key, body, &ask),
+            PeerMessage::Answer { rpc, vote } => self.answered(from, rpc, vote),
+            PeerMessage::Decided {
+                key,
+                kind,
+                hard_expiry,
+                claim,
+            } => {
+                let own = self.own();
+                self.learn_decided(key, kind, hard_expiry, claim, own);
+            }
+            PeerMessage::Find { rpc, key } => self.asked_to_find(from, rpc, &key),
+            PeerMessage::Found { rpc, entry } => self.found(from, rpc, entry),
+            PeerMessage::ShardRequest {
+                rpc,
+                shard,
+                after,
+                vector,
+            } => {
+                self.asked_for_shard(from, rpc, shard, after, &vector);
+            }
+            PeerMessage::ShardPart { rpc, entries, more } => {
+                self.shard_part(from, rpc, entries, more);
+            }
+            PeerMessage::CompareRequest { rpc, mine } => self.asked_to_compare(from, rpc, mine),
+            PeerMessage::CompareReply { rpc, theirs } => self.compared(from, rpc, theirs),
+            PeerMessage::EntriesRequest { rpc, keys } => self.asked_for_entries(from, rpc, &keys),
+            PeerMessage::Entries { rpc, entries } => self.entries(from, rpc, entries),
+            PeerMessage::Fenced => self.fence_self(),
+        }
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Op(op, stage) => self.op_timeout(op, stage),
+            Timer::Housekeeping => self.housekeeping(),
+            Timer::Resend(node, seq) => self.resend(&node, seq),
+            Timer::Bootstrap => self.fill_step(),
+            Timer::Drain => self.drain_step(),
+        }
+    }
+
+    fn housekeeping(&mut self) {
+        self.ping_all();
+        self.watch_clock();
+        self.forget_expired();
+        let again = if self.expiry_is_due() {
+            MS
+        } else {
+            self.config.ping_interval
+        };
+        self.timers.set(self.now.mono + again, Timer::Housekeeping);
+    }
+
+    /// Own time (rule 10).
+    fn own(&self) -> WallMs {
+        self.clock.own(self.now)
+    }
+
+    fn reply(&mut self, number: u64, reply: Reply) {
+        self.outputs.push_back(Output::Reply(number, reply));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn send(&mut self, to: &Member, message: PeerMessage) {
+        self.outputs.push_back(Output::Send(to.clone(), message));
+    }
+
+    fn set_phase(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.event(Event::Phase(phase));
+            self.ping_all();
+        }
+    }
+}

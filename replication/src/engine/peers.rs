@@ -1,0 +1,167 @@
+//! The other nodes as this one knows them: links, gossip, heartbeats, phases.
+//!
+//! Gossip's "live" may come from a third node; only an own link counts for a view (rule 2). A peer
+//! that has not answered in time is suspect until it says something again, so that a dead node
+//! costs one time-out, not one per ticket.
+
+use std::collections::BTreeMap;
+
+use castor_proto::ids::{Member, NodeName};
+use castor_proto::message::Phase;
+
+use super::config::Micros;
+use super::stream::Cursor;
+
+/// What gossip believes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gossip {
+    /// Gossip has not met this incarnation.
+    Unmet,
+    Alive,
+    Dead,
+}
+
+/// This node's place in the peer's stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Inbound {
+    /// Everything of this incarnation's stream up to here is joined.
+    pub(super) applied: u64,
+    /// The question whose answer is awaited; 0 for none.
+    pub(super) nonce: u64,
+    /// The stream has started over the present link.
+    pub(super) started: bool,
+    /// First sequence after the subscription (s_o of rule 20).
+    pub(super) start: u64,
+    /// Highest sequence that the origin is known to have.
+    pub(super) head: u64,
+    /// When the subscription was last asked for.
+    pub(super) asked_at: Micros,
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) member: Member,
+    pub(super) link: bool,
+    pub(super) gossip: Gossip,
+    pub(super) phase: Option<Phase>,
+    /// It has not answered a question in time and has said nothing since.
+    pub(super) suspect: bool,
+    /// It has not acknowledged in time and has not caught up since.
+    pub(super) lagging: bool,
+    /// Seen going backwards (rule 1): nothing it says counts.
+    pub(super) fenced: bool,
+    pub(super) srtt: Micros,
+    pub(super) rttvar: Micros,
+    pub(super) heard_at: Micros,
+    pub(super) out: Cursor,
+    pub(super) inbound: Inbound,
+}
+
+impl Peer {
+    fn new(member: Member, resend: Micros) -> Self {
+        Self {
+            member,
+            link: false,
+            gossip: Gossip::Unmet,
+            phase: None,
+            suspect: false,
+            lagging: false,
+            fenced: false,
+            srtt: 0,
+            rttvar: 0,
+            heard_at: 0,
+            out: Cursor {
+                resend,
+                ..Cursor::default()
+            },
+            inbound: Inbound::default(),
+        }
+    }
+
+    /// Fit for a view (rule 2).
+    pub(super) fn is_fit(&self) -> bool {
+        self.link
+            && !self.suspect
+            && !self.fenced
+            && self.gossip != Gossip::Dead
+            && self.phase == Some(Phase::Ready)
+    }
+
+    /// In the set whose acknowledgement a logout waits for (rule 15).
+    pub(super) fn is_owed(&self) -> bool {
+        !self.fenced && (self.out.subscribed || self.gossip == Gossip::Alive)
+    }
+
+    /// Can be asked something now.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.link && !self.fenced
+    }
+
+    pub(super) fn measure(&mut self, rtt: Micros) {
+        if self.srtt == 0 {
+            self.srtt = rtt.max(1);
+            self.rttvar = rtt / 2;
+        } else {
+            let deviation = self.srtt.abs_diff(rtt);
+            self.rttvar = (3 * self.rttvar + deviation) / 4;
+            self.srtt = (7 * self.srtt + rtt) / 8;
+        }
+    }
+
+    /// Three times an estimate of the 99th percentile of the round trip.
+    pub(super) fn patience(&self) -> Micros {
+        3 * (self.srtt + 4 * self.rttvar)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Peers {
+    by_name: BTreeMap<NodeName, Peer>,
+}
+
+impl Peers {
+    pub(super) fn get(&self, name: &NodeName) -> Option<&Peer> {
+        self.by_name.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &NodeName) -> Option<&mut Peer> {
+        self.by_name.get_mut(name)
+    }
+
+    /// The peer, if it is this incarnation that is known.
+    pub(super) fn exact(&self, member: &Member) -> Option<&Peer> {
+        self.by_name
+            .get(&member.node)
+            .filter(|peer| peer.member == *member)
+    }
+
+    pub(super) fn exact_mut(&mut self, member: &Member) -> Option<&mut Peer> {
+        self.by_name
+            .get_mut(&member.node)
+            .filter(|peer| peer.member == *member)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.by_name.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.by_name.values_mut()
+    }
+
+    /// Makes room for a member; an older incarnation of the name gives way.
+    pub(super) fn admit(&mut self, member: &Member, resend: Micros) -> &mut Peer {
+        let peer = self
+            .by_name
+            .entry(member.node.clone())
+            .or_insert_with(|| Peer::new(member.clone(), resend));
+        if peer.member != *member {
+            *peer = Peer::new(member.clone(), resend);
+        }
+        peer
+    }
+
+    pub(super) fn remove(&mut self, name: &NodeName) {
+        self.by_name.remove(name);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the engine says of itself.
+
+use castor_proto::ids::NodeName;
+
+use super::peers::Gossip;
+use super::{Engine, PeerStatus, Status};
+
+impl Engine {
+    /// Names of all peers, alive or not.
+    pub fn known_nodes(&self) -> Vec<NodeName> {
+        self.peers
+            .iter()
+            .map(|peer| peer.member.node.clone())
+            .collect()
+    }
+
+    /// Everything about this node and its peers.
+    pub fn status(&self) -> Status {
+        let head = self.stream.head();
+        let mono = self.now.mono;
+        let peers = self.peers.iter().map(|peer| PeerStatus {
+            node: peer.member.node.clone(),
+            member: Some(peer.member.clone()),
+            link: peer.link,
+            alive: match peer.gossip {
+                Gossip::Unmet => None,
+                Gossip::Alive => Some(true),
+                Gossip::Dead => Some(false),
+            },
+            phase: peer.phase,
+            lag: peer
+                .out
+                .lag_since
+                .map_or(0, |since| mono.saturating_sub(since)),
+            backlog: head.saturating_sub(peer.out.acked),
+            acked: peer.out.acked,
+            applied: peer.inbound.applied,
+            clock_offset_ms: self.clock.offset(&peer.member.node),
+            rtt: (peer.srtt > 0).then_some(peer.srtt),
+        });
+        Status {
+            me: self.config.me.clone(),
+            phase: self.phase,
+            clock_ok: self.clock_is_sound(),
+            clock_offset_ms: -self.clock.median(),
+            head,
+            peers: peers.collect(),
+            bootstrap: self.fill.status(mono),
+            singles: self.singles.len(),
+            operations: self.ops.len(),
+            fenced: self.fenced,
+        }
+    }
+}

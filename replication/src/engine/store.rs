@@ -1,0 +1,327 @@
+//! The tickets of one node: a concurrent map that request handlers read directly.
+//!
+//! Only the engine writes, and only by joining (rule 13), so a reader never waits for more than one
+//! entry's join. Readers get copies; no guard leaves this module. Single-use tickets are the
+//! engine's own business and are not in here: nobody may read them past the claim.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
+use castor_proto::ids::WallMs;
+use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
+use dashmap::DashMap;
+
+/// A ticket key is uniformly random, so it is its own hash; the same on every node and run.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks_exact(8).take(1) {
+            if let Ok(chunk) = chunk.try_into() {
+                self.0 = u64::from_le_bytes(chunk);
+            }
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+}
+
+pub(super) type KeyMap<V> = std::collections::HashMap<TicketKey, V, BuildHasherDefault<KeyHasher>>;
+
+/// One table per shard of digests and bootstrap.
+const SHARDS: usize = 256;
+
+/// Locks per table: a walk holds one lock for about 1,000 of 1,000,000 entries.
+const LOCKS_PER_SHARD: usize = 4;
+
+type Table = DashMap<TicketKey, Record, BuildHasherDefault<KeyHasher>>;
+
+/// Gauges of the store, readable by anyone.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    kinds: [AtomicI64; TicketKind::ALL.len()],
+    bytes: AtomicI64,
+}
+
+impl Gauges {
+    /// Live tickets of a kind on this node; tombstones are not counted.
+    pub fn tickets(&self, kind: TicketKind) -> i64 {
+        self.kinds
+            .get(kind as usize)
+            .map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// Estimated bytes of everything held.
+    pub fn bytes(&self) -> i64 {
+        self.bytes.load(Relaxed)
+    }
+
+    pub(super) fn add(&self, kind: TicketKind, tickets: i64, bytes: i64) {
+        if let Some(count) = self.kinds.get(kind as usize) {
+            count.fetch_add(tickets, Relaxed);
+        }
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// Whether a ticket can be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// It can.
+    Live,
+    /// Not used for longer than its idle limit, as far as this node knows (rule 17).
+    Idle,
+    /// Past its end.
+    Expired,
+    /// Signed out, ended by an operator, or replaced.
+    Destroyed,
+}
+
+/// A copy of what this node knows of one reusable ticket.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    /// The immutable body.
+    pub body: TicketBody,
+    /// Last use, own clock.
+    pub last_used: WallMs,
+    /// Set when it was destroyed.
+    pub destroyed: Option<DestroyReason>,
+}
+
+impl Ticket {
+    /// Whether it can be used at `now`, its ancestors aside.
+    pub fn liveness(&self, now: WallMs) -> Liveness {
+        if self.destroyed.is_some() {
+            Liveness::Destroyed
+        } else if self.body.hard_expiry <= now {
+            Liveness::Expired
+        } else if is_idle(self.body.idle_ms, self.last_used, now) {
+            Liveness::Idle
+        } else {
+            Liveness::Live
+        }
+    }
+}
+
+pub(super) fn is_idle(idle_ms: u64, last_used: WallMs, now: WallMs) -> bool {
+    idle_ms > 0 && now.saturating_sub(last_used.min(now)) > idle_ms
+}
+
+/// One entry with its digest.
+pub(super) struct Record {
+    pub(super) entry: Entry,
+    pub(super) digest: u128,
+}
+
+/// How an entry changed, for the engine's indexes.
+pub(super) struct Change {
+    pub(super) joined: Joined,
+    pub(super) inserted: bool,
+    /// Digest before (0 for a new entry) XOR digest after.
+    pub(super) digest_flip: u128,
+    pub(super) hard_expiry: WallMs,
+    /// Its end before, when a body or tombstone moved it.
+    pub(super) moved_from: Option<WallMs>,
+    pub(super) old_digest: u128,
+    pub(super) new_digest: u128,
+}
+
+/// The concurrent map.
+pub struct Store {
+    shards: Vec<Table>,
+    digest_key: [u8; 32],
+    gauges: Gauges,
+    /// Own time minus the driver's monotonic time, milliseconds (rule 10).
+    clock_base: AtomicI64,
+    entries: AtomicU64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({} entries)", self.len())
+    }
+}
+
+impl Store {
+    /// Empty.
+    pub fn new(digest_key: [u8; 32]) -> Self {
+        Self {
+            shards: (0..SHARDS)
+                .map(|_| DashMap::with_hasher_and_shard_amount(Default::default(), LOCKS_PER_SHARD))
+                .collect(),
+            digest_key,
+            gauges: Gauges::default(),
+            clock_base: AtomicI64::new(0),
+            entries: AtomicU64::new(0),
+        }
+    }
+
+    /// Entries held, tombstones included.
+    pub fn len(&self) -> usize {
+        self.entries.load(Relaxed) as usize
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts by kind.
+    pub fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+
+    /// Own time at a monotonic moment in microseconds.
+    pub fn own_time(&self, mono: u64) -> WallMs {
+        let own = self.clock_base.load(Relaxed) + (mono / 1_000) as i64;
+        own.max(0) as u64
+    }
+
+    pub(super) fn set_clock_base(&self, base: i64) {
+        self.clock_base.store(base, Relaxed);
+    }
+
+    fn table(&self, key: &TicketKey) -> &Table {
+        &self.shards[usize::from(key.shard())]
+    }
+
+    /// What this node knows of a ticket; absent when it is unknown or only its end is known.
+    pub fn find(&self, key: &TicketKey) -> Option<Ticket> {
+        let (body, last_used, destroyed) = {
+            let record = self.table(key).get(key)?;
+            let entry = &record.entry;
+            (
+                Arc::clone(entry.body.as_ref()?),
+                entry.last_used,
+                entry.destroyed,
+            )
+        };
+        let body = TicketBody::decode(&body).ok()?;
+        Some(Ticket {
+            body,
+            last_used,
+            destroyed,
+        })
+    }
+
+    /// Whether a ticket is known to be destroyed, body or not.
+    pub fn is_destroyed(&self, key: &TicketKey) -> bool {
+        self.table(key)
+            .get(key)
+            .is_some_and(|record| record.entry.destroyed.is_some())
+    }
+
+    /// Whether the body is known.
+    pub fn has_body(&self, key: &TicketKey) -> bool {
+        self.table(key)
+            .get(key)
+            .is_some_and(|record| record.entry.body.is_some())
+    }
+
+    /// The applications visited in a session.
+    pub fn services(&self, key: &TicketKey) -> Vec<(ServiceKey, ServiceUse)> {
+        self.table(key)
+            .get(key)
+            .map(|record| record.entry.services.clone())
+            .unwrap_or_default()
+    }
+
+    /// A copy of the whole state of one ticket.
+    pub fn entry(&self, key: &TicketKey) -> Option<Entry> {
+        self.table(key).get(key).map(|record| record.entry.clone())
+    }
+
+    /// Calls `visit` with every live reusable ticket of a kind until it says stop. Locks are held
+    /// for a part of one shard at a time and never while `visit` runs. The order means nothing.
+    pub fn visit(&self, kind: TicketKind, visit: &mut dyn FnMut(Entry) -> bool) {
+        for table in &self.shards {
+            let entries: Vec<Entry> = table
+                .iter()
+                .filter(|record| record.entry.kind == kind && record.entry.body.is_some())
+                .map(|record| record.entry.clone())
+                .collect();
+            if !entries.into_iter().all(&mut *visit) {
+                return;
+            }
+        }
+    }
+
+    /// The keys of one of the 256 shards with their ends and digests, sorted.
+    pub(super) fn shard_keys(&self, shard: u8) -> Vec<(TicketKey, WallMs, u128)> {
+        let Some(table) = self.shards.get(usize::from(shard)) else {
+            return Vec::new();
+        };
+        let mut keys: Vec<_> = table
+            .iter()
+            .map(|r| (r.entry.key, r.entry.hard_expiry, r.digest))
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Joins a change in. The only way in.
+    pub(super) fn join(&self, delta: &Entry) -> Change {
+        use dashmap::Entry as Slot;
+        let mut inserted = false;
+        let mut slot = match self.table(&delta.key).entry(delta.key) {
+            Slot::Occupied(slot) => slot.into_ref(),
+            Slot::Vacant(slot) => {
+                inserted = true;
+                self.entries.fetch_add(1, Relaxed);
+                slot.insert(Record {
+                    entry: Entry::bottom(delta.key, delta.kind, delta.hard_expiry),
+                    digest: 0,
+                })
+            }
+        };
+        let record = slot.value_mut();
+        let (weight, counted) = if inserted {
+            (0, 0)
+        } else {
+            weigh(&record.entry)
+        };
+        let old_expiry = record.entry.hard_expiry;
+        let joined = record.entry.join(delta);
+        let old_digest = record.digest;
+        if joined.changed || inserted {
+            record.digest = record.entry.state_digest(&self.digest_key);
+        }
+        let (new_weight, new_counted) = weigh(&record.entry);
+        let kind = record.entry.kind;
+        let change = Change {
+            joined,
+            inserted,
+            digest_flip: old_digest ^ record.digest,
+            hard_expiry: record.entry.hard_expiry,
+            moved_from: (!inserted && old_expiry != record.entry.hard_expiry).then_some(old_expiry),
+            old_digest,
+            new_digest: record.digest,
+        };
+        drop(slot);
+        self.gauges
+            .add(kind, new_counted - counted, new_weight - weight);
+        change
+    }
+
+    /// Forgets an entry; returns its end and digest.
+    pub(super) fn remove(&self, key: &TicketKey) -> Option<(WallMs, u128)> {
+        let (_, record) = self.table(key).remove(key)?;
+        self.entries.fetch_sub(1, Relaxed);
+        let (weight, counted) = weigh(&record.entry);
+        self.gauges.add(record.entry.kind, -counted, -weight);
+        Some((record.entry.hard_expiry, record.digest))
+    }
+}
+
+/// Bytes, and one for a live ticket.
+fn weigh(entry: &Entry) -> (i64, i64) {
+    let live = entry.body.is_some() && entry.destroyed.is_none();
+    (entry.weight() as i64, i64::from(live))
+}

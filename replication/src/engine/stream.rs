@@ -1,0 +1,165 @@
+//! The node's own stream of deltas, and what waits for its acknowledgement (rules 15, 16, 18).
+//!
+//! One sequence for the whole incarnation; a ring of recent deltas serves resumes; each peer has a
+//! cursor. At most one batch is under way to a peer: when the line is idle a delta leaves at once,
+//! and while a batch is in flight the next one gathers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use castor_proto::delta::Entry;
+use castor_proto::ids::Member;
+
+use super::config::Micros;
+
+struct Slot {
+    entry: Arc<Entry>,
+    made: Micros,
+}
+
+/// The ring of the own stream.
+pub(super) struct Stream {
+    ring: VecDeque<Slot>,
+    /// Sequence of the ring's first slot.
+    first: u64,
+    ring_max: usize,
+    waits: BTreeMap<u64, Vec<Wait>>,
+}
+
+/// An operation that waits until some peers have acknowledged.
+pub(super) struct Wait {
+    pub(super) op: u64,
+    pub(super) missing: Vec<Member>,
+}
+
+/// Where one peer stands in our stream.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Cursor {
+    /// It has subscribed over the present link.
+    pub(super) subscribed: bool,
+    /// Next sequence to send.
+    pub(super) next: u64,
+    /// Cumulative acknowledgement.
+    pub(super) acked: u64,
+    /// Last sequence of the batch under way; 0 for none.
+    pub(super) in_flight: u64,
+    /// When the batch under way was sent.
+    pub(super) sent_at: Micros,
+    /// Pause before it is sent again.
+    pub(super) resend: Micros,
+    /// Made when the oldest delta that it lacks was; kept when the ring has dropped that delta.
+    pub(super) lag_since: Option<Micros>,
+}
+
+impl Stream {
+    pub(super) fn new(ring_max: usize) -> Self {
+        Self {
+            ring: VecDeque::new(),
+            first: 1,
+            ring_max,
+            waits: BTreeMap::new(),
+        }
+    }
+
+    /// Highest sequence so far; 0 for none.
+    pub(super) fn head(&self) -> u64 {
+        self.first + self.ring.len() as u64 - 1
+    }
+
+    /// Lowest sequence that can still be sent.
+    pub(super) fn tail(&self) -> u64 {
+        self.first
+    }
+
+    pub(super) fn push(&mut self, entry: Entry, now: Micros) -> u64 {
+        self.ring.push_back(Slot {
+            entry: Arc::new(entry),
+            made: now,
+        });
+        if self.ring.len() > self.ring_max {
+            self.ring.pop_front();
+            self.first += 1;
+        }
+        self.head()
+    }
+
+    /// When this sequence was made, if the ring still has it.
+    pub(super) fn made(&self, seq: u64) -> Option<Micros> {
+        let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        self.ring.get(at).map(|slot| slot.made)
+    }
+
+    /// A batch from `next` on, within limits; at least one delta if there is one.
+    pub(super) fn batch(&self, next: u64, count: usize, bytes: usize) -> Vec<Entry> {
+        let Some(skip) = next
+            .checked_sub(self.first)
+            .and_then(|s| usize::try_from(s).ok())
+        else {
+            return Vec::new();
+        };
+        let mut weight = 0;
+        let mut batch = Vec::new();
+        for slot in self.ring.iter().skip(skip).take(count) {
+            weight += slot.entry.weight();
+            if weight > bytes && !batch.is_empty() {
+                break;
+            }
+            batch.push(Entry::clone(&slot.entry));
+        }
+        batch
+    }
+
+    pub(super) fn wait(&mut self, seq: u64, wait: Wait) {
+        self.waits.entry(seq).or_default().push(wait);
+    }
+
+    /// A peer has everything up to `seq`: the operations that now miss nobody.
+    pub(super) fn acknowledged(&mut self, by: &Member, seq: u64) -> Vec<u64> {
+        let mut done = Vec::new();
+        let mut empty = Vec::new();
+        for (at, waits) in self.waits.range_mut(..=seq) {
+            waits.retain_mut(|wait| {
+                wait.missing.retain(|member| member != by);
+                if wait.missing.is_empty() {
+                    done.push(wait.op);
+                }
+                !wait.missing.is_empty()
+            });
+            if waits.is_empty() {
+                empty.push(*at);
+            }
+        }
+        for at in empty {
+            self.waits.remove(&at);
+        }
+        done
+    }
+
+    /// Stops waiting; tells whom the operation still misses.
+    pub(super) fn give_up(&mut self, seq: u64, op: u64) -> Vec<Member> {
+        let Some(waits) = self.waits.get_mut(&seq) else {
+            return Vec::new();
+        };
+        let Some(at) = waits.iter().position(|wait| wait.op == op) else {
+            return Vec::new();
+        };
+        let wait = waits.swap_remove(at);
+        if waits.is_empty() {
+            self.waits.remove(&seq);
+        }
+        wait.missing
+    }
+}
+
+impl Cursor {
+    /// Brings the lag's beginning up to date after a push or an acknowledgement.
+    pub(super) fn refresh_lag(&mut self, stream: &Stream) {
+        if self.acked >= stream.head() {
+            self.lag_since = None;
+        } else if let Some(made) = stream.made(self.acked + 1) {
+            self.lag_since = Some(made);
+        } else if self.lag_since.is_none() {
+            self.lag_since = stream.made(stream.tail());
+        }
+    }
+}
