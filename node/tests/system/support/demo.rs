@@ -209,7 +209,8 @@ impl Demo {
         })
     }
 
-    fn log(&self) -> String {
+    /// What the processes wrote, the end of it.
+    pub(crate) fn log(&self) -> String {
         let mut text = read(&self.directory.path().join("demo.log"));
         for entry in fs::read_dir(self.folder()).into_iter().flatten().flatten() {
             let path = entry.path();
