@@ -5,4 +5,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(feature = "driver")]
+pub mod driver;
 pub mod engine;

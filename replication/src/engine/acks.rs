@@ -6,7 +6,7 @@ use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
 use super::timers::Timer;
-use super::{Engine, MS, stats};
+use super::{Engine, Event, MS, Output, stats};
 
 /// Longest pause between two sendings of an unacknowledged batch.
 const RESEND_MAX: u64 = 2_000 * MS;
@@ -64,6 +64,8 @@ impl Engine {
         }
         if gap {
             self.repair_with(from);
+        } else {
+            self.repair_if_due(from);
         }
         self.fill_changed();
     }
@@ -148,6 +150,7 @@ impl Engine {
             self.learn_services(key, services);
         }
         let (mono, patience, resend) = (self.now.mono, self.config.ack_timeout, self.config.resend);
+        let made = self.stream.made(applied);
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
@@ -156,6 +159,12 @@ impl Engine {
         if out.in_flight > 0 && applied >= out.in_flight {
             out.in_flight = 0;
             out.resend = resend;
+            let age = mono.saturating_sub(made.unwrap_or(mono));
+            let acknowledged = Event::Acknowledged {
+                peer: from.node.clone(),
+                age,
+            };
+            self.outputs.push_back(Output::Event(acknowledged));
         }
         out.refresh_lag(&self.stream);
         let behind = out.lag_since.map_or(0, |since| mono.saturating_sub(since));

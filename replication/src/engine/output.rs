@@ -198,6 +198,13 @@ pub enum Event {
         /// The own clock follows it.
         adopted: bool,
     },
+    /// A peer acknowledged a batch.
+    Acknowledged {
+        /// Who.
+        peer: NodeName,
+        /// Age of the batch's last delta, microseconds.
+        age: u64,
+    },
     /// Repair with a peer ended.
     Repaired {
         /// With whom.

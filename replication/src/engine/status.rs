@@ -1,9 +1,19 @@
 //! What the engine says of itself.
 
+use castor_proto::ids::NodeName;
+
 use super::peers::Gossip;
 use super::{Engine, PeerStatus, Status};
 
 impl Engine {
+    /// Names of all peers, alive or not.
+    pub fn known_nodes(&self) -> Vec<NodeName> {
+        self.peers
+            .iter()
+            .map(|peer| peer.member.node.clone())
+            .collect()
+    }
+
     /// Everything about this node and its peers.
     pub fn status(&self) -> Status {
         let head = self.stream.head();

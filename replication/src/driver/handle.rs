@@ -1,0 +1,453 @@
+//! What requests do with replication: a cheap clone with one method per intent.
+//!
+//! Reads go straight to the store. Everything else is a bounded queue to the event loop; a full
+//! queue is an error at once, never a wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use castor_proto::delta::{DestroyReason, Entry, ServiceKey};
+use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
+use castor_proto::message::Phase;
+use castor_proto::seal::keyring::{KeyRing, Purpose};
+use castor_proto::ticket::{TicketId, TicketKey, TicketKind};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::Clock;
+use super::metrics::Metrics;
+use crate::engine::{
+    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, Liveness, NewReusable,
+    NewSingleUse, Reply, Stats, Status, Store, Ticket,
+};
+
+/// A logout for a session that no node knows is remembered this long, milliseconds: the longest
+/// life of any session.
+const TOMBSTONE_MS: u64 = 14 * 24 * 3_600_000;
+
+/// Whether this node serves requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It fills itself from its peers.
+    Bootstrapping,
+    /// It serves.
+    Ready,
+    /// It finishes what it has begun.
+    Draining,
+    /// Filled, but its clock is out of bounds, its gossip has stopped, or it was fenced.
+    Unready,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone)]
+pub enum LookUp {
+    /// Usable now.
+    Live(Arc<Ticket>),
+    /// Nobody has it.
+    Unknown,
+    /// Signed out, ended by an operator, or replaced; or an ancestor was.
+    Destroyed,
+    /// Past its end; or an ancestor is.
+    Expired,
+    /// Not used for too long.
+    Idle,
+    /// Somebody who may know it did not answer.
+    Unreachable,
+}
+
+/// Why a request could not be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Too many requests are under way; try again or elsewhere.
+    #[error("too many requests are under way on this node")]
+    Busy,
+    /// Replication has stopped; the process is about to exit.
+    #[error("replication has stopped")]
+    Stopped,
+    /// Refused, and why.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+pub(super) type Job = (Request, oneshot::Sender<Reply>);
+
+/// A command, or a claim whose hints are still to be resolved.
+pub(super) enum Request {
+    Command(Command),
+    Claim { id: TicketId, claim: ClaimId },
+}
+
+/// What the event loop shows without being asked.
+pub(super) struct Shared {
+    pub(super) me: Member,
+    pub(super) phase: AtomicU8,
+    pub(super) serving: AtomicBool,
+    pub(super) keyring: ArcSwap<KeyRing>,
+}
+
+/// Replication, for requests.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) store: Arc<Store>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) events: watch::Receiver<Progress>,
+    pub(super) duties: async_duties::Receiver,
+    pub(super) new_keys: mpsc::Sender<Arc<KeyRing>>,
+}
+
+/// Milestones in the life of the node, for whoever waits for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Filled once.
+    pub bootstrapped: bool,
+    /// The drain has finished.
+    pub drained: bool,
+    /// The process must exit, and why.
+    pub fatal: Option<String>,
+}
+
+/// Sessions whose applications this node is to tell, because the node that took the logout died.
+pub mod async_duties {
+    use std::sync::Arc;
+
+    use castor_proto::delta::Entry;
+    use tokio::sync::{Mutex, mpsc};
+
+    /// Shared receiving end: one consumer at a time.
+    pub type Receiver = Arc<Mutex<mpsc::Receiver<Entry>>>;
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({:?})", self.shared.me)
+    }
+}
+
+impl Handle {
+    /// This node's name.
+    pub fn node(&self) -> &NodeName {
+        &self.shared.me.node
+    }
+
+    /// This node and this process start.
+    pub fn member(&self) -> &Member {
+        &self.shared.me
+    }
+
+    /// Own time (rule 10).
+    pub fn now(&self) -> WallMs {
+        self.store.own_time(self.clock.mono())
+    }
+
+    /// Whether requests may be served.
+    pub fn readiness(&self) -> Readiness {
+        match self.shared.phase.load(Relaxed) {
+            phase if phase == Phase::Draining as u8 => Readiness::Draining,
+            phase if phase != Phase::Ready as u8 => Readiness::Bootstrapping,
+            _ if self.shared.serving.load(Relaxed) => Readiness::Ready,
+            _ => Readiness::Unready,
+        }
+    }
+
+    /// The cluster's keys as they are now.
+    pub fn keyring(&self) -> Arc<KeyRing> {
+        self.shared.keyring.load_full()
+    }
+
+    /// The tickets of this node, for reading.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Counters since the process start.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// What this node knows of a reusable ticket; never waits.
+    pub fn find(&self, id: &TicketId) -> Option<Ticket> {
+        self.store.find(&id.key())
+    }
+
+    /// A reusable ticket, asking the other nodes when this one does not know it or has not seen it
+    /// used for long. Waits at most 300 ms.
+    pub async fn look_up(&self, id: &TicketId) -> LookUp {
+        let key = id.key();
+        let mut everyone = false;
+        match self.store.find(&key) {
+            Some(ticket) => match self.judge(ticket) {
+                LookUp::Idle => everyone = true,
+                found => return found,
+            },
+            None if self.store.is_destroyed(&key) => return LookUp::Destroyed,
+            None if !self.is_genuine(id) => return LookUp::Unknown,
+            None => {}
+        }
+        let found = self
+            .ask(Request::Command(Command::Find { key, everyone }))
+            .await;
+        let complete = matches!(found, Ok(Reply::Found { complete: true, .. }));
+        match self.store.find(&key) {
+            Some(ticket) => self.judge(ticket),
+            None if self.store.is_destroyed(&key) => LookUp::Destroyed,
+            None if complete => LookUp::Unknown,
+            None => LookUp::Unreachable,
+        }
+    }
+
+    /// Rule 14: itself and every ancestor.
+    fn judge(&self, ticket: Ticket) -> LookUp {
+        let now = self.now();
+        for key in &ticket.body.ancestors {
+            match self.store.find(key).map(|ancestor| ancestor.liveness(now)) {
+                Some(Liveness::Destroyed) => return LookUp::Destroyed,
+                Some(Liveness::Expired) => return LookUp::Expired,
+                Some(Liveness::Live | Liveness::Idle) => {}
+                None if self.store.is_destroyed(key) => return LookUp::Destroyed,
+                None => return LookUp::Unknown,
+            }
+        }
+        match ticket.liveness(now) {
+            Liveness::Live => LookUp::Live(Arc::new(ticket)),
+            Liveness::Idle => LookUp::Idle,
+            Liveness::Expired => LookUp::Expired,
+            Liveness::Destroyed => LookUp::Destroyed,
+        }
+    }
+
+    /// Creates a session or proxy-granting ticket; returns when every peer that is owed it holds
+    /// it, or after one second (rule 16).
+    ///
+    /// # Errors
+    /// This node is not in service or is full, or the root session has ended.
+    pub async fn create(&self, new: NewReusable) -> Result<Created, RequestError> {
+        match self
+            .ask(Request::Command(Command::Create(Box::new(new))))
+            .await?
+        {
+            Reply::Created(result) => Ok(result?),
+            _ => Err(RequestError::Stopped),
+        }
+    }
+
+    /// Issues a single-use ticket; returns when a majority of its view holds it (rule 3).
+    ///
+    /// # Errors
+    /// This node is not in service or is full, or the session has ended.
+    pub async fn issue(&self, new: NewSingleUse) -> Result<Issued, RequestError> {
+        match self
+            .ask(Request::Command(Command::Issue(Box::new(new))))
+            .await?
+        {
+            Reply::Issued(result) => Ok(result?),
+            _ => Err(RequestError::Stopped),
+        }
+    }
+
+    /// Consumes a single-use ticket (rules 4 to 8). An id that was not made with this cluster's
+    /// keys is unknown without asking anyone.
+    pub async fn claim(&self, id: &TicketId, claim: ClaimId) -> ClaimOutcome {
+        if !id.kind().is_some_and(TicketKind::is_single_use) || !self.is_genuine(id) {
+            self.stats.claims_unknown.fetch_add(1, Relaxed);
+            return ClaimOutcome::Unknown;
+        }
+        let began = self.clock.mono();
+        let reply = self
+            .ask(Request::Claim {
+                id: id.clone(),
+                claim,
+            })
+            .await;
+        self.metrics.claim_took(self.clock.mono() - began);
+        match reply {
+            Ok(Reply::Claimed(outcome)) => outcome,
+            _ => ClaimOutcome::NoQuorum,
+        }
+    }
+
+    /// Ends a session or proxy-granting ticket; returns when every peer knows, or after one second
+    /// (rule 15).
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn destroy(
+        &self,
+        id: &TicketId,
+        reason: DestroyReason,
+    ) -> Result<Destroyed, RequestError> {
+        self.destroy_key(id.key(), id.kind().unwrap_or(TicketKind::Tgt), reason)
+            .await
+    }
+
+    /// As [`Handle::destroy`], by key.
+    ///
+    /// # Errors
+    /// As [`Handle::destroy`].
+    pub async fn destroy_key(
+        &self,
+        key: TicketKey,
+        kind: TicketKind,
+        reason: DestroyReason,
+    ) -> Result<Destroyed, RequestError> {
+        if !self.store.has_body(&key) {
+            self.ask(Request::Command(Command::Find {
+                key,
+                everyone: false,
+            }))
+            .await?;
+        }
+        let hard_expiry = self.store.find(&key).map_or_else(
+            || self.now() + TOMBSTONE_MS,
+            |ticket| ticket.body.hard_expiry,
+        );
+        let command = Command::Destroy {
+            key,
+            kind,
+            hard_expiry,
+            reason,
+        };
+        match self.ask(Request::Command(command)).await? {
+            Reply::Destroyed(destroyed) => Ok(destroyed),
+            _ => Err(RequestError::Stopped),
+        }
+    }
+
+    /// These applications have been told of a session's end (rule 15b).
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn told(
+        &self,
+        key: TicketKey,
+        services: Vec<(ServiceKey, WallMs)>,
+    ) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Told { key, services }))
+            .await
+            .map(|_| ())
+    }
+
+    /// Everything about this node and its peers.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn status(&self) -> Result<Status, RequestError> {
+        match self.ask(Request::Command(Command::Status)).await? {
+            Reply::Status(status) => Ok(*status),
+            _ => Err(RequestError::Stopped),
+        }
+    }
+
+    /// Leaves service; [`Handle::progress`] tells when the drain has finished.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn drain(&self) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Drain)).await.map(|_| ())
+    }
+
+    /// Returns to service.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn resume(&self) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Resume))
+            .await
+            .map(|_| ())
+    }
+
+    /// Uses these keys from now on; what is sealed under older ones of the ring can still be opened.
+    ///
+    /// # Errors
+    /// Replication has stopped.
+    pub async fn set_keyring(&self, ring: Arc<KeyRing>) -> Result<(), RequestError> {
+        self.new_keys
+            .send(ring)
+            .await
+            .map_err(|_| RequestError::Stopped)
+    }
+
+    /// Milestones; changes are seen by every clone.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.events.clone()
+    }
+
+    /// The next session whose applications this node is to tell (rule 15b). Cancel safe.
+    pub async fn next_duty(&self) -> Option<Entry> {
+        self.duties.lock().await.recv().await
+    }
+
+    /// Brings every gauge up to date, for a scrape.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn refresh_metrics(&self) -> Result<(), RequestError> {
+        let status = self.status().await?;
+        self.metrics
+            .refresh(&status, &self.stats, self.store.gauges());
+        Ok(())
+    }
+
+    /// Whether the id was made with a key of this cluster.
+    pub fn is_genuine(&self, id: &TicketId) -> bool {
+        let ring = self.shared.keyring.load();
+        ring.iter()
+            .any(|key| id.is_genuine(key.subkey(Purpose::TicketCheck)))
+    }
+
+    async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
+        let (answer, reply) = oneshot::channel();
+        self.jobs
+            .try_send((request, answer))
+            .map_err(|full| match full {
+                mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+                mpsc::error::TrySendError::Closed(_) => RequestError::Stopped,
+            })?;
+        match reply.await {
+            Ok(Reply::Busy) => Err(RequestError::Busy),
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(RequestError::Stopped),
+        }
+    }
+}
+
+/// For logs: what the event loop says about an event.
+pub(super) fn log_event(event: &Event) {
+    match event {
+        Event::Phase(phase) => tracing::info!(?phase, "phase"),
+        Event::Bootstrapped(status) => tracing::info!(
+            tickets = status.entries,
+            millis = status.elapsed / 1_000,
+            "filled from peers"
+        ),
+        Event::Drained => tracing::info!("drained"),
+        Event::Fenced => tracing::error!(
+            "this process was seen with a memory older than it should be; it must exit"
+        ),
+        Event::DecidedConflict(key) => {
+            tracing::error!(?key, "two different claims of one ticket were decided");
+        }
+        Event::LogoutDuty { entry } => tracing::info!(key = ?entry.key, "takes over a logout"),
+        Event::Partial { ticket, missing } => {
+            tracing::warn!(
+                ?ticket,
+                missing,
+                "answered before every peer had acknowledged"
+            );
+        }
+        Event::ClockStep { by_ms, adopted } => {
+            tracing::warn!(by_ms, adopted, "the wall clock was stepped");
+        }
+        Event::Repaired {
+            peer,
+            received,
+            sent,
+        } => {
+            tracing::info!(%peer.node, received, sent, "repaired");
+        }
+        Event::Acknowledged { .. } => {}
+    }
+}

@@ -1,0 +1,368 @@
+//! Metrics of replication. Gauges are brought up to date by each scrape, counters by difference.
+
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
+
+use castor_proto::message::Phase;
+use castor_proto::ticket::TicketKind;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+
+use crate::engine::{Gauges, Micros, Stats, Status};
+
+/// Bounds of durations between nodes, seconds: a loopback round trip to a stopped peer.
+const BUCKETS: &[f64] = &[
+    0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+];
+
+const OUTCOMES: [&str; 7] = [
+    "won",
+    "lost",
+    "replayed",
+    "destroyed",
+    "expired",
+    "unknown",
+    "no_quorum",
+];
+
+/// All metrics of replication.
+pub struct Metrics {
+    lag: GaugeVec,
+    backlog: IntGaugeVec,
+    ack_duration: HistogramVec,
+    deltas: IntCounterVec,
+    clock_offset: GaugeVec,
+    members: IntGaugeVec,
+    tickets: IntGaugeVec,
+    store_bytes: IntGauge,
+    claims: IntCounterVec,
+    claim_duration: Histogram,
+    plain: Vec<(IntCounter, Read)>,
+    bootstrap_duration: prometheus::Gauge,
+    operations: IntGauge,
+    seen: Mutex<Seen>,
+}
+
+/// Counter values at the last scrape.
+#[derive(Default)]
+struct Seen {
+    plain: Vec<u64>,
+    claims: [u64; OUTCOMES.len()],
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help)
+}
+
+macro_rules! register {
+    ($registry:expr, $metric:expr) => {{
+        let metric = $metric?;
+        $registry.register(Box::new(metric.clone()))?;
+        metric
+    }};
+}
+
+/// Reads one counter of the engine.
+type Read = fn(&Stats) -> u64;
+
+type PlainCounter = (&'static str, &'static str, Read);
+
+const PLAIN: [PlainCounter; 12] = [
+    (
+        "castor_claim_fallback_total",
+        "Claims that needed a ballot after the issuer's own.",
+        |s| s.claim_fallback.load(Relaxed),
+    ),
+    (
+        "castor_claim_decided_conflict_total",
+        "Tickets for which two different claims were decided. Must stay 0.",
+        |s| s.decided_conflict.load(Relaxed),
+    ),
+    (
+        "castor_view_degraded_total",
+        "Single-use tickets issued again with a smaller view.",
+        |s| s.view_degraded.load(Relaxed),
+    ),
+    (
+        "castor_logout_partial_total",
+        "Logouts answered before every owed peer acknowledged.",
+        |s| s.logout_partial.load(Relaxed),
+    ),
+    (
+        "castor_session_partial_total",
+        "Sessions answered before every owed peer acknowledged.",
+        |s| s.create_partial.load(Relaxed),
+    ),
+    (
+        "castor_bootstrap_tickets_total",
+        "Entries received while filling.",
+        |s| s.bootstrap_entries.load(Relaxed),
+    ),
+    (
+        "castor_replication_refused_entries_total",
+        "Entries not taken in because they had ended or were malformed.",
+        |s| s.refused_entries.load(Relaxed),
+    ),
+    (
+        "castor_replication_ring_overruns_total",
+        "Streams that had to be repaired because the ring had dropped deltas.",
+        |s| s.ring_overrun.load(Relaxed),
+    ),
+    (
+        "castor_replication_repaired_entries_total",
+        "Entries taken in by repair.",
+        |s| s.repaired.load(Relaxed),
+    ),
+    (
+        "castor_ticket_services_dropped_total",
+        "Visited applications forgotten because a session was full.",
+        |s| s.services_dropped.load(Relaxed),
+    ),
+    (
+        "castor_cluster_clock_steps_ignored_total",
+        "Wall-clock steps that were not followed.",
+        |s| s.clock_steps_ignored.load(Relaxed),
+    ),
+    (
+        "castor_replication_busy_total",
+        "Requests refused because too many were under way.",
+        |s| s.busy.load(Relaxed),
+    ),
+];
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// A name is registered already.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let mut plain = Vec::new();
+        for (name, help, read) in PLAIN {
+            plain.push((
+                register!(registry, IntCounter::with_opts(opts(name, help))),
+                read,
+            ));
+        }
+        let histogram = |name, help| HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+        Ok(Self {
+            lag: register!(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "castor_replication_lag_seconds",
+                        "Age of the oldest local delta that the peer has not acknowledged; 0 for none."
+                    ),
+                    &["peer"]
+                )
+            ),
+            backlog: register!(
+                registry,
+                IntGaugeVec::new(
+                    opts(
+                        "castor_replication_backlog_deltas",
+                        "Local deltas that the peer has not acknowledged."
+                    ),
+                    &["peer"]
+                )
+            ),
+            ack_duration: register!(
+                registry,
+                HistogramVec::new(
+                    histogram(
+                        "castor_replication_ack_duration_seconds",
+                        "Time from a delta to its acknowledgement by the peer; one sample per batch."
+                    ),
+                    &["peer"]
+                )
+            ),
+            deltas: register!(
+                registry,
+                IntCounterVec::new(
+                    opts(
+                        "castor_replication_deltas_total",
+                        "Deltas exchanged with the peer, repetitions included."
+                    ),
+                    &["peer", "direction"]
+                )
+            ),
+            clock_offset: register!(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "castor_cluster_clock_offset_seconds",
+                        "The peer's clock minus this node's."
+                    ),
+                    &["peer"]
+                )
+            ),
+            members: register!(
+                registry,
+                IntGaugeVec::new(
+                    opts(
+                        "castor_cluster_members",
+                        "Members by state as this node sees them, itself included."
+                    ),
+                    &["state"]
+                )
+            ),
+            tickets: register!(
+                registry,
+                IntGaugeVec::new(
+                    opts(
+                        "castor_tickets",
+                        "Live tickets held by this node; every session is on every node."
+                    ),
+                    &["kind"]
+                )
+            ),
+            store_bytes: register!(
+                registry,
+                IntGauge::with_opts(opts(
+                    "castor_ticket_store_bytes",
+                    "Estimated memory of all tickets held by this node."
+                ))
+            ),
+            claims: register!(
+                registry,
+                IntCounterVec::new(
+                    opts(
+                        "castor_claims_total",
+                        "Claims of single-use tickets made on this node."
+                    ),
+                    &["outcome"]
+                )
+            ),
+            claim_duration: register!(
+                registry,
+                Histogram::with_opts(histogram(
+                    "castor_claim_duration_seconds",
+                    "Time to decide a claim made on this node."
+                ))
+            ),
+            bootstrap_duration: register!(
+                registry,
+                prometheus::Gauge::with_opts(opts(
+                    "castor_bootstrap_duration_seconds",
+                    "How long filling took, or has taken so far."
+                ))
+            ),
+            operations: register!(
+                registry,
+                IntGauge::with_opts(opts(
+                    "castor_replication_operations",
+                    "Operations that wait for peers."
+                ))
+            ),
+            plain,
+            seen: Mutex::new(Seen {
+                plain: vec![0; PLAIN.len()],
+                ..Seen::default()
+            }),
+        })
+    }
+
+    pub(super) fn claim_took(&self, micros: Micros) {
+        self.claim_duration.observe(seconds(micros));
+    }
+
+    pub(super) fn acknowledged(&self, peer: &str, micros: Micros) {
+        self.ack_duration
+            .with_label_values(&[peer])
+            .observe(seconds(micros));
+    }
+
+    pub(super) fn exchanged(&self, peer: &str, direction: &str, deltas: usize) {
+        self.deltas
+            .with_label_values(&[peer, direction])
+            .inc_by(deltas as u64);
+    }
+
+    pub(super) fn refresh(&self, status: &Status, stats: &Stats, gauges: &Gauges) {
+        self.refresh_peers(status);
+        for kind in TicketKind::ALL
+            .into_iter()
+            .filter(|kind| *kind != TicketKind::PgtIou)
+        {
+            self.tickets
+                .with_label_values(&[kind.label()])
+                .set(gauges.tickets(kind));
+        }
+        self.store_bytes.set(gauges.bytes());
+        self.bootstrap_duration
+            .set(seconds(status.bootstrap.elapsed));
+        self.operations
+            .set(i64::try_from(status.operations).unwrap_or(i64::MAX));
+        let Ok(mut seen) = self.seen.lock() else {
+            return;
+        };
+        for ((counter, read), last) in self.plain.iter().zip(seen.plain.iter_mut()) {
+            advance(counter, last, read(stats));
+        }
+        let outcomes = [
+            &stats.claims_won,
+            &stats.claims_lost,
+            &stats.claims_replayed,
+            &stats.claims_destroyed,
+            &stats.claims_expired,
+            &stats.claims_unknown,
+            &stats.claims_no_quorum,
+        ];
+        for ((name, now), last) in OUTCOMES.iter().zip(outcomes).zip(seen.claims.iter_mut()) {
+            advance(
+                &self.claims.with_label_values(&[name]),
+                last,
+                now.load(Relaxed),
+            );
+        }
+    }
+
+    fn refresh_peers(&self, status: &Status) {
+        // Series of peers that are forgotten end here.
+        self.lag.reset();
+        self.backlog.reset();
+        self.clock_offset.reset();
+        self.members.reset();
+        let own = state_of(Some(status.phase), true);
+        for state in ["ready", "bootstrapping", "draining", "dead", "unknown"] {
+            self.members
+                .with_label_values(&[state])
+                .set(i64::from(state == own));
+        }
+        for peer in &status.peers {
+            let name = [peer.node.as_str()];
+            self.lag.with_label_values(&name).set(seconds(peer.lag));
+            self.backlog
+                .with_label_values(&name)
+                .set(i64::try_from(peer.backlog).unwrap_or(i64::MAX));
+            if let Some(offset) = peer.clock_offset_ms {
+                self.clock_offset
+                    .with_label_values(&name)
+                    .set(offset as f64 / 1_000.0);
+            }
+            let state = state_of(peer.phase, peer.link || peer.alive == Some(true));
+            self.members.with_label_values(&[state]).inc();
+        }
+    }
+}
+
+/// The state under which a member is counted.
+pub fn state_of(phase: Option<Phase>, alive: bool) -> &'static str {
+    match phase {
+        _ if !alive => "dead",
+        Some(Phase::Ready) => "ready",
+        Some(Phase::Draining) => "draining",
+        Some(Phase::Empty | Phase::Bootstrapping) => "bootstrapping",
+        None => "unknown",
+    }
+}
+
+fn advance(counter: &IntCounter, last: &mut u64, now: u64) {
+    counter.inc_by(now.saturating_sub(*last));
+    *last = now;
+}
+
+fn seconds(micros: Micros) -> f64 {
+    micros as f64 / 1_000_000.0
+}

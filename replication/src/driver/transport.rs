@@ -1,0 +1,33 @@
+//! What the event loop stands on: something that moves messages and says who is there.
+
+use castor_proto::ids::Member;
+use castor_proto::message::{PeerMessage, Phase};
+
+use crate::engine::GossipMember;
+
+/// What a transport reports.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// The link to this member answers hellos.
+    LinkUp(Member),
+    /// The link to this member is gone.
+    LinkDown(Member),
+    /// Messages of a member, authenticated.
+    Messages(Member, Vec<PeerMessage>),
+    /// Gossip's whole picture of the others.
+    Gossip(Vec<GossipMember>),
+    /// How many configured seeds have never answered yet.
+    SilentSeeds(usize),
+    /// The transport cannot go on; the process must exit with this message.
+    Fatal(String),
+}
+
+/// Moves messages; may lose them.
+pub trait Transport: Send + 'static {
+    /// Hands messages over for sending, in order per lane. Never blocks: what has no room is
+    /// dropped and counted, and the engine repeats what matters.
+    fn send(&mut self, to: &Member, messages: Vec<PeerMessage>);
+
+    /// What hellos and gossip say of this node from now on.
+    fn set_phase(&mut self, phase: Phase);
+}
