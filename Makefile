@@ -35,6 +35,7 @@ packages:
 verify: ## formatting, lints, docs, layering, licences; writes nothing outside target/
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package castor-node --test system --locked -- -D warnings
 	$(CARGO) check --locked --package castor-replication --no-default-features
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	$(CARGO) test --locked --package castor-proto --test tidy
