@@ -17,5 +17,7 @@ mod failures;
 mod once;
 mod pages;
 mod refusals;
+mod reload;
 mod sign_in;
+mod strangers;
 mod wire;

@@ -209,12 +209,18 @@ impl Demo {
         })
     }
 
-    fn log(&self) -> String {
+    /// What the processes wrote, the end of it.
+    pub(crate) fn log(&self) -> String {
         let mut text = read(&self.directory.path().join("demo.log"));
-        for entry in fs::read_dir(self.folder()).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|e| e == "log") {
-                text += &format!("--- {}\n{}", path.display(), read(&path));
+        let mut folders = vec![self.folder()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|e| e == "log") {
+                    text += &format!("--- {}\n{}", path.display(), read(&path));
+                }
             }
         }
         text
