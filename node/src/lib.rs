@@ -2,6 +2,7 @@
 //!
 //! - [`admin`]: drain, sessions and keys, on the administration socket
 //! - [`authn`]: who is this?
+//! - [`cli`]: one file or folder for each command
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
 //! - [`ops`]: health, metrics, logs, audit, start and stop
@@ -16,6 +17,7 @@
 
 pub mod admin;
 pub mod authn;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ops;

@@ -52,17 +52,23 @@ pub struct DemoArgs {
 }
 
 /// Keys that the demo decides about itself, with what to use instead.
-const OWN_KEYS: [(&str, &str); 12] = [
+const OWN_KEYS: [(&str, &str); 18] = [
     ("node.name", ""),
+    ("node.demo_folder", ""),
     ("http.listen", "use --listen for the front door"),
     ("http.prefix", ""),
     ("http.tls.certificate", "use --tls"),
     ("http.tls.key", "use --tls"),
     ("ops.listen", ""),
     ("ops.admin_socket", ""),
+    ("cluster.name", ""),
     ("cluster.listen", ""),
     ("cluster.advertise", ""),
     ("cluster.seeds", "use --nodes"),
+    ("cluster.ca_file", ""),
+    ("cluster.certificate", ""),
+    ("cluster.key", ""),
+    ("cluster.keyring_file", ""),
     ("authn.file.path", "use --users"),
     ("services.folder", "use --services"),
 ];
@@ -105,6 +111,15 @@ impl DemoArgs {
             Some(host) => host.clone(),
             None if self.listen == IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
             None => self.listen.to_string(),
+        }
+    }
+
+    /// The same as a URL has it: an IPv6 address in brackets.
+    pub(super) fn host_in_url(&self) -> String {
+        let host = self.host_name();
+        match host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(six)) => format!("[{six}]"),
+            _ => host,
         }
     }
 

@@ -20,6 +20,8 @@ use crate::config::{self, source::Origin, Sources};
 const SOCKET_PATH_MAX: usize = 100;
 /// Header that nginx overwrites with its request id.
 pub(super) const REQUEST_ID_HEADER: &str = "Castor-Request-Id";
+/// Name of every demo's cluster; its authority tells two demos apart.
+pub(super) const CLUSTER: &str = "castor-demo";
 /// Name of the definition that covers applications on loopback.
 const LOCAL_DEFINITION: &str = "Applications_on_this_machine-1.json";
 
@@ -33,6 +35,8 @@ pub(super) struct NodeFiles {
     pub(super) log: PathBuf,
     /// HTTPS of the node itself.
     pub(super) tls: bool,
+    /// Address of the node's own listener: loopback, but the front door's without nginx.
+    pub(super) listen: IpAddr,
     /// Host in the node's own URL: a name in its certificate.
     pub(super) host: String,
 }
@@ -51,7 +55,8 @@ impl NodeFiles {
             state: state.clone(),
             folder,
             tls: args.nodes_speak_tls(),
-            host: "127.0.0.1".to_owned(),
+            listen: if args.no_nginx { args.listen } else { IpAddr::V4(Ipv4Addr::LOCALHOST) },
+            host: if args.no_nginx { args.host_in_url() } else { "127.0.0.1".to_owned() },
         })
     }
 
@@ -80,14 +85,6 @@ fn socket_path(folder: &Path) -> anyhow::Result<PathBuf> {
     let digest = blake3::hash(folder.as_os_str().as_encoded_bytes()).to_hex();
     let short = make_folder(&std::env::temp_dir().join(format!("castor-demo-{}", &digest[..16])))?;
     Ok(short.join("admin.sock"))
-}
-
-/// Makes the cluster's authority, the nodes' certificates and the key ring, where they are missing.
-///
-/// # Errors
-/// When one cannot be made; the text is that of `castor pki` or `castor keys`.
-pub(super) fn cluster_secrets(dir: &Path, nodes: &[NodeFiles]) -> anyhow::Result<()> {
-    super::secrets::make(&dir.join("pki"), nodes)
 }
 
 /// Writes the users file: the demo's user, and those of `--users`.
@@ -202,7 +199,9 @@ fn base_table(
     let mut table = Table::new();
     let mut set = |key: &str, value: Value| put(&mut table, key, value);
     set("node.name", text(&node.state.name));
-    set("http.listen", Value::String(loopback(node.state.http_port)));
+    set("node.demo_folder", path(dir.to_owned()));
+    let listen = SocketAddr::new(node.listen, node.state.http_port);
+    set("http.listen", Value::String(listen.to_string()));
     set("http.trusted_proxies", list(vec!["127.0.0.1".into(), "::1".into()]));
     set("http.request_id_header", text(REQUEST_ID_HEADER));
     if let Some(identity) = identity {
@@ -211,7 +210,7 @@ fn base_table(
     }
     set("ops.listen", Value::String(loopback(node.state.ops_port)));
     set("ops.admin_socket", path(node.admin_socket.clone()));
-    set("cluster.name", text("castor-demo"));
+    set("cluster.name", text(CLUSTER));
     set("cluster.listen", Value::String(loopback(node.state.cluster_port)));
     set("cluster.seeds", list(seeds));
     set("cluster.ca_file", path(dir.join("pki/ca.pem")));

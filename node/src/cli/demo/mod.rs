@@ -23,7 +23,6 @@ mod web_ca;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -111,7 +110,7 @@ impl Place {
         let web_ca = WebCa::open(&dir.join("web"), &clock)?;
         let host = args.host_name();
         let identity = web_ca.identity("front", &[&host, "localhost", "127.0.0.1", "::1"])?;
-        files::cluster_secrets(&dir, &nodes)?;
+        secrets::make(&dir, &nodes, &clock, &rng)?;
         files::users(&dir, &state, args, &rng).map_err(DemoError::Usage)?;
         files::services(&dir, args).map_err(DemoError::Usage)?;
         let node_identity = args.nodes_speak_tls().then_some(&identity);
@@ -133,7 +132,7 @@ impl Place {
             Some(program) => Some(Nginx::start(program, &self.dir, &self.front(&host, args)).await?),
             None => None,
         };
-        let front = self.front_url(&host);
+        let front = self.front_url(&args.host_in_url());
         until_front_answers(&fetch, &front).await?;
         let apps = self.applications(args, &front, &fetch).await?;
         if let Some(count) = args.fill {
@@ -163,13 +162,7 @@ impl Place {
     fn front_url(&self, host: &str) -> String {
         match (&self.nginx, self.nodes.first()) {
             (None, Some(node)) => node.url(),
-            _ => {
-                let host = match host.parse::<IpAddr>() {
-                    Ok(IpAddr::V6(six)) => format!("[{six}]"),
-                    _ => host.to_owned(),
-                };
-                format!("https://{host}:{}/cas", self.state.front_port)
-            }
+            _ => format!("https://{host}:{}/cas", self.state.front_port),
         }
     }
 

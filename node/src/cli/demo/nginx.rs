@@ -226,6 +226,7 @@ mod tests {
             admin_socket: "/d/admin.sock".into(),
             log: "/d/castor.log".into(),
             tls,
+            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             host: "127.0.0.1".into(),
         }
     }

@@ -4,15 +4,10 @@
 //! has less than a week left. Does not: have anything to do with the cluster's authority, which
 //! says who may be a node.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
-};
+use castor_replication::driver::pki::Authority;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -23,14 +18,16 @@ const DAY_SECONDS: u64 = 86_400;
 const CA_DAYS: u64 = 3_650;
 /// Browsers refuse certificates of more than 398 days.
 const LEAF_DAYS: u64 = 397;
+/// Name of the authority.
+const NAME: &str = "demo";
 
 /// The authority, in its folder.
 pub(super) struct WebCa {
     folder: PathBuf,
     /// The authority's certificate.
     pub(super) certificate: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
-    now: u64,
+    authority: Authority,
+    now_ms: u64,
 }
 
 /// A certificate and key, as files.
@@ -47,18 +44,12 @@ impl WebCa {
     /// When its files cannot be read, written or used.
     pub(super) fn open(folder: &Path, clock: &Clock) -> anyhow::Result<Self> {
         let folder = make_folder(folder)?;
-        let now = clock.wall_ms() / 1000;
-        let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
-        if !certificate.exists() || !key.exists() {
-            make_ca(&certificate, &key, now)?;
-        }
-        let read = |path: &Path| {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let keys = KeyPair::from_pem(&read(&key)?).with_context(|| key.display().to_string())?;
-        let issuer = Issuer::from_ca_cert_pem(&read(&certificate)?, keys)
-            .with_context(|| certificate.display().to_string())?;
-        Ok(Self { folder, certificate, issuer, now })
+        let now_ms = clock.wall_ms();
+        let certificate = folder.join("ca.pem");
+        let authority = kept_authority(&certificate, &folder.join("ca.key"), NAME, || {
+            Authority::create_web(NAME, now_ms, CA_DAYS)
+        })?;
+        Ok(Self { folder, certificate, authority, now_ms })
     }
 
     /// A certificate named `name` for these hosts; the kept one when it still fits.
@@ -71,7 +62,10 @@ impl WebCa {
             key: self.folder.join(format!("{name}.key")),
         };
         if !self.still_fits(&identity, hosts) {
-            self.issue(&identity, hosts)?;
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            let pem = self.authority.issue_web(&hosts, self.now_ms, LEAF_DAYS)?;
+            write_private(&identity.key, pem.key.as_bytes())?;
+            write_with_mode(&identity.certificate, pem.certificate.as_bytes(), 0o644)?;
         }
         Ok(identity)
     }
@@ -80,7 +74,7 @@ impl WebCa {
         let Ok(der) = CertificateDer::from_pem_file(&identity.certificate) else { return false };
         let Ok((_, parsed)) = x509_parser::parse_x509_certificate(&der) else { return false };
         let expires = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-        let lasts = expires > self.now + 7 * DAY_SECONDS;
+        let lasts = expires > self.now_ms / 1000 + 7 * DAY_SECONDS;
         let Ok(server) = rustls::server::ParsedCertificate::try_from(&der) else { return false };
         let names = hosts.iter().all(|host| {
             rustls_pki_types::ServerName::try_from(*host)
@@ -88,43 +82,29 @@ impl WebCa {
         });
         lasts && names && identity.key.exists()
     }
+}
 
-    fn issue(&self, identity: &Identity, hosts: &[&str]) -> anyhow::Result<()> {
-        let mut params = params(hosts.first().copied().unwrap_or("localhost"), self.now, LEAF_DAYS);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.use_authority_key_identifier_extension = true;
-        for host in hosts {
-            params.subject_alt_names.push(match host.parse::<IpAddr>() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName((*host).try_into()?),
-            });
-        }
-        let keys = KeyPair::generate()?;
-        let certificate = params.signed_by(&keys, &self.issuer)?;
-        write_private(&identity.key, keys.serialize_pem().as_bytes())?;
-        write_with_mode(&identity.certificate, certificate.pem().as_bytes(), 0o644)
+/// The authority in these files, or the one that `make` makes and that is written there.
+///
+/// # Errors
+/// When a file cannot be read, used or written.
+pub(super) fn kept_authority(
+    certificate: &Path,
+    key: &Path,
+    name: &str,
+    make: impl FnOnce() -> Result<Authority, castor_replication::driver::pki::PkiError>,
+) -> anyhow::Result<Authority> {
+    if certificate.exists() && key.exists() {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        return Authority::from_pem(name, &read(certificate)?, &read(key)?)
+            .with_context(|| certificate.display().to_string());
     }
-}
-
-fn make_ca(certificate: &Path, key: &Path, now: u64) -> anyhow::Result<()> {
-    let mut params = params("Castor demo web authority", now, CA_DAYS);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let keys = KeyPair::generate()?;
-    let made = params.self_signed(&keys)?;
-    write_private(key, keys.serialize_pem().as_bytes())?;
-    write_with_mode(certificate, made.pem().as_bytes(), 0o644)
-}
-
-fn params(name: &str, now: u64, days: u64) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    // An hour back: the clock of whoever verifies may be behind.
-    params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(now.saturating_sub(3_600));
-    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(now + days * DAY_SECONDS);
-    params
+    let authority = make()?;
+    write_private(key, authority.key_pem().as_bytes())?;
+    write_with_mode(certificate, authority.certificate_pem().as_bytes(), 0o644)?;
+    Ok(authority)
 }
 
 #[cfg(test)]
