@@ -80,7 +80,7 @@ fn is_demo(folder: &Path) -> bool {
 async fn create_all(handle: &Handle, demo: &Arc<DemoFill>, fill: Fill) -> Result<(), String> {
     let next = Arc::new(AtomicU64::new(fill.from));
     let end = fill.from.saturating_add(fill.count);
-    let mut workers = JoinSet::new();
+    let mut workers: JoinSet<Result<(), String>> = JoinSet::new();
     for _ in 0..AT_ONCE.min(fill.count) {
         let (handle, demo, next) = (handle.clone(), Arc::clone(demo), Arc::clone(&next));
         workers.spawn(async move {
@@ -90,7 +90,10 @@ async fn create_all(handle: &Handle, demo: &Arc<DemoFill>, fill: Fill) -> Result
                     return Ok(());
                 }
                 let new = session(number, handle.now(), &demo);
-                handle.create(new).await.map_err(|error| error.to_string())?;
+                handle
+                    .create(new)
+                    .await
+                    .map_err(|error| error.to_string())?;
             }
         });
     }

@@ -82,7 +82,11 @@ impl DemoArgs {
         for set in &self.set {
             let key = set.split('=').next().unwrap_or_default().trim();
             if let Some((key, instead)) = OWN_KEYS.iter().find(|(own, _)| *own == key) {
-                let instead = if instead.is_empty() { "leave it out" } else { instead };
+                let instead = if instead.is_empty() {
+                    "leave it out"
+                } else {
+                    instead
+                };
                 bail!("--set {key}: the demo sets this key itself; {instead}");
             }
         }
@@ -131,7 +135,10 @@ impl DemoArgs {
 
 fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     host.len() <= 253 && (host.parse::<IpAddr>().is_ok() || host.split('.').all(label))
 }
@@ -158,7 +165,10 @@ mod tests {
     fn contradictions_are_found_before_anything_is_written() {
         assert_eq!(check(&[]), Ok(()));
         assert_eq!(check(&["--set", "tickets.st.life=20s"]), Ok(()));
-        assert_eq!(check(&["--listen", "0.0.0.0", "--host", "sso.example.org"]), Ok(()));
+        assert_eq!(
+            check(&["--listen", "0.0.0.0", "--host", "sso.example.org"]),
+            Ok(())
+        );
         for (arguments, part) in [
             (&["--set", "node.name=x"][..], "leave it out"),
             (&["--set", "services.folder = x"], "--services"),

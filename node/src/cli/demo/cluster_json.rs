@@ -47,7 +47,10 @@ impl ClusterFile {
     /// # Errors
     /// When it cannot be written.
     pub(super) fn write(&self, dir: &Path) -> anyhow::Result<()> {
-        write_private(&dir.join(FILE), (serde_json::to_string_pretty(self)? + "\n").as_bytes())
+        write_private(
+            &dir.join(FILE),
+            (serde_json::to_string_pretty(self)? + "\n").as_bytes(),
+        )
     }
 }
 
@@ -91,7 +94,15 @@ mod tests {
         };
         assert_eq!(
             keys(&json),
-            ["front", "username", "password", "wrong_password", "app", "ca_file", "nodes"]
+            [
+                "front",
+                "username",
+                "password",
+                "wrong_password",
+                "app",
+                "ca_file",
+                "nodes"
+            ]
         );
         assert_eq!(
             keys(&json["nodes"][0]),

@@ -52,13 +52,17 @@ impl Fetch {
         let mut roots = rustls::RootCertStore::empty();
         let authority = CertificateDer::from_pem_file(ca_file)
             .with_context(|| format!("cannot use {}", ca_file.display()))?;
-        roots.add(authority).with_context(|| format!("cannot use {}", ca_file.display()))?;
+        roots
+            .add(authority)
+            .with_context(|| format!("cannot use {}", ca_file.display()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(config).into() })
+        Ok(Self {
+            tls: Arc::new(config).into(),
+        })
     }
 
     /// GET.
@@ -67,7 +71,14 @@ impl Fetch {
     /// When there is no whole answer in time.
     pub(super) async fn get(&self, url: &str, timeout: Duration) -> anyhow::Result<Answer> {
         let target = Target::Url(url.to_owned());
-        self.call(Method::GET, &target, HeaderMap::new(), Bytes::new(), timeout).await
+        self.call(
+            Method::GET,
+            &target,
+            HeaderMap::new(),
+            Bytes::new(),
+            timeout,
+        )
+        .await
     }
 
     /// Any call.
@@ -143,7 +154,8 @@ async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Ans
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Its errors reach the request; the task ends with the connection.
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
@@ -153,5 +165,9 @@ where
         Err(error) => bail!("the answer broke off: {error}"),
     };
     driver.abort();
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    Ok(Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    })
 }

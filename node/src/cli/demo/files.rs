@@ -14,7 +14,7 @@ use super::state::{NodeState, State, USERNAME, make_folder, write_private, write
 use super::web_ca::Identity;
 use crate::authn::password;
 use crate::clock::Rng;
-use crate::config::{self, source::Origin, Sources};
+use crate::config::{self, Sources, source::Origin};
 
 /// Longest path of a Unix socket that every system takes.
 const SOCKET_PATH_MAX: usize = 100;
@@ -55,8 +55,16 @@ impl NodeFiles {
             state: state.clone(),
             folder,
             tls: args.nodes_speak_tls(),
-            listen: if args.no_nginx { args.listen } else { IpAddr::V4(Ipv4Addr::LOCALHOST) },
-            host: if args.no_nginx { args.host_in_url() } else { "127.0.0.1".to_owned() },
+            listen: if args.no_nginx {
+                args.listen
+            } else {
+                IpAddr::V4(Ipv4Addr::LOCALHOST)
+            },
+            host: if args.no_nginx {
+                args.host_in_url()
+            } else {
+                "127.0.0.1".to_owned()
+            },
         })
     }
 
@@ -101,13 +109,23 @@ pub(super) fn users(dir: &Path, state: &State, args: &DemoArgs, rng: &Rng) -> an
          eduPersonAffiliation = [\"member\", \"staff\"]\nmemberOf = [\"library\", \"demo\"]\n"
     );
     if let Some(file) = &args.users {
-        let others = std::fs::read_to_string(file)
-            .with_context(|| format!("--users {}", file.display()))?;
-        let table: Table = toml::from_str(&others)
-            .with_context(|| format!("--users {}", file.display()))?;
-        let names = table.get("user").and_then(Value::as_array).into_iter().flatten();
-        if names.filter_map(|user| user.get("name")).any(|name| name.as_str() == Some(USERNAME)) {
-            bail!("--users {}: leave out {USERNAME}, which the demo adds itself", file.display());
+        let others =
+            std::fs::read_to_string(file).with_context(|| format!("--users {}", file.display()))?;
+        let table: Table =
+            toml::from_str(&others).with_context(|| format!("--users {}", file.display()))?;
+        let names = table
+            .get("user")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        if names
+            .filter_map(|user| user.get("name"))
+            .any(|name| name.as_str() == Some(USERNAME))
+        {
+            bail!(
+                "--users {}: leave out {USERNAME}, which the demo adds itself",
+                file.display()
+            );
         }
         text.push('\n');
         text.push_str(&others);
@@ -131,16 +149,22 @@ pub(super) fn services(dir: &Path, args: &DemoArgs) -> anyhow::Result<()> {
     } else if !local.exists() {
         write_with_mode(&local, LOCAL_SERVICE.as_bytes(), 0o644)?;
     }
-    let Some(from) = &args.services else { return Ok(()) };
+    let Some(from) = &args.services else {
+        return Ok(());
+    };
     let entries =
         std::fs::read_dir(from).with_context(|| format!("--services {}", from.display()))?;
     for entry in entries {
-        let path = entry.with_context(|| format!("--services {}", from.display()))?.path();
-        if path.extension().is_some_and(|extension| extension == "json")
+        let path = entry
+            .with_context(|| format!("--services {}", from.display()))?
+            .path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
             && let Some(name) = path.file_name()
         {
-            let bytes = std::fs::read(&path)
-                .with_context(|| format!("--services {}", path.display()))?;
+            let bytes =
+                std::fs::read(&path).with_context(|| format!("--services {}", path.display()))?;
             write_with_mode(&folder.join(name), &bytes, 0o644)?;
         }
     }
@@ -148,7 +172,8 @@ pub(super) fn services(dir: &Path, args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 /// Any application on this machine, by name or address, with a few attributes.
-const LOCAL_SERVICE: &str = include_str!("../../../demo/services/Applications_on_this_machine-1.json");
+const LOCAL_SERVICE: &str =
+    include_str!("../../../demo/services/Applications_on_this_machine-1.json");
 
 /// Writes one node's configuration.
 ///
@@ -171,10 +196,16 @@ pub(super) fn configuration(
     };
     write(&table)?;
     // The environment of the demo is not the nodes': they are started without it.
-    let sources =
-        Sources { file: Some(node.config.clone()), env: Vec::new(), set: args.set.clone() };
+    let sources = Sources {
+        file: Some(node.config.clone()),
+        env: Vec::new(),
+        set: args.set.clone(),
+    };
     let loaded = config::load(&sources)?;
-    let set = loaded.resolved.iter().filter(|resolved| resolved.origin == Origin::Set);
+    let set = loaded
+        .resolved
+        .iter()
+        .filter(|resolved| resolved.origin == Origin::Set);
     let mut changed = false;
     for resolved in set {
         if let Some(value) = &resolved.value {
@@ -195,14 +226,20 @@ fn base_table(
     let path = |path: PathBuf| Value::String(path.to_string_lossy().into_owned());
     let text = |text: &str| Value::String(text.to_owned());
     let list = |items: Vec<String>| Value::Array(items.into_iter().map(Value::String).collect());
-    let seeds = all.iter().map(|node| loopback(node.state.cluster_port)).collect();
+    let seeds = all
+        .iter()
+        .map(|node| loopback(node.state.cluster_port))
+        .collect();
     let mut table = Table::new();
     let mut set = |key: &str, value: Value| put(&mut table, key, value);
     set("node.name", text(&node.state.name));
     set("node.demo_folder", path(dir.to_owned()));
     let listen = SocketAddr::new(node.listen, node.state.http_port);
     set("http.listen", Value::String(listen.to_string()));
-    set("http.trusted_proxies", list(vec!["127.0.0.1".into(), "::1".into()]));
+    set(
+        "http.trusted_proxies",
+        list(vec!["127.0.0.1".into(), "::1".into()]),
+    );
     set("http.request_id_header", text(REQUEST_ID_HEADER));
     if let Some(identity) = identity {
         set("http.tls.certificate", path(identity.certificate.clone()));
@@ -211,7 +248,10 @@ fn base_table(
     set("ops.listen", Value::String(loopback(node.state.ops_port)));
     set("ops.admin_socket", path(node.admin_socket.clone()));
     set("cluster.name", text(CLUSTER));
-    set("cluster.listen", Value::String(loopback(node.state.cluster_port)));
+    set(
+        "cluster.listen",
+        Value::String(loopback(node.state.cluster_port)),
+    );
     set("cluster.seeds", list(seeds));
     set("cluster.ca_file", path(dir.join("pki/ca.pem")));
     set("cluster.certificate", path(node.pki("node.pem")));
@@ -231,10 +271,199 @@ fn put(table: &mut Table, key: &str, value: Value) {
             table.insert(key.to_owned(), value);
         }
         Some((section, rest)) => {
-            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            let inner = table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 put(inner, rest, value);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        demo: DemoArgs,
+    }
+
+    struct Demo {
+        dir: tempfile::TempDir,
+        args: DemoArgs,
+        nodes: Vec<NodeFiles>,
+    }
+
+    impl Demo {
+        fn new(arguments: &[&str]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let args = Program::parse_from(std::iter::once(&"demo").chain(arguments)).demo;
+            args.check().unwrap();
+            let local = args.is_local();
+            let state =
+                State::load_or_create(dir.path(), args.nodes, local, &Rng::seeded(1)).unwrap();
+            let nodes = state.nodes.iter();
+            let nodes = nodes
+                .map(|node| NodeFiles::new(dir.path(), node, &args).unwrap())
+                .collect();
+            Self { dir, args, nodes }
+        }
+
+        fn configure(&self) -> anyhow::Result<Vec<config::Config>> {
+            let dir = self.dir.path();
+            let mut all = Vec::new();
+            for node in &self.nodes {
+                configuration(dir, node, &self.nodes, None, &self.args)?;
+                let file = Some(node.config.clone());
+                all.push(
+                    config::load(&Sources {
+                        file,
+                        ..Sources::default()
+                    })?
+                    .config,
+                );
+            }
+            Ok(all)
+        }
+    }
+
+    #[test]
+    fn nodes_are_configured_apart_from_their_names_alike() {
+        let demo = Demo::new(&[
+            "--set",
+            "tickets.tgt.idle=5m",
+            "--set",
+            "ops.allow=10.0.0.0/8",
+        ]);
+        let configs = demo.configure().unwrap();
+        assert_eq!(configs.len(), 3);
+        for (config, node) in configs.iter().zip(&demo.nodes) {
+            assert_eq!(
+                config.node.resolved_name().unwrap().as_str(),
+                node.state.name
+            );
+            assert_eq!(config.cluster.seeds.len(), 3);
+            assert_eq!(config.tickets.tgt.idle.0.as_secs(), 300);
+            assert_eq!(config.ops.allow.len(), 1);
+            assert_eq!(config.services.folder, demo.dir.path().join("services"));
+            let trusted = |ip: &str| {
+                let ip = ip.parse().unwrap();
+                config
+                    .http
+                    .trusted_proxies
+                    .iter()
+                    .any(|cidr| cidr.contains(ip))
+            };
+            assert!(trusted("127.0.0.1") && trusted("::1") && !trusted("127.0.0.2"));
+        }
+        let error = Demo::new(&["--set", "tickets.tgt.idel=5m"])
+            .configure()
+            .unwrap_err();
+        assert!(error.to_string().contains("tickets.tgt.idle"), "{error}");
+    }
+
+    #[test]
+    fn keys_certificates_and_edits_are_kept() {
+        let demo = Demo::new(&[]);
+        let dir = demo.dir.path();
+        let make = || {
+            super::super::secrets::make(dir, &demo.nodes, &Clock::system(), &Rng::system())
+                .unwrap();
+            services(dir, &demo.args).unwrap();
+            let read = |path: PathBuf| std::fs::read(path).unwrap();
+            [
+                read(dir.join("pki/ca.pem")),
+                read(dir.join("pki/keyring")),
+                read(dir.join("node1/node.pem")),
+                read(dir.join("services").join(LOCAL_DEFINITION)),
+            ]
+        };
+        let first = make();
+        let local = dir.join("services").join(LOCAL_DEFINITION);
+        std::fs::write(&local, b"edited").unwrap();
+        let second = make();
+        assert_eq!(first[..3], second[..3]);
+        assert_eq!(second[3], b"edited");
+    }
+
+    #[test]
+    fn the_definition_covers_loopback_and_nothing_else() {
+        let definition: serde_json::Value = serde_json::from_str(LOCAL_SERVICE).unwrap();
+        let pattern = regex::Regex::new(definition["serviceId"].as_str().unwrap()).unwrap();
+        for url in [
+            "http://127.0.0.1:8481/",
+            "https://localhost/app?x=1",
+            "http://localhost",
+            "http://[::1]:8080/a",
+        ] {
+            assert!(pattern.is_match(url), "{url}");
+        }
+        for url in [
+            "http://localhost.example.org/",
+            "http://127.0.0.1.example.org/",
+            "http://127.0.0.1@example.org/",
+            "http://localhost:80@example.org/",
+            "ftp://localhost/",
+            "xhttp://localhost/",
+        ] {
+            assert!(!pattern.is_match(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_only_given_definitions_remain() {
+        let given = tempfile::tempdir().unwrap();
+        std::fs::write(given.path().join("App-7.json"), "{}").unwrap();
+        std::fs::write(given.path().join("notes.txt"), "").unwrap();
+        let folder = given.path().display().to_string();
+        let open = Demo::new(&["--listen", "0.0.0.0", "--host", "x", "--services", &folder]);
+        let dir = open.dir.path();
+        services(dir, &Demo::new(&[]).args).unwrap();
+        assert!(dir.join("services").join(LOCAL_DEFINITION).exists());
+        services(dir, &open.args).unwrap();
+        let names: Vec<_> = std::fs::read_dir(dir.join("services"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["App-7.json"]);
+    }
+
+    #[test]
+    fn users_are_the_demos_and_those_given() {
+        let demo = Demo::new(&[]);
+        let dir = demo.dir.path();
+        let state = State::load_or_create(dir, None, true, &Rng::seeded(1)).unwrap();
+        let others = dir.join("others.toml");
+        let entry = |name: &str| format!("[[user]]\nname = \"{name}\"\npassword = \"x\"\n");
+        let with = |text: String| {
+            std::fs::write(&others, text).unwrap();
+            let args = DemoArgs {
+                users: Some(others.clone()),
+                ..demo.args.clone()
+            };
+            users(dir, &state, &args, &Rng::seeded(2))
+        };
+        with(entry("ada")).unwrap();
+        let text = std::fs::read_to_string(dir.join("users.toml")).unwrap();
+        let table: Table = toml::from_str(&text).unwrap();
+        let names: Vec<_> = table["user"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|u| &u["name"])
+            .collect();
+        assert_eq!(names.len(), 2);
+        assert!(
+            !text.contains(&state.password),
+            "the password itself is in the file"
+        );
+        let error = with(entry(USERNAME)).unwrap_err().to_string();
+        assert!(error.contains("leave out casuser"), "{error}");
     }
 }

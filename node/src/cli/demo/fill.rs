@@ -26,7 +26,10 @@ const TELL_EVERY: u64 = 10;
 pub(super) async fn run(fetch: &Fetch, nodes: &[NodeFiles], count: u64) -> anyhow::Result<()> {
     let node = nodes.first().context("no node to fill")?;
     let target = Target::Socket(node.admin_socket.clone(), "/admin/v1/demo/fill".to_owned());
-    tell::note(&format!("Creating {count} sessions on {} ...", node.state.name));
+    tell::note(&format!(
+        "Creating {count} sessions on {} ...",
+        node.state.name
+    ));
     let mut from = 0;
     while from < count {
         let step = STEP.min(count - from);

@@ -30,7 +30,6 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use args::DemoArgs;
-pub(crate) use state::MARKER;
 
 use crate::clock::{self, Clock, Rng};
 use crate::server::Running;
@@ -89,11 +88,21 @@ struct Place {
 
 impl Place {
     async fn prepare(args: &DemoArgs) -> Result<Self, DemoError> {
-        let nginx = if args.no_nginx { None } else { Some(nginx::find_program()?) };
+        let nginx = if args.no_nginx {
+            None
+        } else {
+            Some(nginx::find_program()?)
+        };
         let dir = state::make_folder(&args.dir)?;
-        if dir.to_string_lossy().contains(['"', '$', '\\', '\n', ';', '{', '}']) {
+        if dir
+            .to_string_lossy()
+            .contains(['"', '$', '\\', '\n', ';', '{', '}'])
+        {
             let says = "nginx cannot have these characters in a path: \" $ \\ ; { }";
-            return Err(DemoError::Usage(anyhow::anyhow!("--dir {}: {says}", dir.display())));
+            return Err(DemoError::Usage(anyhow::anyhow!(
+                "--dir {}: {says}",
+                dir.display()
+            )));
         }
         let lock = lock(&dir)?;
         cluster_json::remove(&dir);
@@ -118,7 +127,15 @@ impl Place {
             files::configuration(&dir, node, &nodes, node_identity, args)
                 .map_err(DemoError::Usage)?;
         }
-        Ok(Self { dir, state, nodes, web_ca, identity, nginx, _lock: lock })
+        Ok(Self {
+            dir,
+            state,
+            nodes,
+            web_ca,
+            identity,
+            nginx,
+            _lock: lock,
+        })
     }
 
     async fn start(self, args: &DemoArgs) -> Result<Up, DemoError> {
@@ -129,7 +146,9 @@ impl Place {
         fleet.until_ready(&fetch).await?;
         let host = args.host_name();
         let nginx = match &self.nginx {
-            Some(program) => Some(Nginx::start(program, &self.dir, &self.front(&host, args)).await?),
+            Some(program) => {
+                Some(Nginx::start(program, &self.dir, &self.front(&host, args)).await?)
+            }
             None => None,
         };
         let front = self.front_url(&args.host_in_url());
@@ -138,7 +157,15 @@ impl Place {
         if let Some(count) = args.fill {
             fill::run(&fetch, &self.nodes, count).await?;
         }
-        let up = Up { place: self, castor, fetch, fleet, nginx, front, apps };
+        let up = Up {
+            place: self,
+            castor,
+            fetch,
+            fleet,
+            nginx,
+            front,
+            apps,
+        };
         up.write_cluster_file(args.is_local())?;
         tell::up(&up, args);
         Ok(up)
@@ -176,16 +203,24 @@ impl Place {
         if !args.is_local() {
             return Ok(Vec::new());
         }
-        let urls: Vec<(String, String)> =
-            self.nodes.iter().map(|node| (node.state.name.clone(), node.url())).collect();
+        let urls: Vec<(String, String)> = self
+            .nodes
+            .iter()
+            .map(|node| (node.state.name.clone(), node.url()))
+            .collect();
         let user = (USERNAME, self.state.password.as_str());
         let service = app::url(self.state.app_ports[0]);
         let learned = app::learn_tags(fetch, front, user, &urls, &service).await;
         let nodes_by_tag = learned.unwrap_or_else(|error| {
-            tell::note(&format!("The applications cannot name the nodes: {error:#}"));
+            tell::note(&format!(
+                "The applications cannot name the nodes: {error:#}"
+            ));
             BTreeMap::new()
         });
-        let ports = self.nodes.iter().map(|n| (n.state.http_port, n.state.name.clone()));
+        let ports = self
+            .nodes
+            .iter()
+            .map(|n| (n.state.http_port, n.state.name.clone()));
         let setup = app::Setup {
             front: front.to_owned(),
             fetch: fetch.clone(),
@@ -209,7 +244,10 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            bail!("a demo runs in {} already; stop it, or give another --dir", dir.display())
+            bail!(
+                "a demo runs in {} already; stop it, or give another --dir",
+                dir.display()
+            )
         }
         Err(TryLockError::Error(error)) => Err(error).context(path.display().to_string()),
     }
@@ -220,7 +258,9 @@ async fn end_leftovers(dir: &Path, nodes: &[NodeFiles]) {
     let configs: Vec<PathBuf> = nodes.iter().map(|node| node.config.clone()).collect();
     let count = processes::end_leftovers(&configs).await;
     if count > 0 {
-        tell::note(&format!("Ended {count} nodes that an earlier run left behind."));
+        tell::note(&format!(
+            "Ended {count} nodes that an earlier run left behind."
+        ));
     }
     if nginx::end_leftover(dir).await {
         tell::note("Ended the nginx that an earlier run left behind.");
@@ -315,7 +355,11 @@ impl Up {
                 }
             }
         }
-        if changes.is_empty() { Ok(()) } else { self.write_cluster_file(!self.apps.is_empty()) }
+        if changes.is_empty() {
+            Ok(())
+        } else {
+            self.write_cluster_file(!self.apps.is_empty())
+        }
     }
 
     async fn stop_all(mut self, mut stop: StopSignals) {
@@ -333,7 +377,11 @@ impl Up {
         if let Some(nginx) = self.nginx {
             nginx.stop().await;
         }
-        tell::note(if drained { "Stopped." } else { "Stopped at once." });
+        tell::note(if drained {
+            "Stopped."
+        } else {
+            "Stopped at once."
+        });
     }
 }
 

@@ -62,7 +62,10 @@ pub(super) fn configuration(dir: &Path, front: &Front<'_>) -> String {
         .iter()
         .map(|node| {
             let port = node.state.http_port;
-            format!("    server 127.0.0.1:{port} max_fails=10 fail_timeout=2s;  # {}", node.state.name)
+            format!(
+                "    server 127.0.0.1:{port} max_fails=10 fail_timeout=2s;  # {}",
+                node.state.name
+            )
         })
         .collect();
     let listen: Vec<String> = addresses(front.listen, front.port)
@@ -76,13 +79,20 @@ pub(super) fn configuration(dir: &Path, front: &Front<'_>) -> String {
         "      # Demo only: shows its applications which node answered.\n      \
          add_header {UPSTREAM_HEADER} $upstream_addr always;\n"
     );
-    let tls_lines = if tls { tls_section(front) } else { String::new() };
+    let tls_lines = if tls {
+        tls_section(front)
+    } else {
+        String::new()
+    };
     TEMPLATE
         .replace("@dir@", &dir.display().to_string())
         .replace("@servers@", &servers.join("\n"))
         .replace("@listen@", &listen.join("\n"))
         .replace("@host@", front.host)
-        .replace("@certificate@", &front.identity.certificate.display().to_string())
+        .replace(
+            "@certificate@",
+            &front.identity.certificate.display().to_string(),
+        )
         .replace("@key@", &front.identity.key.display().to_string())
         .replace("@tls@\n", &tls_lines)
         .replace("@scheme@", if tls { "https" } else { "http" })
@@ -141,7 +151,10 @@ impl Nginx {
             command.arg("-p").arg(&dir).arg("-c").arg(&file);
             // Until the configuration is read, nginx would log to the system's place.
             command.arg("-e").arg(dir.join("logs/error.log"));
-            command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+            command
+                .stdin(Stdio::null())
+                .process_group(0)
+                .kill_on_drop(true);
             command
         };
         let tested = command()
@@ -158,7 +171,10 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
-        Ok(Self { child, error_log: dir.join("logs/error.log") })
+        Ok(Self {
+            child,
+            error_log: dir.join("logs/error.log"),
+        })
     }
 
     /// Waits until nginx ends, which it should not.
@@ -175,7 +191,10 @@ impl Nginx {
     /// Lets nginx finish what is under way, and ends it when that takes too long.
     pub(super) async fn stop(mut self) {
         signal_child(&self.child, Signal::QUIT);
-        if tokio::time::timeout(QUIT_TIME, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(QUIT_TIME, self.child.wait())
+            .await
+            .is_err()
+        {
             // The master's workers end with it on TERM, not on KILL.
             signal_child(&self.child, Signal::TERM);
             let _ = tokio::time::timeout(QUIT_TIME, self.child.wait()).await;
@@ -186,8 +205,12 @@ impl Nginx {
 /// Ends the nginx of an earlier run of this folder; whether there was one.
 pub(super) async fn end_leftover(dir: &Path) -> bool {
     let dir = dir.join("nginx");
-    let Ok(text) = std::fs::read_to_string(dir.join("nginx.pid")) else { return false };
-    let Some(pid) = text.trim().parse::<i32>().ok().and_then(Pid::from_raw) else { return false };
+    let Ok(text) = std::fs::read_to_string(dir.join("nginx.pid")) else {
+        return false;
+    };
+    let Some(pid) = text.trim().parse::<i32>().ok().and_then(Pid::from_raw) else {
+        return false;
+    };
     let ours = || {
         // nginx writes its whole command line into its title.
         let file = dir.join("nginx.conf").display().to_string();
@@ -233,7 +256,10 @@ mod tests {
 
     fn made(tls: bool) -> String {
         let nodes = [node(1, tls), node(2, tls)];
-        let identity = Identity { certificate: "/d w/f.pem".into(), key: "/d w/f.key".into() };
+        let identity = Identity {
+            certificate: "/d w/f.pem".into(),
+            key: "/d w/f.key".into(),
+        };
         let front = Front {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8443,
@@ -286,7 +312,13 @@ mod tests {
         let page = include_str!("../../../../docs/operating/nginx.md");
         let directives = |text: &str| -> Vec<String> {
             text.lines()
-                .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
+                .map(|line| {
+                    line.split(" #")
+                        .next()
+                        .unwrap_or_default()
+                        .trim()
+                        .to_owned()
+                })
                 .filter(|line| !line.is_empty() && !line.starts_with('#'))
                 .collect()
         };
@@ -299,7 +331,10 @@ mod tests {
         let shown = directives(&shown);
         for line in directives(TEMPLATE) {
             if !line.contains('@') && !line.contains("_temp_path") {
-                assert!(shown.contains(&line), "docs/operating/nginx.md lacks: {line}");
+                assert!(
+                    shown.contains(&line),
+                    "docs/operating/nginx.md lacks: {line}"
+                );
             }
         }
     }

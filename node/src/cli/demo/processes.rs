@@ -84,7 +84,11 @@ impl Fleet {
         let mut fleet = Self { nodes: Vec::new() };
         for files in files {
             let child = start_node(castor, &files)?;
-            fleet.nodes.push(NodeProcess { files, child: Some(child), adopted: None });
+            fleet.nodes.push(NodeProcess {
+                files,
+                child: Some(child),
+                adopted: None,
+            });
         }
         Ok(fleet)
     }
@@ -118,7 +122,9 @@ impl Fleet {
     pub(super) async fn next_end(&mut self) -> (usize, ExitStatus) {
         let ended = std::future::poll_fn(|context| {
             for (index, node) in self.nodes.iter_mut().enumerate() {
-                let Some(child) = &mut node.child else { continue };
+                let Some(child) = &mut node.child else {
+                    continue;
+                };
                 if let Poll::Ready(Ok(status)) = pin!(child.wait()).poll(context) {
                     return Poll::Ready((index, status));
                 }
@@ -174,7 +180,11 @@ impl Fleet {
 
     fn any_running(&mut self) -> bool {
         // Every node is looked at, so that none stays unreaped.
-        self.nodes.iter_mut().filter_map(|node| node.is_running().then_some(())).count() > 0
+        self.nodes
+            .iter_mut()
+            .filter_map(|node| node.is_running().then_some(()))
+            .count()
+            > 0
     }
 }
 
@@ -210,12 +220,18 @@ fn start_node(castor: &Path, files: &NodeFiles) -> anyhow::Result<Child> {
         }
     }
     // A service manager that watches the demo must not hear from the nodes.
-    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
-    command.spawn().with_context(|| format!("cannot start {}", castor.display()))
+    command
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC");
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {}", castor.display()))
 }
 
 async fn is_ready(fetch: &Fetch, files: &NodeFiles) -> bool {
-    let answer = fetch.get(&format!("{}/ready", files.ops_url()), PROBE_TIME).await;
+    let answer = fetch
+        .get(&format!("{}/ready", files.ops_url()), PROBE_TIME)
+        .await;
     answer.is_ok_and(|answer| answer.status == 200)
 }
 
@@ -228,7 +244,10 @@ async fn serving_pid(files: &NodeFiles) -> Option<u32> {
 
 /// Signals our own child; nothing when it has ended.
 pub(super) fn signal_child(child: &Child, signal: Signal) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let pid = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
     if let Some(pid) = pid {
         // It may have ended just now; then there is nothing to signal.
         let _ = kill_process(pid, signal);
@@ -238,7 +257,10 @@ pub(super) fn signal_child(child: &Child, signal: Signal) {
 fn runs_config(pid: u32, config: &Path) -> bool {
     let config = config.as_os_str().as_encoded_bytes();
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-        let has = |wanted: &[u8]| line.split(|byte| *byte == 0).any(|argument| argument == wanted);
+        let has = |wanted: &[u8]| {
+            line.split(|byte| *byte == 0)
+                .any(|argument| argument == wanted)
+        };
         // An editor has the file in its command line too.
         has(b"serve") && has(config)
     })

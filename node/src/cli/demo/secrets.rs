@@ -36,7 +36,12 @@ pub(super) fn make(
     let folder = make_folder(&dir.join("pki"))?;
     let now_ms = clock.wall_ms();
     let make = || Authority::create(CLUSTER, now_ms, CA_DAYS);
-    let authority = kept_authority(&folder.join("ca.pem"), &folder.join("ca.key"), CLUSTER, make)?;
+    let authority = kept_authority(
+        &folder.join("ca.pem"),
+        &folder.join("ca.key"),
+        CLUSTER,
+        make,
+    )?;
     for node in nodes {
         let (certificate, key) = (node.folder.join("node.pem"), node.folder.join("node.key"));
         if key.exists() && expires(&certificate) > now_ms / 1000 + WEEK_SECONDS {
@@ -60,7 +65,9 @@ pub(super) fn make(
 
 /// Seconds since the Unix epoch; 0 when there is no certificate.
 fn expires(certificate: &Path) -> u64 {
-    let Ok(der) = CertificateDer::from_pem_file(certificate) else { return 0 };
+    let Ok(der) = CertificateDer::from_pem_file(certificate) else {
+        return 0;
+    };
     let parsed = x509_parser::parse_x509_certificate(&der);
     parsed.map_or(0, |(_, parsed)| {
         u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0)

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Rng;
 
 /// File that marks a demo folder.
-pub(crate) const MARKER: &str = "demo.json";
+pub(super) const MARKER: &str = "demo.json";
 /// The user of every demo.
 pub(super) const USERNAME: &str = "casuser";
 /// The password of a demo on loopback.
@@ -103,8 +103,14 @@ impl State {
     }
 
     fn ports(&self) -> Vec<u16> {
-        let nodes = self.nodes.iter().flat_map(|n| [n.http_port, n.ops_port, n.cluster_port]);
-        nodes.chain(self.app_ports).chain([self.front_port]).collect()
+        let nodes = self
+            .nodes
+            .iter()
+            .flat_map(|n| [n.http_port, n.ops_port, n.cluster_port]);
+        nodes
+            .chain(self.app_ports)
+            .chain([self.front_port])
+            .collect()
     }
 
     fn save(&self, dir: &Path) -> anyhow::Result<()> {
@@ -146,7 +152,11 @@ pub(super) fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::R
         // A leftover of a run that was killed may have another mode.
         let _ = std::fs::remove_file(&hidden);
         let mut options = std::fs::File::options();
-        let mut file = options.write(true).create_new(true).mode(mode).open(&hidden)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&hidden)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&hidden, path)
@@ -175,9 +185,17 @@ fn refuse_strange_folder(dir: &Path) -> anyhow::Result<()> {
 /// 16 characters that are hard to mix up, about 80 bits.
 fn random_password(rng: &Rng) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let letters = rng.bytes::<16>().map(|byte| char::from(LETTERS[usize::from(byte) % 32]));
+    let letters = rng
+        .bytes::<16>()
+        .map(|byte| char::from(LETTERS[usize::from(byte) % 32]));
     let text: String = letters.iter().collect();
-    format!("{}-{}-{}-{}", &text[..4], &text[4..8], &text[8..12], &text[12..])
+    format!(
+        "{}-{}-{}-{}",
+        &text[..4],
+        &text[4..8],
+        &text[8..12],
+        &text[12..]
+    )
 }
 
 /// Finds free ports and never gives one twice.
@@ -207,7 +225,9 @@ impl Ports {
 
     fn udp(&mut self, wanted: u16) -> anyhow::Result<u16> {
         self.find(wanted, |port| {
-            Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?.local_addr()?.port())
+            Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?
+                .local_addr()?
+                .port())
         })
     }
 
@@ -248,7 +268,11 @@ mod tests {
         let more = load(dir.path(), Some(5), true).unwrap();
         assert_eq!(more.nodes[..3], first.nodes[..]);
         assert_eq!(load(dir.path(), None, true).unwrap().nodes.len(), 5);
-        assert_eq!(load(dir.path(), Some(2), true).unwrap().nodes.len(), 5, "none is forgotten");
+        assert_eq!(
+            load(dir.path(), Some(2), true).unwrap().nodes.len(),
+            5,
+            "none is forgotten"
+        );
         let mut ports = more.ports();
         ports.sort_unstable();
         ports.dedup();
@@ -268,7 +292,10 @@ mod tests {
     #[test]
     fn beyond_loopback_the_password_is_random_and_kept() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(load(dir.path(), None, true).unwrap().password, LOCAL_PASSWORD);
+        assert_eq!(
+            load(dir.path(), None, true).unwrap().password,
+            LOCAL_PASSWORD
+        );
         let password = load(dir.path(), None, false).unwrap().password;
         assert_ne!(password, LOCAL_PASSWORD);
         assert_eq!(password.len(), 19);
@@ -293,8 +320,15 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         write_private(&path, b"new").unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!((mode & 0o777, std::fs::read(&path).unwrap()), (0o600, b"new".to_vec()));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(
+            (mode & 0o777, std::fs::read(&path).unwrap()),
+            (0o600, b"new".to_vec())
+        );
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
         assert!(write_private(&dir.path().join("no/such/folder"), b"").is_err());
     }
 }

@@ -24,7 +24,11 @@ pub(super) fn note(text: &str) {
 
 /// Before the nodes are started.
 pub(super) fn starting(dir: &Path, nodes: &[NodeFiles]) {
-    say(&format!("Starting {} nodes in {} ...", nodes.len(), dir.display()));
+    say(&format!(
+        "Starting {} nodes in {} ...",
+        nodes.len(),
+        dir.display()
+    ));
 }
 
 /// Everything is up.

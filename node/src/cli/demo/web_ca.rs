@@ -49,7 +49,12 @@ impl WebCa {
         let authority = kept_authority(&certificate, &folder.join("ca.key"), NAME, || {
             Authority::create_web(NAME, now_ms, CA_DAYS)
         })?;
-        Ok(Self { folder, certificate, authority, now_ms })
+        Ok(Self {
+            folder,
+            certificate,
+            authority,
+            now_ms,
+        })
     }
 
     /// A certificate named `name` for these hosts; the kept one when it still fits.
@@ -71,11 +76,17 @@ impl WebCa {
     }
 
     fn still_fits(&self, identity: &Identity, hosts: &[&str]) -> bool {
-        let Ok(der) = CertificateDer::from_pem_file(&identity.certificate) else { return false };
-        let Ok((_, parsed)) = x509_parser::parse_x509_certificate(&der) else { return false };
+        let Ok(der) = CertificateDer::from_pem_file(&identity.certificate) else {
+            return false;
+        };
+        let Ok((_, parsed)) = x509_parser::parse_x509_certificate(&der) else {
+            return false;
+        };
         let expires = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
         let lasts = expires > self.now_ms / 1000 + 7 * DAY_SECONDS;
-        let Ok(server) = rustls::server::ParsedCertificate::try_from(&der) else { return false };
+        let Ok(server) = rustls::server::ParsedCertificate::try_from(&der) else {
+            return false;
+        };
         let names = hosts.iter().all(|host| {
             rustls_pki_types::ServerName::try_from(*host)
                 .is_ok_and(|name| rustls::client::verify_server_name(&server, &name).is_ok())
@@ -109,6 +120,8 @@ pub(super) fn kept_authority(
 
 #[cfg(test)]
 mod tests {
+    use rustls::client::danger::ServerCertVerifier as _;
+
     use super::*;
 
     const NOW_MS: u64 = 1_795_000_000_000;
@@ -123,11 +136,26 @@ mod tests {
         let first = read(&ca.identity("front", &["localhost", "127.0.0.1"]).unwrap());
         let again = open(NOW_MS);
         assert_eq!(std::fs::read(&again.certificate).unwrap(), authority);
-        assert_eq!(read(&again.identity("front", &["localhost", "127.0.0.1"]).unwrap()), first);
-        let more = read(&again.identity("front", &["sso.example.org", "localhost"]).unwrap());
+        assert_eq!(
+            read(
+                &again
+                    .identity("front", &["localhost", "127.0.0.1"])
+                    .unwrap()
+            ),
+            first
+        );
+        let more = read(
+            &again
+                .identity("front", &["sso.example.org", "localhost"])
+                .unwrap(),
+        );
         assert_ne!(more, first, "a name was missing");
         let late = open(NOW_MS + 392 * 86_400_000);
-        assert_ne!(read(&late.identity("front", &["localhost"]).unwrap()), more, "nearly expired");
+        assert_ne!(
+            read(&late.identity("front", &["localhost"]).unwrap()),
+            more,
+            "nearly expired"
+        );
     }
 
     #[test]
@@ -142,15 +170,16 @@ mod tests {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(root).unwrap();
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
-            roots.into(),
-            provider,
-        );
+        let verifier =
+            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
         let verifier = verifier.build().unwrap();
-        let at = rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_millis(now));
+        let at =
+            rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_millis(now));
         let verify = |name: &'static str| {
             let name = rustls_pki_types::ServerName::try_from(name).unwrap();
-            verifier.verify_server_cert(&der, &[], &name, &[], at).is_ok()
+            verifier
+                .verify_server_cert(&der, &[], &name, &[], at)
+                .is_ok()
         };
         assert!(verify("localhost") && verify("127.0.0.1"));
         assert!(!verify("example.org"));

@@ -54,11 +54,7 @@ struct Failure {
 }
 
 /// Validates `ticket` for `service` at the front door.
-pub(super) async fn validate(
-    setup: &Setup,
-    service: &str,
-    ticket: &str,
-) -> Result<Visit, Refused> {
+pub(super) async fn validate(setup: &Setup, service: &str, ticket: &str) -> Result<Visit, Refused> {
     if ticket.len() > TICKET_MAX {
         return Err(Refused::Code("INVALID_TICKET".to_owned()));
     }
@@ -85,7 +81,10 @@ pub(super) async fn validate(
         (None, Some(failure)) => return Err(Refused::Code(failure.code)),
         _ => return Err(Refused::NoAnswer("neither success nor failure".to_owned())),
     };
-    let upstream = answer.headers.get(UPSTREAM_HEADER).and_then(|value| value.to_str().ok());
+    let upstream = answer
+        .headers
+        .get(UPSTREAM_HEADER)
+        .and_then(|value| value.to_str().ok());
     Ok(visit(setup, ticket, success, upstream, millis))
 }
 
@@ -103,13 +102,17 @@ fn visit(
         ticket: mask(ticket),
         issuer: setup.nodes_by_tag.get(&tag).cloned(),
         tag,
-        validator: upstream.and_then(last_port).and_then(|port| {
-            setup.nodes_by_port.get(&port).cloned()
-        }),
+        validator: upstream
+            .and_then(last_port)
+            .and_then(|port| setup.nodes_by_port.get(&port).cloned()),
         millis: format!("{millis:.1}"),
         since: setup.clock.timestamp().strftime("%H:%M:%S UTC").to_string(),
         from_new_login: fresh.is_some_and(|value| value == true || value == "true"),
-        attributes: success.attributes.iter().map(|(k, v)| (k.clone(), texts(v))).collect(),
+        attributes: success
+            .attributes
+            .iter()
+            .map(|(k, v)| (k.clone(), texts(v)))
+            .collect(),
     }
 }
 
@@ -123,14 +126,27 @@ fn texts(value: &serde_json::Value) -> Vec<String> {
 
 /// The port of the node that answered: the last of those that nginx asked.
 fn last_port(upstreams: &str) -> Option<u16> {
-    upstreams.rsplit([',', ' ']).next()?.rsplit(':').next()?.parse().ok()
+    upstreams
+        .rsplit([',', ' '])
+        .next()?
+        .rsplit(':')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Kind, sequence and the last three characters: what may be shown of a ticket.
 fn mask(ticket: &str) -> String {
     let mut parts = ticket.splitn(3, '-');
-    let (kind, sequence) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let tail = ticket.char_indices().rev().nth(2).map_or("", |(at, _)| &ticket[at..]);
+    let (kind, sequence) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    let tail = ticket
+        .char_indices()
+        .rev()
+        .nth(2)
+        .map_or("", |(at, _)| &ticket[at..]);
     format!("{kind}-{sequence}-*****{tail}")
 }
 
@@ -144,7 +160,11 @@ pub(super) fn session_index(document: &str) -> Option<&str> {
 
 /// Percent-encodes everything but unreserved characters.
 pub(super) fn encode(text: &str) -> String {
-    const SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    const SET: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
     utf8_percent_encode(text, SET).to_string()
 }
 

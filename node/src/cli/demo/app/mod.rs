@@ -48,8 +48,16 @@ pub(super) struct Identity {
 }
 
 const IDENTITIES: [Identity; 2] = [
-    Identity { name: "library", title: "Library", tagline: "the first application" },
-    Identity { name: "timetable", title: "Timetable", tagline: "the second application" },
+    Identity {
+        name: "library",
+        title: "Library",
+        tagline: "the first application",
+    },
+    Identity {
+        name: "timetable",
+        title: "Timetable",
+        tagline: "the second application",
+    },
 ];
 
 /// What both applications need to know.
@@ -102,7 +110,10 @@ pub(super) fn serve(ports: [u16; 2], setup: &Setup) -> anyhow::Result<Vec<Runnin
         let (own, other) = (ports[at], 1 - at);
         let application = Arc::new(Application {
             identity,
-            other: Link { title: IDENTITIES[other].title, url: url(ports[other]) },
+            other: Link {
+                title: IDENTITIES[other].title,
+                url: url(ports[other]),
+            },
             url: url(own),
             setup: setup.clone(),
             sessions: Sessions::new(identity.name, setup.rng.clone()),
@@ -138,13 +149,21 @@ fn router(application: Arc<Application>) -> Router {
 async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
-        ("content-security-policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
     ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -168,7 +187,11 @@ async fn again(State(app): App) -> Response {
 }
 
 fn to_login(app: &Application) -> Response {
-    found(&format!("{}/login?service={}", app.setup.front, client::encode(&app.url)))
+    found(&format!(
+        "{}/login?service={}",
+        app.setup.front,
+        client::encode(&app.url)
+    ))
 }
 
 fn found(location: &str) -> Response {
@@ -195,7 +218,9 @@ async fn accept_ticket(app: &Application, ticket: &str) -> Response {
 async fn sign_out(State(app): App, headers: HeaderMap) -> Response {
     app.sessions.remove(&headers);
     let mut response = found(&format!("{}/logout", app.setup.front));
-    response.headers_mut().insert(header::SET_COOKIE, app.sessions.removal());
+    response
+        .headers_mut()
+        .insert(header::SET_COOKIE, app.sessions.removal());
     response
 }
 
@@ -207,7 +232,10 @@ struct LogoutForm {
 
 /// Back-channel logout: Castor names the ticket of the session that ended.
 async fn logout_request(State(app): App, Form(form): Form<LogoutForm>) -> Response {
-    let ended = form.logout_request.as_deref().and_then(client::session_index);
+    let ended = form
+        .logout_request
+        .as_deref()
+        .and_then(client::session_index);
     match ended {
         Some(ticket) => {
             app.sessions.remove_by_ticket(ticket);

@@ -10,6 +10,10 @@ use super::client::Refused;
 use super::sessions::Visit;
 use super::{Identity, Link};
 
+fn to(value: &impl serde::Serialize) -> minijinja::Value {
+    minijinja::value::Serde(value).into()
+}
+
 /// The templates, parsed once.
 pub(super) struct Pages(Environment<'static>);
 
@@ -23,7 +27,10 @@ impl Pages {
         for (name, text) in [
             ("base.html", include_str!("../../../../demo/app/base.html")),
             ("home.html", include_str!("../../../../demo/app/home.html")),
-            ("problem.html", include_str!("../../../../demo/app/problem.html")),
+            (
+                "problem.html",
+                include_str!("../../../../demo/app/problem.html"),
+            ),
         ] {
             environment.add_template(name, text)?;
         }
@@ -32,9 +39,18 @@ impl Pages {
 
     /// The page of somebody who is signed in.
     pub(super) fn home(&self, app: &Identity, other: &Link, visit: &Visit) -> Response {
-        let names = visit.attributes.iter().find(|(name, _)| name == "displayName");
-        let greeting = names.and_then(|(_, values)| values.first()).unwrap_or(&visit.user);
-        self.render(StatusCode::OK, "home.html", context! { app, other, visit, greeting })
+        let names = visit
+            .attributes
+            .iter()
+            .find(|(name, _)| name == "displayName");
+        let greeting = names
+            .and_then(|(_, values)| values.first())
+            .unwrap_or(&visit.user);
+        self.render(
+            StatusCode::OK,
+            "home.html",
+            context! { app => to(app), other => to(other), visit => to(visit), greeting },
+        )
     }
 
     /// The page of somebody who is not let in.
@@ -54,11 +70,19 @@ impl Pages {
                 format!("The ticket could not be validated: {why}."),
             ),
         };
-        self.render(status, "problem.html", context! { app, other, heading, text })
+        self.render(
+            status,
+            "problem.html",
+            context! { app => to(app), other => to(other), heading, text },
+        )
     }
 
     fn render(&self, status: StatusCode, name: &str, values: minijinja::Value) -> Response {
-        match self.0.get_template(name).and_then(|template| template.render(values)) {
+        match self
+            .0
+            .get_template(name)
+            .and_then(|template| template.render(values))
+        {
             Ok(page) => (status, Html(page)).into_response(),
             Err(error) => {
                 tracing::error!(%error, page = name, "a page of the demo could not be made");

@@ -45,7 +45,11 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn new(application: &str, rng: Rng) -> Self {
         // Cookies do not know ports: both applications' cookies are sent to both.
-        Self { cookie: format!("{application}_session"), rng, all: Mutex::default() }
+        Self {
+            cookie: format!("{application}_session"),
+            rng,
+            all: Mutex::default(),
+        }
     }
 
     fn all(&self) -> MutexGuard<'_, VecDeque<Session>> {
@@ -61,7 +65,11 @@ impl Sessions {
         if all.len() >= SESSIONS_MAX {
             all.pop_front();
         }
-        all.push_back(Session { id, ticket: blake3::hash(ticket.as_bytes()), visit });
+        all.push_back(Session {
+            id,
+            ticket: blake3::hash(ticket.as_bytes()),
+            visit,
+        });
         // Letters, digits and punctuation only, so this cannot fail.
         HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
     }
@@ -69,7 +77,10 @@ impl Sessions {
     /// What is known of the person behind this request.
     pub(super) fn find(&self, headers: &HeaderMap) -> Option<Visit> {
         let id = self.id_of(headers)?;
-        self.all().iter().find(|session| session.id == id).map(|session| session.visit.clone())
+        self.all()
+            .iter()
+            .find(|session| session.id == id)
+            .map(|session| session.visit.clone())
     }
 
     /// Ends the session of this request.
@@ -87,7 +98,10 @@ impl Sessions {
 
     /// The cookie that removes the cookie.
     pub(super) fn removal(&self) -> HeaderValue {
-        let cookie = format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0", self.cookie);
+        let cookie = format!(
+            "{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0",
+            self.cookie
+        );
         HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
     }
 
@@ -97,6 +111,8 @@ impl Sessions {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.cookie).map(|(_, id)| id)
+        pairs
+            .find(|(name, _)| *name == self.cookie)
+            .map(|(_, id)| id)
     }
 }

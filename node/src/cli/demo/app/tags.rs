@@ -47,7 +47,9 @@ pub(in super::super) async fn learn(
 async fn get(fetch: &Fetch, url: &str, cookie: &HeaderValue) -> anyhow::Result<Answer> {
     let headers = HeaderMap::from_iter([(header::COOKIE, cookie.clone())]);
     let target = Target::Url(url.to_owned());
-    fetch.call(Method::GET, &target, headers, Bytes::new(), CALL_TIME).await
+    fetch
+        .call(Method::GET, &target, headers, Bytes::new(), CALL_TIME)
+        .await
 }
 
 /// Signs in with the form; the SSO cookie.
@@ -69,12 +71,22 @@ async fn sign_in(fetch: &Fetch, front: &str, user: (&str, &str)) -> anyhow::Resu
     let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
     let target = Target::Url(url);
-    let answer = fetch.call(Method::POST, &target, headers, body.into(), CALL_TIME).await?;
+    let answer = fetch
+        .call(Method::POST, &target, headers, body.into(), CALL_TIME)
+        .await?;
     for cookie in answer.headers.get_all(header::SET_COOKIE) {
-        let pair = cookie.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        let pair = cookie
+            .to_str()
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default();
         if pair.starts_with("TGC=") {
             return Ok(HeaderValue::from_str(pair)?);
         }
     }
-    bail!("the sign-in was answered {} without a cookie", answer.status)
+    bail!(
+        "the sign-in was answered {} without a cookie",
+        answer.status
+    )
 }
