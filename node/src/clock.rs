@@ -69,6 +69,15 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The clock of the runtime's timers, which tests can pause.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this file is where the clock is read"
+)]
+pub fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Randomness fit for keys and identifiers.
 #[derive(Clone, Default)]
 pub struct Rng(Option<Arc<Mutex<blake3::OutputReader>>>);

@@ -53,6 +53,8 @@ pub trait Section: Sized {
     fn describe(out: &mut Vec<SectionSpec>);
     /// Takes the section's values out of `reader`; `None` when a problem was noted.
     fn read(reader: &mut Reader<'_>) -> Option<Self>;
+    /// Takes over what a reload may change from a newer configuration.
+    fn adopt(&mut self, newer: &Self);
 }
 
 /// A section's heading and its own keys.
@@ -353,8 +355,19 @@ macro_rules! section {
                     $($( $sub: $sub?, )+)?
                 })
             }
+
+            // A section without keys, or with none that a reload takes, has nothing to do here.
+            #[allow(unused_variables, reason = "depends on the section")]
+            fn adopt(&mut self, newer: &Self) {
+                $( $crate::config::schema::section!(@adopt $change, self.$key, newer.$key); )*
+                $($(
+                    $crate::config::schema::Section::adopt(&mut self.$sub, &newer.$sub);
+                )+)?
+            }
         }
     };
+    (@adopt Reload, $old:expr, $new:expr) => { $old = $new.clone() };
+    (@adopt Restart, $old:expr, $new:expr) => {};
     (@spec $name:literal, $key:ident, [$($kdoc:literal),+], $Type:ty, $default:literal,
         [], $change:ident) => {
         $crate::config::schema::spec::<$Type>(

@@ -327,6 +327,31 @@ fn address_ranges_hold_what_they_say() {
     }
 }
 
+#[test]
+fn a_reload_takes_what_it_may_and_names_what_waits_for_a_restart() {
+    let file = file("[log]\nlevel = \"info\"\n");
+    let sources = Sources {
+        file: Some(file.path.clone()),
+        ..Sources::default()
+    };
+    let started = load(&sources).unwrap();
+    let live = Live::new(started.config.clone());
+    std::fs::write(
+        &file.path,
+        "[log]\nlevel = \"debug\"\nformat = \"text\"\n[http]\ntrusted_proxies = [\"::1\"]\n",
+    )
+    .unwrap();
+    assert_eq!(live.reload(&started).unwrap(), ["log.format"]);
+    assert_eq!(live.load().log.level.0, "debug");
+    assert_eq!(live.load().http.trusted_proxies.len(), 1);
+    assert_eq!(live.load().log.format, types::LogFormat::Json);
+
+    std::fs::write(&file.path, "[log]\nlevel = 1\n").unwrap();
+    let says = live.reload(&started).unwrap_err().to_string();
+    assert!(says.contains("castor.toml:2: log.level: "), "{says}");
+    assert_eq!(live.load().log.level.0, "debug", "the old one stays");
+}
+
 proptest::proptest! {
     #[test]
     fn any_file_is_answered_not_crashed_on(text in ".{0,400}") {

@@ -1,0 +1,137 @@
+//! Signals and the service manager: start, reload, soft stop, stop at once.
+//!
+//! SIGTERM and SIGINT drain: the node says it is not ready, finishes what was begun, hands over what
+//! others lack, closes its listeners last. A second signal stops at once. SIGHUP and changed files
+//! reload. The service manager is told of each step, and the watchdog is fed while the runtime turns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::reload::Reloader;
+
+/// Why the node stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal asked for it; drain first.
+    Drain,
+    /// Something the node cannot live without has ended.
+    Failed,
+}
+
+/// The signals of the process.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signals")
+    }
+}
+
+impl Signals {
+    /// Takes over SIGTERM, SIGINT and SIGHUP; from now on they no longer end the process.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Completes at the next SIGTERM or SIGINT.
+    ///
+    /// *Cancel safety*: a signal is not lost.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Runs until the node must stop: reloads on SIGHUP and on changed files. `failed` completes when
+/// something the node cannot live without has ended; `on_hangup` runs at each SIGHUP beside the
+/// reload.
+pub async fn until_stop(
+    signals: &mut Signals,
+    reloader: Arc<Reloader>,
+    on_hangup: impl Fn(),
+    failed: impl Future<Output = ()>,
+) -> Stop {
+    let (_watch, mut changed) = match reloader.watch() {
+        Ok((watch, changed)) => (Some(watch), changed),
+        Err(error) => {
+            tracing::warn!(%error, "changed files are taken by SIGHUP only");
+            (None, mpsc::channel(1).1)
+        }
+    };
+    let mut failed = std::pin::pin!(failed);
+    loop {
+        tokio::select! {
+            biased;
+            _ = signals.terminate.recv() => return Stop::Drain,
+            _ = signals.interrupt.recv() => return Stop::Drain,
+            () = &mut failed => return Stop::Failed,
+            Some(()) = signals.hangup.recv() => {
+                on_hangup();
+                reload(&reloader).await;
+            }
+            Some(()) = changed.recv() => reload(&reloader).await,
+        }
+    }
+}
+
+async fn reload(reloader: &Arc<Reloader>) {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, now]);
+    }
+    let reloader = Arc::clone(reloader);
+    // Files are read, certificates parsed and patterns compiled: not on a thread that serves.
+    if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
+        tracing::error!(%error, "the reload was cut short");
+    }
+    tell(&[NotifyState::Ready]);
+}
+
+/// Tells the service manager that the listeners are bound.
+pub fn tell_ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// Tells the service manager what the node is doing.
+pub fn tell_status(says: &str) {
+    tell(&[NotifyState::Status(says)]);
+}
+
+/// Tells the service manager that the node stops.
+pub fn tell_stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    // Without a service manager there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}
+
+/// Feeds the service manager's watchdog, if there is one, as long as the runtime turns.
+pub async fn feed_watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval((limit / 3).max(Duration::from_millis(10)));
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}

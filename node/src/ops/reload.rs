@@ -1,0 +1,258 @@
+//! Taking changed files without a restart: by SIGHUP, or when a watched file changes.
+//!
+//! Each thing that can be reloaded is registered with the files it is made of. A reload tries all of
+//! them; what is refused stays as it was, is logged with its file and line, and sets
+//! `castor_config_reload_success` to 0 until a reload takes everything. It does not know what the
+//! things are.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::Watcher as _;
+use tokio::sync::mpsc;
+
+use super::metrics::Metrics;
+
+/// After a change, further ones are waited for this long: editors and package managers write in
+/// several steps.
+const SETTLE: Duration = Duration::from_millis(300);
+
+type Take = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+struct Item {
+    name: &'static str,
+    take: Take,
+}
+
+/// Everything that can be reloaded.
+pub struct Reloader {
+    items: Vec<Item>,
+    watched: BTreeSet<PathBuf>,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.items.iter().map(|item| item.name).collect();
+        f.debug_struct("Reloader").field("items", &names).finish()
+    }
+}
+
+impl Reloader {
+    /// Nothing yet.
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            items: Vec::new(),
+            watched: BTreeSet::new(),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Reloads `name` with `take` when one of `paths`, files or folders, changes. `take` may block;
+    /// its error is one line that names file, line and remedy.
+    pub fn add(
+        &mut self,
+        name: &'static str,
+        paths: impl IntoIterator<Item = PathBuf>,
+        take: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.watched.extend(paths);
+        self.items.push(Item {
+            name,
+            take: Box::new(take),
+        });
+    }
+
+    /// Reloads everything; blocks while files are read. Returns whether all was taken.
+    pub fn reload(&self) -> bool {
+        let mut refused = 0;
+        for item in &self.items {
+            if let Err(says) = (item.take)() {
+                refused += 1;
+                tracing::error!(what = item.name, "refused, the old one stays: {says}");
+            }
+        }
+        self.metrics.reload_success.set(i64::from(refused == 0));
+        if refused == 0 {
+            tracing::info!("reloaded");
+        }
+        refused == 0
+    }
+
+    /// Watches the files; the channel gets a message once changes have settled.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not allow to watch; SIGHUP still works then.
+    pub fn watch(&self) -> notify::Result<(Watch, mpsc::Receiver<()>)> {
+        let (raw_sender, mut raw) = mpsc::channel(1);
+        let watched = self.watched.clone();
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<_>| {
+            if event.is_ok_and(|event| concerns(&event, &watched)) {
+                // One message is enough: whoever reads it looks at everything.
+                let _ = raw_sender.try_send(());
+            }
+        })?;
+        for folder in self.folders() {
+            if let Err(error) = watcher.watch(&folder, notify::RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %folder.display(), %error, "changes here are taken by SIGHUP only");
+            }
+        }
+        let (sender, settled) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            while raw.recv().await.is_some() {
+                while tokio::time::timeout(SETTLE, raw.recv())
+                    .await
+                    .is_ok_and(|more| more.is_some())
+                {}
+                if sender.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((
+            Watch {
+                _watcher: watcher,
+                task,
+            },
+            settled,
+        ))
+    }
+
+    /// Folders to watch: a file is watched through its folder, because it is often replaced by
+    /// renaming, and a folder through itself, its own folder and where links lead.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        for path in &self.watched {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            for place in [path.as_path(), real.as_path()] {
+                if place.is_dir() {
+                    folders.insert(place.to_owned());
+                } else if let Some(parent) = place.parent() {
+                    folders.insert(match parent.as_os_str().is_empty() {
+                        true => PathBuf::from("."),
+                        false => parent.to_owned(),
+                    });
+                }
+            }
+        }
+        folders
+    }
+}
+
+/// Watches until it is dropped.
+pub struct Watch {
+    _watcher: notify::RecommendedWatcher,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn concerns(event: &notify::Event, watched: &BTreeSet<PathBuf>) -> bool {
+    use notify::EventKind;
+    // Reading a file must not cause it to be read.
+    if matches!(event.kind, EventKind::Access(_)) {
+        return false;
+    }
+    event.paths.iter().any(|changed| {
+        watched.iter().any(|path| {
+            let real = path.canonicalize();
+            let real = real.as_deref().unwrap_or(path);
+            is_at(changed, path) || is_at(changed, real)
+        })
+    })
+}
+
+/// Whether `changed` is `path` or a visible file in it.
+fn is_at(changed: &Path, path: &Path) -> bool {
+    let hidden = changed
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    changed == path
+        || changed.strip_prefix("./").is_ok_and(|rest| rest == path)
+        || (changed.parent() == Some(path) && !hidden)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn reloader(file: &Path) -> (Reloader, Arc<AtomicUsize>, Metrics) {
+        let metrics = Metrics::new(1).unwrap();
+        let mut reloader = Reloader::new(&metrics);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let read = file.to_owned();
+        reloader.add("test", [file.to_owned()], move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            match std::fs::read_to_string(&read) {
+                Ok(text) if text == "good" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        (reloader, count, metrics)
+    }
+
+    #[test]
+    fn a_refused_file_shows_in_the_metric_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "bad").unwrap();
+        let (reloader, _, metrics) = reloader(&file);
+        assert_eq!(metrics.reload_success.get(), 1);
+        assert!(!reloader.reload());
+        assert_eq!(metrics.reload_success.get(), 0);
+        std::fs::write(&file, "good").unwrap();
+        assert!(reloader.reload());
+        assert_eq!(metrics.reload_success.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_replaced_file_and_a_new_file_in_a_folder_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        let folder = dir.path().join("services");
+        std::fs::write(&file, "good").unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        let (mut reloader, _, _) = reloader(&file);
+        reloader.add("folder", [folder.clone()], || Ok(()));
+        let (_watch, mut settled) = reloader.watch().unwrap();
+        let limit = Duration::from_secs(20);
+
+        let new = dir.path().join("f.new");
+        std::fs::write(&new, "good").unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        tokio::time::timeout(limit, settled.recv())
+            .await
+            .unwrap()
+            .unwrap();
+
+        std::fs::write(folder.join("one.json"), "{}").unwrap();
+        tokio::time::timeout(limit, settled.recv())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[test]
+    fn reading_and_neighbours_are_no_changes() {
+        use notify::event::{AccessKind, EventKind, ModifyKind};
+        let watched = BTreeSet::from([PathBuf::from("/d/file"), PathBuf::from("/d/folder")]);
+        let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
+        let modify = EventKind::Modify(ModifyKind::Any);
+        assert!(concerns(&event(modify, "/d/file"), &watched));
+        assert!(concerns(&event(modify, "/d/folder/x.json"), &watched));
+        assert!(!concerns(&event(modify, "/d/folder/.x.json.swp"), &watched));
+        assert!(!concerns(&event(modify, "/d/other"), &watched));
+        let access = EventKind::Access(AccessKind::Any);
+        assert!(!concerns(&event(access, "/d/file"), &watched));
+    }
+}

@@ -1,0 +1,376 @@
+//! Reading the members of a definition, with every finding tied to its line and key.
+//!
+//! Tolerates what Apereo's reader tolerates: typed collections such as
+//! `["java.util.ArrayList", [..]]`, maps with an `@class`, numbers and booleans in quotes, and
+//! `null` for absent. A member nobody asked for is reported when the reader is finished.
+
+use crate::services::json::{Member, Node, Value};
+
+/// One thing worth telling, at a line and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// 1-based line.
+    pub line: u32,
+    /// Path of the key, such as `accessStrategy.enabled`; empty for the whole text.
+    pub key: String,
+    /// What is the matter and what to do.
+    pub says: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.key.is_empty() {
+            write!(f, "line {}: {}", self.line, self.says)
+        } else {
+            write!(f, "line {}, key `{}`: {}", self.line, self.key, self.says)
+        }
+    }
+}
+
+/// What reading a definition found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The definition cannot be used.
+    pub errors: Vec<Finding>,
+    /// It can, but its author should know.
+    pub warnings: Vec<Finding>,
+}
+
+impl Report {
+    /// Adds an error.
+    pub fn error(&mut self, line: u32, key: &str, says: &str) {
+        self.errors.push(Finding {
+            line,
+            key: key.to_owned(),
+            says: says.to_owned(),
+        });
+    }
+
+    fn warn(&mut self, line: u32, key: &str, says: &str) {
+        self.warnings.push(Finding {
+            line,
+            key: key.to_owned(),
+            says: says.to_owned(),
+        });
+    }
+}
+
+/// What to do with members that nobody asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// Tell.
+    Warn,
+    /// Refuse: inside a policy every member may decide who gets in.
+    Refuse,
+}
+
+/// The members of one object, ticked off as they are read.
+pub(super) struct Fields<'n, 'r> {
+    path: String,
+    line: u32,
+    members: Vec<(&'n Member, bool)>,
+    report: &'r mut Report,
+}
+
+impl<'n, 'r> Fields<'n, 'r> {
+    /// The document itself; reports and returns `None` when it is not an object.
+    pub(super) fn of_document(node: &'n Node, report: &'r mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Object(members) => Some(Self {
+                path: String::new(),
+                line: node.line,
+                members: members.iter().map(|m| (m, false)).collect(),
+                report,
+            }),
+            other => {
+                let says = format!("a definition is an object `{{..}}`, not {other}");
+                report.error(node.line, "", &says);
+                None
+            }
+        }
+    }
+
+    fn key_path(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'n Member> {
+        let (member, used) = self.members.iter_mut().find(|(m, _)| m.key == key)?;
+        *used = true;
+        (member.node.value != Value::Null).then_some(*member)
+    }
+
+    fn line_of(&self, key: &str) -> u32 {
+        self.members
+            .iter()
+            .find(|(m, _)| m.key == key)
+            .map_or(self.line, |(m, _)| m.line)
+    }
+
+    /// Reports an error at a key, or at the object when the key is absent.
+    pub(super) fn error_at(&mut self, key: &str, says: &str) {
+        let (line, path) = (self.line_of(key), self.key_path(key));
+        self.report.error(line, &path, says);
+    }
+
+    /// Reports a warning at a key.
+    pub(super) fn warn_at(&mut self, key: &str, says: &str) {
+        let (line, path) = (self.line_of(key), self.key_path(key));
+        self.report.warn(line, &path, says);
+    }
+
+    fn wrong_type(&mut self, member: &Member, wanted: &str) {
+        let says = format!("must be {wanted}, not {}", member.node.value);
+        let path = self.key_path(&member.key);
+        self.report.error(member.node.line, &path, &says);
+    }
+
+    /// The `@class`, whole.
+    pub(super) fn class(&mut self) -> Option<String> {
+        self.text("@class")
+    }
+
+    /// The last part of the `@class`; empty when it is missing.
+    pub(super) fn short_class(&mut self) -> String {
+        let class = self.class().unwrap_or_default();
+        class.rsplit('.').next().unwrap_or_default().to_owned()
+    }
+
+    /// Refuses the object for its class.
+    pub(super) fn unsupported_class(&mut self, class: &str) {
+        let says = if class.is_empty() {
+            "is missing".to_owned()
+        } else {
+            format!("{class} is not supported")
+        };
+        self.error_at("@class", &says);
+    }
+
+    /// A text; `None` when absent, empty or of another type (which is reported).
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        let member = self.take(key)?;
+        match &member.node.value {
+            Value::String(s) => (!s.trim().is_empty()).then(|| s.clone()),
+            _ => {
+                self.wrong_type(member, "a string");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there, of at most `max` bytes.
+    pub(super) fn required_text(&mut self, key: &str, max: usize) -> Option<String> {
+        let before = self.report.errors.len();
+        let text = self.text(key);
+        match &text {
+            None if self.report.errors.len() == before => self.error_at(key, "is required"),
+            Some(text) if text.len() > max => {
+                self.error_at(key, &format!("is longer than {max} bytes"));
+            }
+            _ => {}
+        }
+        text
+    }
+
+    /// A whole number; also in quotes.
+    pub(super) fn number(&mut self, key: &str) -> Option<i64> {
+        let member = self.take(key)?;
+        let parsed = match &member.node.value {
+            Value::Number(n) | Value::String(n) => n.trim().parse().ok(),
+            _ => None,
+        };
+        if parsed.is_none() {
+            self.wrong_type(member, "a whole number");
+        }
+        parsed
+    }
+
+    /// A whole number that must be there.
+    pub(super) fn required_number(&mut self, key: &str) -> Option<i64> {
+        let before = self.report.errors.len();
+        let number = self.number(key);
+        if number.is_none() && self.report.errors.len() == before {
+            self.error_at(key, "is required");
+        }
+        number
+    }
+
+    /// `evaluationOrder`, 0 when absent.
+    pub(super) fn order(&mut self) -> i32 {
+        let order = self.number("evaluationOrder").unwrap_or(0);
+        i32::try_from(order).unwrap_or_else(|_| {
+            self.error_at("evaluationOrder", "does not fit 32 bits");
+            0
+        })
+    }
+
+    /// A boolean; also in quotes.
+    pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
+        let Some(member) = self.take(key) else {
+            return default;
+        };
+        match &member.node.value {
+            Value::Bool(b) => *b,
+            Value::String(s) if s.eq_ignore_ascii_case("true") => true,
+            Value::String(s) if s.eq_ignore_ascii_case("false") => false,
+            _ => {
+                self.wrong_type(member, "true or false");
+                default
+            }
+        }
+    }
+
+    /// An http or https URL.
+    pub(super) fn web_url(&mut self, key: &str) -> Option<String> {
+        let url = self.text(key)?;
+        if is_web_url(&url) {
+            return Some(url);
+        }
+        self.error_at(key, "must be an http or https URL");
+        None
+    }
+
+    /// A nested object.
+    pub(super) fn object(&mut self, key: &str) -> Option<Fields<'n, '_>> {
+        let member = self.take(key)?;
+        let path = self.key_path(key);
+        match &member.node.value {
+            Value::Object(members) => Some(Fields {
+                path,
+                line: member.node.line,
+                members: members.iter().map(|m| (m, false)).collect(),
+                report: self.report,
+            }),
+            _ => {
+                self.wrong_type(member, "an object");
+                None
+            }
+        }
+    }
+
+    /// A list of texts, plain or typed; `None` when absent.
+    pub(super) fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let member = self.take(key)?;
+        let list = texts_of(&member.node);
+        if list.is_none() {
+            self.wrong_type(member, "a list of strings");
+        }
+        list
+    }
+
+    /// A map from a name to texts; `None` when absent.
+    pub(super) fn text_map(&mut self, key: &str) -> Option<Vec<(String, Vec<String>)>> {
+        let member = self.take(key)?;
+        let map = match &member.node.value {
+            Value::Object(members) => members
+                .iter()
+                .filter(|m| m.key != "@class")
+                .map(|m| texts_of(&m.node).map(|list| (m.key.clone(), list)))
+                .collect(),
+            _ => None,
+        };
+        if map.is_none() {
+            self.wrong_type(member, "a map from attribute names to lists of strings");
+        }
+        map
+    }
+
+    /// Ticks members off without a word.
+    pub(super) fn ignore(&mut self, keys: &[&str]) {
+        for (member, used) in &mut self.members {
+            *used |= keys.contains(&member.key.as_str());
+        }
+    }
+
+    /// Refuses a member that is present and says something.
+    pub(super) fn refuse_if_set(&mut self, key: &str, remedy: &str) {
+        let set = self.take(key).is_some_and(|m| says_something(&m.node));
+        if set {
+            self.error_at(key, &format!("is not supported: {remedy}"));
+        }
+    }
+
+    /// Drops the object without looking at what is left.
+    pub(super) fn abandon(mut self) {
+        self.members.clear();
+    }
+
+    /// Reports what nobody asked for.
+    pub(super) fn finish(mut self, unknown: Unknown) {
+        let left: Vec<&Member> = self
+            .members
+            .iter()
+            .filter(|(m, used)| !used && m.key != "@class" && says_something(&m.node))
+            .map(|(m, _)| *m)
+            .collect();
+        for member in left {
+            let policy_like = ["Policy", "Strategy", "Provider"]
+                .iter()
+                .any(|end| member.key.ends_with(end));
+            if unknown == Unknown::Refuse || policy_like {
+                self.error_at(
+                    &member.key,
+                    "is not supported; remove it if it is not needed",
+                );
+            } else {
+                self.warn_at(&member.key, "is unknown and ignored");
+            }
+        }
+    }
+}
+
+/// Whether a URL is http or https, without user, control characters or blanks.
+pub(super) fn is_web_url(url: &str) -> bool {
+    let lower = url.to_ascii_lowercase();
+    let rest = lower
+        .strip_prefix("https://")
+        .or_else(|| lower.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with('/')
+            && !url.chars().any(|c| c.is_control() || c.is_whitespace())
+    })
+}
+
+fn says_something(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => false,
+        Value::Array(items) => items.iter().any(|i| match &i.value {
+            Value::String(s) => !s.starts_with("java.util."),
+            _ => says_something(i),
+        }),
+        Value::Object(members) => members.iter().any(|m| m.key != "@class"),
+        Value::String(s) => !s.is_empty(),
+        _ => true,
+    }
+}
+
+/// `["a", "b"]`, `["java.util.ArrayList", ["a", "b"]]`, or a single text.
+fn texts_of(node: &Node) -> Option<Vec<String>> {
+    let items = match &node.value {
+        Value::String(s) => return Some(vec![s.clone()]),
+        Value::Array(items) => items,
+        _ => return None,
+    };
+    let typed = match items.as_slice() {
+        [tag, list] => match (&tag.value, &list.value) {
+            (Value::String(tag), Value::Array(inner)) if tag.starts_with("java.util.") => {
+                Some(inner)
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    typed
+        .unwrap_or(items)
+        .iter()
+        .map(|item| match &item.value {
+            Value::String(s) => Some(s.clone()),
+            _ => None,
+        })
+        .collect()
+}

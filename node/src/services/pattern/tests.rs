@@ -1,0 +1,134 @@
+use super::*;
+use proptest::prelude::*;
+
+fn full(pattern: &str) -> Pattern {
+    Pattern::compile(pattern, Extent::Full, true).unwrap()
+}
+
+#[test]
+fn patterns_mean_what_they_mean_in_java() {
+    for (pattern, text, expected) in [
+        (
+            r"^https://portal\.example\.edu/.*",
+            "https://PORTAL.example.edu/x",
+            true,
+        ),
+        (
+            r"^https://portal\.example\.edu/.*",
+            "http://portal.example.edu/x",
+            false,
+        ),
+        (r"https://a\.edu", "https://a.edu/more", false),
+        (
+            r"^https://([a-z0-9-]+\.)*example\.edu(:\d+)?(/.*)?$",
+            "https://a.b.example.edu:8443/",
+            true,
+        ),
+        (
+            r"^https://([a-z0-9-]+\.)*example\.edu(:\d+)?(/.*)?$",
+            "https://evilexample.edu/",
+            false,
+        ),
+        (r"https://\Qa.b+c\E/.*", "https://a.b+c/x", true),
+        (r"https://\Qa.b+c\E/.*", "https://aXb+c/x", false),
+        (r"https://\Q[x]\E", "https://[x]", true),
+        (r"^(https|imaps)://.*", "imaps://mail.example.edu/", true),
+        (r"https://(?!evil\.).*\.edu/", "https://good.edu/", true),
+        (r"https://(?!evil\.).*\.edu/", "https://evil.edu/", false),
+        (r"(a)\1", "aa", true),
+        (r"\d+", "١٢", false),
+        (r"\w+", "é", false),
+        (r"[\w.]+", "a.b_9", true),
+        (r"[^\s]+", "a b", false),
+        (r"[\D]", "5", false),
+        (r"\p{Alpha}+", "é", false),
+        (r"\p{Alpha}+", "ab", true),
+        (r"\p{L}+", "é", true),
+        (r"[[a-f]&&[^c]]", "c", false),
+        (r"[[a-f]&&[^c]]", "d", true),
+        (r"a.c", "a\nc", false),
+        (r"a.c", "a\u{2028}c", false),
+        (r"\<a\>", "<a>", true),
+        (r"a\/b", "a/b", true),
+        (r"\u0041\x42\x{43}", "ABC", true),
+        (r"(?i)abc", "ABC", true),
+        (r"a{2,3}", "aaa", true),
+        (r"a{2,3}?", "aa", true),
+        (r"ask", "a\u{17f}k", false),
+        (r"ask", "as\u{212a}", false),
+    ] {
+        let compiled = full(pattern);
+        assert_eq!(
+            compiled.matches(text),
+            Ok(expected),
+            "{pattern} on {text:?}"
+        );
+    }
+}
+
+#[test]
+fn possessive_quantifiers_do_not_give_back() {
+    assert_eq!(full("a*+a").matches("aaa"), Ok(false));
+    assert_eq!(full("a*a").matches("aaa"), Ok(true));
+    assert_eq!(full("a{1,3}+a").matches("aaa"), Ok(false));
+    assert_eq!(full("(?>a*)a").matches("aaa"), Ok(false));
+    assert_eq!(full("a++b").matches("aab"), Ok(true));
+}
+
+#[test]
+fn what_cannot_be_translated_is_named() {
+    for (pattern, part) in [
+        (r"(?U)\w", "`(?U)`"),
+        (r"(?x) a", "`(?x)`"),
+        (r"\h", r"`\h`"),
+        (r"\v", r"`\v`"),
+        (r"a\Z", r"`\Z`"),
+        (r"\p{javaLowerCase}", "javaLowerCase"),
+        (r"[[:alpha:]]", "[[:name:]]"),
+        (r"[a--b]", "`--`"),
+        (r"[]a]", "empty"),
+        (r"a**", "another quantifier"),
+        (r"a{,3}", "count"),
+        (r"a{", "count"),
+        (r"[abc", "not closed"),
+        (r"(abc", "unclosed"),
+        ("a\\", "single backslash"),
+        (r"(a{999}){999}", "size limit"),
+    ] {
+        let error = Pattern::compile(pattern, Extent::Full, true).unwrap_err();
+        assert!(error.0.contains(part), "{pattern}: {error}");
+        assert!(!error.0.contains('\n'));
+    }
+    assert!(Pattern::compile(&"a".repeat(5000), Extent::Full, true).is_err());
+}
+
+#[test]
+fn partial_and_case_sensitive_patterns() {
+    let part = Pattern::compile("staff", Extent::Part, false).unwrap();
+    assert_eq!(part.matches("nonstaff"), Ok(true));
+    assert_eq!(part.matches("STAFF"), Ok(false));
+}
+
+#[test]
+fn a_hard_text_ends_in_bounded_steps() {
+    let hard = full(r"(a|a)*(a|a)*(a|aa)*\1b");
+    let text = "a".repeat(4000);
+    assert_eq!(hard.matches(&text), Err(TooHard));
+}
+
+proptest! {
+    #[test]
+    fn quoting_matches_exactly_itself(text in "[ -~]{1,40}", other in "[ -~]{1,40}") {
+        prop_assume!(!text.contains("\\E"));
+        let pattern = Pattern::compile(&format!("\\Q{text}\\E"), Extent::Full, false).unwrap();
+        prop_assert_eq!(pattern.matches(&text), Ok(true));
+        prop_assert_eq!(pattern.matches(&other), Ok(other == text));
+    }
+
+    #[test]
+    fn compiling_never_panics(pattern in "[\\[\\](){}?*+.^$|\\\\a-cQEdwpu0-9<>=!:&~,-]{0,40}") {
+        if let Ok(compiled) = Pattern::compile(&pattern, Extent::Full, true) {
+            let _ = compiled.matches("https://a.example.edu/aaaa");
+        }
+    }
+}

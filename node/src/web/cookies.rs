@@ -1,0 +1,237 @@
+//! The ticket-granting cookie `TGC`: a session's ticket id, sealed with the cluster's keys.
+//!
+//! `Secure; HttpOnly` always, also behind a plain local proxy; a session cookie unless the person
+//! asked to be remembered. A value that cannot be opened counts as absent. A value sealed under a
+//! key that is no longer the current one is valid and marked for re-sealing.
+
+use castor_proto::seal::aead::{Nonce, SealedValue};
+use castor_proto::seal::{KeyRing, Purpose};
+use castor_proto::ticket::{TicketId, TicketKind};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::config::types::SameSite;
+
+/// Name of the cookie.
+pub const NAME: &str = "TGC";
+const CONTEXT: &[u8] = b"TGC";
+/// Most cookies of that name looked at: browsers may hold several for different paths.
+const CANDIDATES_MAX: usize = 8;
+
+/// What the request's cookie says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented {
+    /// No such cookie.
+    None,
+    /// There is one, but nothing of ours is in it; it should be removed.
+    Unusable,
+    /// A session's ticket id.
+    Session {
+        /// The id; whether it is genuine and alive is for the ticket store to say.
+        id: TicketId,
+        /// Whether it should be sealed anew under the current key.
+        stale_key: bool,
+    },
+}
+
+/// Reads the cookie of a request.
+pub fn read(headers: &HeaderMap, ring: &KeyRing) -> Presented {
+    let mut seen = false;
+    let values = headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == NAME)
+        .map(|(_, value)| value.trim_matches('"'))
+        .take(CANDIDATES_MAX);
+    for value in values {
+        seen = true;
+        if let Some(found) = open(value, ring) {
+            return found;
+        }
+    }
+    if seen {
+        Presented::Unusable
+    } else {
+        Presented::None
+    }
+}
+
+fn open(value: &str, ring: &KeyRing) -> Option<Presented> {
+    let sealed = SealedValue::from_text(value).ok()?;
+    let opened = sealed.open(ring, Purpose::Cookie, CONTEXT).ok()?;
+    let id = TicketId::parse(std::str::from_utf8(&opened.plaintext).ok()?).ok()?;
+    (id.kind() == Some(TicketKind::Tgt)).then(|| Presented::Session {
+        id,
+        stale_key: opened.key != ring.current().id(),
+    })
+}
+
+/// How cookies are set.
+#[derive(Debug, Clone)]
+pub struct CookieJar {
+    path: String,
+    same_site: &'static str,
+}
+
+impl CookieJar {
+    /// Cookies for a path such as `/cas`.
+    pub fn new(path: &str, same_site: SameSite) -> Self {
+        let same_site = match same_site {
+            SameSite::None => "None",
+            SameSite::Lax => "Lax",
+            SameSite::Strict => "Strict",
+        };
+        Self {
+            path: path.to_owned(),
+            same_site,
+        }
+    }
+
+    /// The header that sets the cookie; `max_age_s` only for a remembered session.
+    ///
+    /// Returns `None` when the id does not seal, which its size rules out.
+    pub fn set(
+        &self,
+        id: &TicketId,
+        ring: &KeyRing,
+        nonce: Nonce,
+        max_age_s: Option<u64>,
+    ) -> Option<HeaderValue> {
+        let plaintext = id.as_str().as_bytes();
+        let sealed = SealedValue::seal(ring, Purpose::Cookie, CONTEXT, nonce, plaintext).ok()?;
+        let age = max_age_s.map_or_else(String::new, |s| format!("; Max-Age={s}"));
+        let text = format!("{NAME}={}{age}{}", sealed.to_text(), self.attributes());
+        let mut value = HeaderValue::try_from(text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// The header that removes the cookie.
+    pub fn remove(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{NAME}=; Max-Age=0{}", self.attributes())).ok()
+    }
+
+    fn attributes(&self) -> String {
+        format!(
+            "; Path={}; Secure; HttpOnly; SameSite={}",
+            self.path, self.same_site
+        )
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use castor_proto::ids::NodeName;
+    use castor_proto::seal::{ClusterKey, KeyId};
+    use castor_proto::ticket::{IdKeys, IdParts, random_part};
+
+    fn key(id: u32) -> ClusterKey {
+        let byte = u8::try_from(id).unwrap();
+        ClusterKey::new(KeyId(id), [byte; 32].into(), 0)
+    }
+
+    /// A ring with one current and perhaps one previous key.
+    pub(crate) fn ring(current: u32, previous: Option<u32>) -> KeyRing {
+        KeyRing::new(previous.map(key), key(current), None).unwrap()
+    }
+
+    pub(crate) fn ticket(kind: TicketKind) -> TicketId {
+        let node = NodeName::parse("n1").unwrap();
+        let parts = IdParts {
+            kind,
+            sequence: 7,
+            random: &random_part(&mut |bytes| bytes.fill(9)),
+            nodes: &[&node],
+        };
+        let keys = IdKeys {
+            check: &[1; 32],
+            tag: &[2; 32],
+        };
+        TicketId::build(&parts, &keys)
+    }
+
+    fn cookie_of(set: &HeaderValue) -> String {
+        set.to_str().unwrap().split(';').next().unwrap().to_owned()
+    }
+
+    fn request(cookies: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append(header::COOKIE, cookie.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_cookie_is_sealed_and_has_its_attributes() {
+        let jar = CookieJar::new("/cas", SameSite::None);
+        let id = ticket(TicketKind::Tgt);
+        let set = jar.set(&id, &ring(1, None), [3; 24], None).unwrap();
+        let text = set.to_str().unwrap();
+        assert!(
+            text.ends_with("; Path=/cas; Secure; HttpOnly; SameSite=None"),
+            "{text}"
+        );
+        assert!(!text.contains("TGT-") && !text.contains("Max-Age"));
+        let presented = read(&request(&["a=b", &cookie_of(&set)]), &ring(1, None));
+        assert_eq!(
+            presented,
+            Presented::Session {
+                id: id.clone(),
+                stale_key: false
+            }
+        );
+
+        let long = jar
+            .set(&id, &ring(1, None), [3; 24], Some(1_209_600))
+            .unwrap();
+        assert!(long.to_str().unwrap().contains("; Max-Age=1209600; Path"));
+        let removed = jar.remove().unwrap();
+        assert!(
+            removed
+                .to_str()
+                .unwrap()
+                .starts_with("TGC=; Max-Age=0; Path=/cas; Secure")
+        );
+    }
+
+    #[test]
+    fn a_value_under_the_previous_key_is_marked_and_one_under_none_is_unusable() {
+        let jar = CookieJar::new("/cas", SameSite::Lax);
+        let id = ticket(TicketKind::Tgt);
+        let set = jar.set(&id, &ring(1, None), [3; 24], None).unwrap();
+        let headers = request(&[&cookie_of(&set)]);
+        let after_rotation = read(&headers, &ring(2, Some(1)));
+        assert_eq!(
+            after_rotation,
+            Presented::Session {
+                id,
+                stale_key: true
+            }
+        );
+        assert_eq!(read(&headers, &ring(3, Some(2))), Presented::Unusable);
+        assert_eq!(read(&request(&[]), &ring(1, None)), Presented::None);
+        assert_eq!(
+            read(&request(&["TGC=TGT-1-abc"]), &ring(1, None)),
+            Presented::Unusable
+        );
+        let good = cookie_of(&set);
+        let both = request(&["TGC=junk; x=y", &good]);
+        assert!(matches!(
+            read(&both, &ring(1, None)),
+            Presented::Session { .. }
+        ));
+    }
+
+    #[test]
+    fn only_sessions_can_be_in_it() {
+        let jar = CookieJar::new("/cas", SameSite::None);
+        let id = ticket(TicketKind::Pgt);
+        let set = jar.set(&id, &ring(1, None), [3; 24], None).unwrap();
+        let presented = read(&request(&[&cookie_of(&set)]), &ring(1, None));
+        assert_eq!(presented, Presented::Unusable);
+    }
+}

@@ -1,0 +1,332 @@
+//! What each page shows. How it looks is the template's business, in which words the catalogue's.
+//!
+//! The hidden inputs of the login form are written here and not in the template, byte for byte as
+//! scripts look for them; a template only places them.
+
+use minijinja::context;
+use minijinja::value::{Serde, Value};
+use serde::Serialize;
+
+use super::messages::{self, Texts};
+use super::{Look, WebError};
+
+/// Why the login form is shown again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Wrong password, unknown user or disabled account: one text.
+    Credentials,
+    /// User name or password empty or too long.
+    Missing,
+    /// Fields missing, repeated or damaged.
+    Form,
+    /// The form is older than it may be, or was never ours.
+    Expired,
+    /// The form came from another site.
+    Origin,
+}
+
+impl Failure {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Credentials => "failed_credentials",
+            Self::Missing => "failed_missing",
+            Self::Form => "failed_form",
+            Self::Expired => "failed_expired",
+            Self::Origin => "failed_origin",
+        }
+    }
+
+    fn marks_fields(self) -> bool {
+        matches!(self, Self::Credentials | Self::Missing)
+    }
+}
+
+/// What the login page tells about the application.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ServiceInfo {
+    /// Its name.
+    pub name: String,
+    /// A sentence about it.
+    pub description: Option<String>,
+    /// URL of its picture.
+    pub logo: Option<String>,
+    /// Link to more.
+    pub information_url: Option<String>,
+    /// Link to its privacy statement.
+    pub privacy_url: Option<String>,
+}
+
+/// The login form.
+#[derive(Debug, Clone, Default)]
+pub struct LoginPage {
+    /// Value of the hidden input `execution`.
+    pub execution: String,
+    /// Where the form goes: `login` with the query it came with.
+    pub action: String,
+    /// The application, when there is one.
+    pub service: Option<ServiceInfo>,
+    /// Why it is shown again.
+    pub failure: Option<Failure>,
+    /// User name to begin with.
+    pub username: String,
+    /// Whether the application asks for fresh credentials.
+    pub renew: bool,
+    /// Whether to offer to be remembered.
+    pub remember_me: bool,
+}
+
+/// Which error page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The application is not registered.
+    Service,
+    /// This person may not use the application.
+    Access,
+    /// The request is malformed.
+    Request,
+    /// Too many sign-ins.
+    Busy,
+    /// The node takes no requests.
+    Unready,
+    /// Something failed inside.
+    Failed,
+    /// No such page.
+    Missing,
+}
+
+impl ErrorKind {
+    const ALL: [Self; 7] = [
+        Self::Service,
+        Self::Access,
+        Self::Request,
+        Self::Busy,
+        Self::Unready,
+        Self::Failed,
+        Self::Missing,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Access => "access",
+            Self::Request => "request",
+            Self::Busy => "busy",
+            Self::Unready => "unready",
+            Self::Failed => "failed",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// A page to render.
+#[derive(Debug, Clone)]
+pub enum Page {
+    /// The login form.
+    Login(Box<LoginPage>),
+    /// Signed in, and no application to go to.
+    SignedIn {
+        /// The user name.
+        username: String,
+    },
+    /// After signing out.
+    SignedOut {
+        /// Whether there was a session.
+        had_session: bool,
+        /// Whether some nodes have not confirmed it yet.
+        partial: bool,
+    },
+    /// A form that carries the ticket to the application.
+    Post {
+        /// The service URL.
+        action: String,
+        /// Shown name of the application.
+        service: String,
+        /// Hidden inputs.
+        fields: Vec<(String, String)>,
+    },
+    /// An error.
+    Error {
+        /// Which.
+        kind: ErrorKind,
+        /// What the help desk can search the log for.
+        reference: Option<String>,
+    },
+}
+
+impl Look {
+    /// The page as HTML, in the language of the browser.
+    pub fn render(&self, page: &Page, accept_language: Option<&str>) -> String {
+        let (name, context) = self.context_of(page, accept_language);
+        self.templates.render(name, &context)
+    }
+
+    fn context_of(&self, page: &Page, accept_language: Option<&str>) -> (&'static str, Value) {
+        let texts = self.messages.pick(accept_language);
+        let (name, own) = match page {
+            Page::Login(login) => ("login.html", login_context(login, texts)),
+            Page::SignedIn { username } => {
+                let logout_url = format!("{}/logout", self.prefix);
+                ("signed_in.html", context! { username, logout_url })
+            }
+            Page::SignedOut {
+                had_session,
+                partial,
+            } => {
+                let login_url = format!("{}/login", self.prefix);
+                (
+                    "signed_out.html",
+                    context! { had_session, partial, login_url },
+                )
+            }
+            Page::Post {
+                action,
+                service,
+                fields,
+            } => ("post.html", post_context(action, service, fields, texts)),
+            Page::Error { kind, reference } => (
+                "error.html",
+                self.error_context(*kind, reference.as_deref(), texts),
+            ),
+        };
+        let asset = |name: &str| self.assets.url(name).unwrap_or_default();
+        let shared = context! {
+            t => Value::from(Serde(texts)),
+            brand => context! { title => self.title.as_str() },
+            asset => context! {
+                style => asset("castor.css"),
+                theme => asset("theme.css"),
+                favicon => asset("favicon.svg"),
+                submit => asset("submit.js"),
+                logo => self.logo.as_str(),
+            },
+        };
+        (name, context! { ..own, ..shared })
+    }
+
+    fn error_context(&self, kind: ErrorKind, reference: Option<&str>, texts: &Texts) -> Value {
+        let part = |part: &str| {
+            let key = format!("error_{}_{part}", kind.word());
+            messages::text(texts, &key).to_owned()
+        };
+        let login_url = matches!(kind, ErrorKind::Missing | ErrorKind::Busy)
+            .then(|| format!("{}/login", self.prefix));
+        context! {
+            kind => kind.word(),
+            title => part("title"),
+            text => part("text"),
+            hint => part("hint"),
+            login_url,
+            reference,
+        }
+    }
+}
+
+fn login_context(login: &LoginPage, texts: &Texts) -> Value {
+    let name = login.service.as_ref().map_or("", |s| s.name.as_str());
+    context! {
+        action => login.action.as_str(),
+        service => Value::from(Serde(login.service.as_ref())),
+        continue_text => messages::fill(texts, "login_continue", "service", name),
+        failure => login.failure.map(|f| messages::text(texts, f.key()).to_owned()),
+        failure_marks_fields => login.failure.is_some_and(Failure::marks_fields),
+        username => login.username.as_str(),
+        renew => login.renew,
+        remember_me => login.remember_me,
+        flow_fields => Value::from_safe_string(flow_fields(&login.execution)),
+    }
+}
+
+/// The two hidden inputs, exactly as load scripts and clients look for them.
+fn flow_fields(execution: &str) -> String {
+    debug_assert!(
+        execution
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+        "base64url needs no escapes"
+    );
+    format!(
+        "<input type=\"hidden\" name=\"execution\" value=\"{execution}\"/>\n\
+         <input type=\"hidden\" name=\"_eventId\" value=\"submit\"/>"
+    )
+}
+
+fn post_context(action: &str, service: &str, fields: &[(String, String)], texts: &Texts) -> Value {
+    let fields: Vec<Value> = fields
+        .iter()
+        .map(|(name, value)| context! { name => name.as_str(), value => value.as_str() })
+        .collect();
+    context! {
+        action,
+        post_text => messages::fill(texts, "post_text", "service", service),
+        fields,
+    }
+}
+
+/// Renders every page once, so that a broken template is told at load and not to a person.
+///
+/// # Errors
+/// What fails, or what a login template lacks.
+pub(super) fn rehearse(look: &Look) -> Result<(), WebError> {
+    let render = |page: &Page| {
+        let (name, context) = look.context_of(page, None);
+        look.templates.render_chosen(name, &context)
+    };
+    let login = render(&Page::Login(Box::new(full_login())))?;
+    for needed in [
+        flow_fields(&full_login().execution).as_str(),
+        "name=\"username\"",
+        "name=\"password\"",
+        "method=\"post\"",
+    ] {
+        if !login.contains(needed) {
+            return Err(WebError(format!(
+                "login.html: the form has no {}; it must place {{{{ flow_fields }}}} and the \
+                 inputs username and password",
+                needed.lines().next().unwrap_or(needed)
+            )));
+        }
+    }
+    render(&Page::Login(Box::default()))?;
+    render(&Page::SignedIn {
+        username: "casuser".into(),
+    })?;
+    for had_session in [true, false] {
+        render(&Page::SignedOut {
+            had_session,
+            partial: had_session,
+        })?;
+    }
+    render(&Page::Post {
+        action: "https://app.example.edu/".into(),
+        service: "App".into(),
+        fields: vec![("ticket".into(), "ST-1".into())],
+    })?;
+    for kind in ErrorKind::ALL {
+        render(&Page::Error {
+            kind,
+            reference: Some("1234abcd".into()),
+        })?;
+    }
+    Ok(())
+}
+
+fn full_login() -> LoginPage {
+    LoginPage {
+        execution: "AAAA_-sample".into(),
+        action: "login?service=x".into(),
+        service: Some(ServiceInfo {
+            name: "App".into(),
+            description: Some("About".into()),
+            logo: Some("https://app.example.edu/logo.svg".into()),
+            information_url: Some("https://app.example.edu/about".into()),
+            privacy_url: Some("https://app.example.edu/privacy".into()),
+        }),
+        failure: Some(Failure::Credentials),
+        username: "casuser".into(),
+        renew: true,
+        remember_me: true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
