@@ -4,6 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
+SEEDS ?= 1000
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -35,6 +36,7 @@ packages:
 verify: ## formatting, lints, docs, layering, licences; writes nothing outside target/
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package castor-node --test system --locked -- -D warnings
 	$(CARGO) check --locked --package castor-replication --no-default-features
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	$(CARGO) test --locked --package castor-proto --test tidy
@@ -46,8 +48,9 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 	$(CARGO) fmt --all
 
 .PHONY: sim
-sim: ## the replication engine's own tests: seeded, without clock or network
-	$(CARGO) test --locked --package castor-replication --no-default-features
+sim: ## random faults over the replication engine: SEEDS=1000 runs, or SEED=n to replay one
+	CASTOR_SEEDS=$(SEEDS) $(if $(SEED),CASTOR_SEED=$(SEED)) \
+	  $(CARGO) test --locked --package castor-replication --no-default-features --test it -- random::
 
 .PHONY: bench
 bench: ## what there is to measure with

@@ -1,5 +1,6 @@
 //! The Castor CAS server, room by room.
 //!
+//! - [`admin`]: drain, sessions and keys, on the administration socket
 //! - [`authn`]: who is this?
 //! - [`cas`]: the CAS protocol, one file per endpoint
 //! - [`clock`]: the only place that reads the clocks and draws randomness
@@ -16,6 +17,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)
 )]
 
+pub mod admin;
 pub mod authn;
 pub mod cas;
 pub mod clock;

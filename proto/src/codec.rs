@@ -50,6 +50,17 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     written.unwrap_or_default()
 }
 
+/// Encodes a list whose elements are encoded already: the same bytes as [`encode`] of the list.
+#[must_use]
+pub fn encode_list(elements: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = encode(&(elements.len() as u64));
+    bytes.reserve_exact(elements.iter().map(Vec::len).sum());
+    for element in elements {
+        bytes.extend_from_slice(element);
+    }
+    bytes
+}
+
 /// Decodes exactly one value from all of `bytes`.
 ///
 /// # Errors
@@ -111,6 +122,15 @@ mod tests {
     fn what_is_encoded_decodes_to_itself() {
         for sample in samples() {
             assert_eq!(decode::<Sample>(&encode(&sample)), Ok(sample));
+        }
+    }
+
+    #[test]
+    fn a_list_put_together_from_elements_is_the_list() {
+        for count in [0, 1, 4, 250, 251, 70_000] {
+            let list: Vec<Sample> = samples().into_iter().cycle().take(count).collect();
+            let elements: Vec<Vec<u8>> = list.iter().map(encode).collect();
+            assert_eq!(encode_list(&elements), encode(&list));
         }
     }
 

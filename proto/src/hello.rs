@@ -106,9 +106,6 @@ pub enum Refusal {
     /// The caller reached itself.
     #[error("this is the calling node itself")]
     Yourself,
-    /// A newer incarnation of the same name is already linked.
-    #[error("a newer process of this node is already linked")]
-    Superseded,
     /// Fields longer than they may be.
     #[error("the hello is malformed")]
     Malformed,
@@ -126,7 +123,6 @@ impl Refusal {
             Self::Banned => "banned",
             Self::NotYourName => "sender",
             Self::Yourself => "yourself",
-            Self::Superseded => "superseded",
             Self::Malformed => "hello",
         }
     }

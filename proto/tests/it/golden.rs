@@ -93,10 +93,7 @@ fn variants_known<T: Decode>() -> usize {
         .count()
 }
 
-fn variants_sampled<'a, T: 'a>(values: impl Iterator<Item = &'a T>) -> usize
-where
-    T: Encode,
-{
+fn variants_sampled<'a, T: Encode + 'a>(values: impl Iterator<Item = &'a T>) -> usize {
     values
         .map(|value| codec::encode(value)[0])
         .collect::<BTreeSet<_>>()

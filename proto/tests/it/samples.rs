@@ -209,7 +209,10 @@ fn fast_messages() -> Vec<(&'static str, PeerMessage)> {
         ),
         (
             "answer_promise",
-            answer(Vote::Promise(Ballot { round: 1, nonce: 7 }, Some((Ballot::default(), claim)))),
+            answer(Vote::Promise(
+                Ballot { round: 1, nonce: 7 },
+                Some((Ballot::default(), claim)),
+            )),
         ),
         ("answer_accepted", answer(Vote::Accepted(ballot))),
         ("answer_outbid", answer(Vote::Outbid(ballot))),
@@ -371,7 +374,6 @@ pub(crate) fn answers() -> Vec<(&'static str, HelloAnswer)> {
         ("banned", refused(HelloRefusal::Banned)),
         ("not_your_name", refused(HelloRefusal::NotYourName)),
         ("yourself", refused(HelloRefusal::Yourself)),
-        ("superseded", refused(HelloRefusal::Superseded)),
         ("malformed", refused(HelloRefusal::Malformed)),
     ]
 }

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use castor_proto::ids::WallMs;
+use castor_proto::seal::aead::Nonce;
+
 use crate::engine::{Micros, Now};
 
 /// Reads both clocks of this machine. Clones agree on the monotonic origin.
@@ -60,4 +63,29 @@ impl Clock {
 )]
 pub fn entropy(bytes: &mut [u8]) -> Result<(), std::io::Error> {
     aws_lc_rs::rand::fill(bytes).map_err(|_| std::io::Error::other("no randomness from the system"))
+}
+
+/// The wall clock, milliseconds since the Unix epoch; may step.
+#[must_use]
+pub fn wall_ms() -> WallMs {
+    Clock::new().now().wall
+}
+
+/// The runtime's monotonic clock, for time limits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
+pub(super) fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+/// 24 random bytes, drawn anew for every sealing.
+///
+/// # Errors
+/// The operating system gives none.
+pub(super) fn nonce() -> Result<Nonce, std::io::Error> {
+    let mut nonce = Nonce::default();
+    entropy(&mut nonce)?;
+    Ok(nonce)
 }

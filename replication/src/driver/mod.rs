@@ -1,13 +1,29 @@
 //! The driver: gives the engine a clock, randomness and a network, and requests a [`Handle`].
 //!
+//! [`network::Network`] is the real transport: links to every peer over QUIC with mutual TLS, lanes of
+//! sealed envelopes, and gossip over the same links; [`memory`] joins nodes of one process without a
+//! network. [`pki`] makes the cluster's certificates, [`tls`] checks and uses them.
+//!
 //! It runs on a thread of its own with a single-threaded runtime, because a message that changes
 //! threads between the socket and the engine takes three times as long.
 
+mod accept;
 mod clock;
+mod dial;
 mod event_loop;
+pub mod gossip;
 mod handle;
+mod lane;
+pub mod link_metrics;
 pub mod memory;
 mod metrics;
+pub mod network;
+mod peers;
+pub mod pki;
+mod quic;
+mod socket;
+mod start;
+pub mod tls;
 mod transport;
 
 use std::collections::HashMap;
@@ -21,9 +37,12 @@ use castor_proto::seal::keyring::KeyRing;
 use prometheus::Registry;
 use tokio::sync::{Mutex, mpsc, watch};
 
-pub use clock::{Clock, entropy};
+pub use clock::{Clock, entropy, wall_ms};
 pub use handle::{Handle, LookUp, Progress, Readiness, RequestError, async_duties};
+pub use link_metrics::LinkMetrics;
 pub use metrics::{Metrics, state_of};
+pub use network::{Network, NetworkConfig};
+pub use start::{Cluster, ClusterError, Settings};
 pub use transport::{NetEvent, Transport};
 
 use crate::engine::{self, Engine, Stats, Store};

@@ -64,6 +64,8 @@ impl Engine {
         }
         if gap {
             self.repair_with(from);
+        } else {
+            self.repair_if_due(from);
         }
         self.fill_changed();
     }

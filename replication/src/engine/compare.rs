@@ -57,7 +57,7 @@ impl Engine {
         let peers: Vec<Member> = self
             .peers
             .iter()
-            .filter(|peer| peer.is_reachable() && !peer.suspect)
+            .filter(|peer| peer.is_reachable())
             .map(|peer| peer.member.clone())
             .collect();
         for peer in peers {
@@ -65,19 +65,32 @@ impl Engine {
         }
     }
 
-    /// Starts a comparison, unless one with this peer is under way.
+    /// Repairs with this peer now, or as soon as it can be reached. A repair that is under way may
+    /// have passed what is missing already, so another one follows it.
     pub(super) fn repair_with(&mut self, peer: &Member) {
-        if self.fill.is_done() {
+        if let Some(peer) = self.peers.exact_mut(peer) {
+            peer.repair_due = true;
+        }
+        self.repair_if_due(peer);
+    }
+
+    pub(super) fn repair_if_due(&mut self, peer: &Member) {
+        let due = |peer: &super::peers::Peer| peer.repair_due && peer.is_reachable();
+        if self.fill.is_done() && self.peers.exact(peer).is_some_and(due) {
             self.compare_with(peer);
         }
     }
 
+    /// Starts a comparison, unless one with this peer is under way.
     pub(super) fn compare_with(&mut self, peer: &Member) {
         let busy = self
             .ops
             .numbers_of(|op| matches!(op, Op::Compare(op) if op.peer == *peer));
         if !busy.is_empty() {
             return;
+        }
+        if let Some(peer) = self.peers.exact_mut(peer) {
+            peer.repair_due = false;
         }
         let first = first_compared(self.own(), self.config.tolerance_ms);
         let number = self.ops.number();
@@ -111,7 +124,7 @@ impl Engine {
 
     pub(super) fn compare_timeout(&mut self, number: u64, op: CompareOp, step: u32) {
         if step == op.step {
-            self.fill_compared(&op.peer, false);
+            self.repair_with(&op.peer);
         } else {
             self.ops.put(number, Op::Compare(op));
         }
@@ -171,7 +184,6 @@ impl Engine {
             return self.compare_ask(number, op, Compare::Buckets(mine));
         }
         let (peer, received, sent) = (op.peer, op.received, op.sent);
-        stats::add(&self.stats.repaired, received);
         if received + sent > 0 {
             self.event(Event::Repaired {
                 peer: peer.clone(),
@@ -179,7 +191,8 @@ impl Engine {
                 sent,
             });
         }
-        self.fill_compared(&peer, true);
+        self.fill_compared(&peer);
+        self.repair_if_due(&peer);
     }
 
     fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
@@ -301,6 +314,7 @@ impl Engine {
     pub(super) fn entries(&mut self, from: &Member, rpc: u64, entries: Vec<Entry>) {
         for entry in &entries {
             let joined = self.apply(entry);
+            stats::add(&self.stats.repaired, u64::from(joined.changed));
             if joined.newly_destroyed {
                 self.remember_duty(entry.key, from);
             }

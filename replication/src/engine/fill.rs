@@ -12,6 +12,7 @@ use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
 use super::ops::Op;
+use super::peers::{Gossip, Peer};
 use super::timers::Timer;
 use super::{BootstrapStatus, Engine, Event, MS, stats};
 
@@ -38,8 +39,8 @@ enum Stage {
         queue: VecDeque<(u8, Option<TicketKey>)>,
         done: usize,
     },
-    /// Comparing with each of these.
-    Comparing { left: Vec<Member> },
+    /// Comparing with each of these; with those it is done.
+    Comparing { left: Vec<Member>, met: Vec<Member> },
     /// Filled.
     Done,
 }
@@ -55,6 +56,7 @@ pub(super) struct Fill {
     started: Micros,
     finished: Option<Micros>,
     silent_seeds: usize,
+    heard_gossip: bool,
     stage: Stage,
     entries: u64,
     turn: usize,
@@ -66,6 +68,7 @@ impl Fill {
             started,
             finished: None,
             silent_seeds,
+            heard_gossip: false,
             stage: Stage::Looking,
             entries: 0,
             turn: 0,
@@ -97,6 +100,19 @@ impl Engine {
         self.fill_changed();
     }
 
+    pub(super) fn fill_heard_gossip(&mut self) {
+        self.fill.heard_gossip = true;
+        self.fill_changed();
+    }
+
+    /// Somebody who may be writing has not been subscribed to yet.
+    fn lacks_a_stream(&self) -> bool {
+        let unheard = |peer: &Peer| {
+            (peer.link || peer.gossip == Gossip::Alive) && !(peer.link && peer.inbound.started)
+        };
+        self.fill.silent_seeds > 0 || !self.fill.heard_gossip || self.peers.iter().any(unheard)
+    }
+
     /// Something about the peers changed: look at once.
     pub(super) fn fill_changed(&mut self) {
         if !self.fill.is_done() {
@@ -125,11 +141,7 @@ impl Engine {
             Stage::Looking => self.fill_look(),
             Stage::Subscribing { since } => {
                 let late = self.now.mono >= since + SUBSCRIBE_WAIT;
-                let waiting = self
-                    .peers
-                    .iter()
-                    .any(|p| p.is_reachable() && !p.inbound.started);
-                if late || !waiting {
+                if late || !self.lacks_a_stream() {
                     self.fill_fetch();
                 }
             }
@@ -144,20 +156,12 @@ impl Engine {
                     self.fill_ask();
                 }
             }
-            Stage::Comparing { left } => {
-                let left = left.clone();
-                if left.is_empty() {
-                    return self.fill_finish();
-                }
-                for peer in left {
-                    if self
-                        .peers
-                        .exact(&peer)
-                        .is_some_and(|peer| peer.is_reachable())
-                    {
+            Stage::Comparing { left, .. } => {
+                for peer in left.clone() {
+                    if self.peers.exact(&peer).is_some_and(Peer::is_reachable) {
                         self.compare_with(&peer);
                     } else {
-                        self.fill_compared(&peer, true);
+                        self.fill_compared(&peer);
                     }
                 }
             }
@@ -348,20 +352,30 @@ impl Engine {
     // ---- the last step: nothing missing at any ready peer ------------------------------------
 
     fn fill_compare(&mut self, with: Vec<Member>) {
-        self.fill.stage = Stage::Comparing { left: with };
+        if with.is_empty() {
+            return self.fill_finish();
+        }
+        self.fill.stage = Stage::Comparing {
+            left: with,
+            met: Vec::new(),
+        };
         self.fill_advance();
     }
 
-    /// A comparison ended; one that failed is tried again while its peer can be reached.
-    pub(super) fn fill_compared(&mut self, peer: &Member, complete: bool) {
-        let Stage::Comparing { left } = &mut self.fill.stage else {
+    /// A comparison ended, or its peer is gone. Whoever
+    /// became ready meanwhile is compared with as well.
+    pub(super) fn fill_compared(&mut self, peer: &Member) {
+        let donors = self.donors();
+        let Stage::Comparing { left, met } = &mut self.fill.stage else {
             return;
         };
-        if complete {
-            left.retain(|member| member != peer);
-            if left.is_empty() {
-                self.fill_finish();
-            }
+        left.retain(|member| member != peer);
+        met.push(peer.clone());
+        if left.is_empty() {
+            left.extend(donors.into_iter().filter(|donor| !met.contains(donor)));
+        }
+        if left.is_empty() {
+            self.fill_finish();
         }
     }
 

@@ -92,7 +92,7 @@ impl Engine {
         for member in dead {
             self.member_gone(&member);
         }
-        self.fill_changed();
+        self.fill_heard_gossip();
     }
 
     /// An incarnation will not be heard of again, as far as anyone knows.

@@ -48,6 +48,8 @@ pub(super) struct Peer {
     pub(super) suspect: bool,
     /// It has not acknowledged in time and has not caught up since.
     pub(super) lagging: bool,
+    /// A repair with it has yet to run, or to run again.
+    pub(super) repair_due: bool,
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
     pub(super) srtt: Micros,
@@ -66,6 +68,7 @@ impl Peer {
             phase: None,
             suspect: false,
             lagging: false,
+            repair_due: false,
             fenced: false,
             srtt: 0,
             rttvar: 0,

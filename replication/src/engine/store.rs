@@ -241,12 +241,16 @@ impl Store {
     /// Calls `visit` with every live reusable ticket of a kind until it says stop. Locks are held
     /// for a part of one shard at a time and never while `visit` runs. The order means nothing.
     pub fn visit(&self, kind: TicketKind, visit: &mut dyn FnMut(Entry) -> bool) {
+        self.visit_all(&mut |entry| {
+            let wanted = entry.kind == kind && entry.body.is_some();
+            !wanted || visit(entry)
+        });
+    }
+
+    /// Calls `visit` with every entry, tombstones included, until it says stop. Locks as above.
+    pub fn visit_all(&self, visit: &mut dyn FnMut(Entry) -> bool) {
         for table in &self.shards {
-            let entries: Vec<Entry> = table
-                .iter()
-                .filter(|record| record.entry.kind == kind && record.entry.body.is_some())
-                .map(|record| record.entry.clone())
-                .collect();
+            let entries: Vec<Entry> = table.iter().map(|record| record.entry.clone()).collect();
             if !entries.into_iter().all(&mut *visit) {
                 return;
             }

@@ -1,0 +1,334 @@
+//! A small CAS server over real sockets, whose sins can be switched on.
+//!
+//! Promises: without sins it keeps every rule that the judge checks; several of these over one
+//! state folder behave like one cluster, also when they are separate processes.
+//! Does not: replicate; the folder is its shared memory.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use castor_loadtest::http::{Call, Client};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+pub const USER: &str = "casuser";
+pub const PASSWORD: &str = "right";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Sin {
+    /// Checks and consumes in two steps, without any agreement.
+    ValidatesTwice,
+    /// Every fifth validation names somebody else.
+    WrongUser,
+    /// Every fifth validation of a live ticket is refused.
+    RefusesLiveTickets,
+    /// Every seventh ticket request is answered with the form.
+    LosesSessions,
+    /// Issues the same ticket again and again.
+    IssuesTwice,
+    /// A failure without a text.
+    SilentFailure,
+    /// Success elements without the CAS namespace.
+    NoNamespace,
+    /// The front believes a request id that the client made up.
+    BelievesClients,
+    /// Knows nothing that is older than its process.
+    ForgetsOnRestart,
+    /// 503 to every fifth validation.
+    Unavailable,
+}
+
+/// What a server needs to start; the nodes of fault tests read it from their configuration file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    pub tag: String,
+    pub address: SocketAddr,
+    pub state: PathBuf,
+    pub sins: Vec<Sin>,
+    /// Whether the request id header is believed.
+    pub trusts_proxy: bool,
+    /// `/ready` is 200 only while these answer.
+    pub ready_needs: Vec<String>,
+}
+
+pub struct FakeCas {
+    settings: Settings,
+    counter: AtomicU64,
+    client: Client,
+}
+
+/// Binds and serves for as long as the runtime lives; the address bound.
+pub async fn start(mut settings: Settings) -> SocketAddr {
+    for folder in ["sessions", "tickets", "used"] {
+        std::fs::create_dir_all(settings.state.join(folder)).unwrap();
+    }
+    std::fs::write(settings.state.join(format!("started-{}", settings.tag)), "").unwrap();
+    let listener = TcpListener::bind(settings.address).await.unwrap();
+    settings.address = listener.local_addr().unwrap();
+    let address = settings.address;
+    let server = Arc::new(FakeCas {
+        settings,
+        counter: AtomicU64::new(0),
+        client: Client::new(None, Duration::from_millis(300)).unwrap(),
+    });
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let server = Arc::clone(&server);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let server = Arc::clone(&server);
+                    async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
+                });
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    address
+}
+
+fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+}
+
+fn parse(query: &str) -> BTreeMap<String, String> {
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into()
+    };
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+impl FakeCas {
+    fn sins(&self, sin: Sin) -> bool {
+        self.settings.sins.contains(&sin)
+    }
+
+    fn every(&self, nth: u64) -> bool {
+        self.counter
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(nth)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        let query = parse(parts.uri.query().unwrap_or_default());
+        match (parts.method, parts.uri.path()) {
+            (Method::GET, "/ready") => self.ready().await,
+            (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
+            (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
+            (Method::GET, "/cas/serviceValidate") => self.validate(&query, &parts.headers),
+            _ => page(StatusCode::NOT_FOUND, ""),
+        }
+    }
+
+    async fn ready(&self) -> Response<Full<Bytes>> {
+        for url in &self.settings.ready_needs {
+            if self.client.call(Call::get(url)).await.is_err() {
+                return page(StatusCode::SERVICE_UNAVAILABLE, "peer gone");
+            }
+        }
+        page(StatusCode::OK, "ready")
+    }
+
+    fn form() -> Response<Full<Bytes>> {
+        page(
+            StatusCode::OK,
+            "<form method=post id=fm1 action='login'><input value='e&#49;s1' type=hidden \
+             name=execution><input name='username'><input type=password name='password'>\
+             <input name='_eventId' value='submit' type='hidden'/></form>",
+        )
+    }
+
+    fn requestor(
+        &self,
+        query: &BTreeMap<String, String>,
+        headers: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
+        let cookie = headers
+            .get(header::COOKIE)
+            .and_then(|value| value.to_str().ok());
+        let session = cookie.and_then(|cookie| cookie.strip_prefix("TGC="));
+        let known = session.is_some_and(|session| self.knows(session));
+        let lost = self.sins(Sin::LosesSessions) && known && self.every(7);
+        let (Some(service), true, false) = (query.get("service"), known, lost) else {
+            return Self::form();
+        };
+        let sequence = self.counter.fetch_add(1, Ordering::Relaxed);
+        let sequence = if self.sins(Sin::IssuesTwice) {
+            0
+        } else {
+            sequence
+        };
+        let process = std::process::id();
+        let tag = &self.settings.tag;
+        let ticket = format!(
+            "ST-{sequence}-p{process}x{}-{tag}",
+            self.settings.address.port()
+        );
+        let state = &self.settings.state;
+        std::fs::write(state.join("tickets").join(&ticket), service).unwrap();
+        let _ = std::fs::remove_file(state.join("used").join(&ticket));
+        let separator = if service.contains('?') { '&' } else { '?' };
+        let mut response = page(StatusCode::FOUND, "");
+        response.headers_mut().insert(
+            header::LOCATION,
+            format!("{service}{separator}ticket={ticket}")
+                .parse()
+                .unwrap(),
+        );
+        response
+    }
+
+    fn knows(&self, session: &str) -> bool {
+        let made = |path: PathBuf| {
+            std::fs::metadata(path)
+                .and_then(|data| data.modified())
+                .ok()
+        };
+        let state = &self.settings.state;
+        let Some(signed_in) = made(state.join("sessions").join(session)) else {
+            return false;
+        };
+        let started = made(state.join(format!("started-{}", self.settings.tag)));
+        !self.sins(Sin::ForgetsOnRestart) || started.is_some_and(|started| started < signed_in)
+    }
+
+    fn acceptor(&self, body: &str) -> Response<Full<Bytes>> {
+        let fields = parse(body);
+        let is = |name: &str, value: &str| fields.get(name).is_some_and(|got| got == value);
+        if !is("execution", "e1s1") || !is("_eventId", "submit") {
+            return Self::form();
+        }
+        if !is("username", USER) || !is("password", PASSWORD) {
+            let mut answer = Self::form();
+            *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            return answer;
+        }
+        let session = format!(
+            "TGT-{}-{}-{}",
+            self.counter.fetch_add(1, Ordering::Relaxed),
+            std::process::id(),
+            self.settings.address.port()
+        );
+        std::fs::write(self.settings.state.join("sessions").join(&session), USER).unwrap();
+        let mut answer = page(StatusCode::OK, "signed in");
+        answer.headers_mut().insert(
+            header::SET_COOKIE,
+            format!("TGC={session}; Path=/cas; Secure; HttpOnly")
+                .parse()
+                .unwrap(),
+        );
+        answer
+    }
+
+    fn validate(
+        &self,
+        query: &BTreeMap<String, String>,
+        headers: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
+        if self.sins(Sin::Unavailable) && self.every(5) {
+            return page(StatusCode::SERVICE_UNAVAILABLE, "");
+        }
+        let empty = String::new();
+        let ticket = query.get("ticket").unwrap_or(&empty);
+        let service = query.get("service").unwrap_or(&empty);
+        let believed = self.settings.trusts_proxy || self.sins(Sin::BelievesClients);
+        let claim = headers
+            .get("castor-request-id")
+            .filter(|_| believed)
+            .and_then(|value| value.to_str().ok());
+        if !self.consume(ticket, service, claim)
+            || (self.sins(Sin::RefusesLiveTickets) && self.every(5))
+        {
+            let text = if self.sins(Sin::SilentFailure) {
+                ""
+            } else {
+                "not recognized"
+            };
+            return xml(&format!(
+                "<cas:authenticationFailure code=\"INVALID_TICKET\">{text}</cas:authenticationFailure>"
+            ));
+        }
+        let user = if self.sins(Sin::WrongUser) && self.every(5) {
+            "mallory"
+        } else {
+            USER
+        };
+        let success = xml(&format!(
+            "<cas:authenticationSuccess><cas:user>{user}</cas:user></cas:authenticationSuccess>"
+        ));
+        if self.sins(Sin::NoNamespace) {
+            return page(
+                StatusCode::OK,
+                "<serviceResponse><authenticationSuccess><user>casuser</user>\
+                 </authenticationSuccess></serviceResponse>",
+            );
+        }
+        success
+    }
+
+    /// True once per ticket, and again for the claim that won.
+    fn consume(&self, ticket: &str, service: &str, claim: Option<&str>) -> bool {
+        let live = self.settings.state.join("tickets").join(ticket);
+        if std::fs::read_to_string(&live).is_ok_and(|issued_for| issued_for != service) {
+            return false;
+        }
+        if self.sins(Sin::ValidatesTwice) {
+            return live.exists();
+        }
+        let used = self.settings.state.join("used").join(ticket);
+        let mut winner = std::fs::File::options();
+        match winner.write(true).create_new(true).open(&used) {
+            Ok(mut file) if live.exists() => {
+                use std::io::Write as _;
+                file.write_all(claim.unwrap_or_default().as_bytes())
+                    .unwrap();
+                true
+            }
+            Ok(_) => false,
+            Err(_) => claim.is_some_and(|claim| self.was_won_by(&used, claim)),
+        }
+    }
+
+    /// Waits shortly for the winner's name, which is written after the file is made.
+    fn was_won_by(&self, used: &std::path::Path, claim: &str) -> bool {
+        (0..1000).any(|_| {
+            std::thread::yield_now();
+            std::fs::read_to_string(used).is_ok_and(|winner| winner == claim)
+        })
+    }
+}
+
+fn xml(inner: &str) -> Response<Full<Bytes>> {
+    page(
+        StatusCode::OK,
+        format!(
+            "<cas:serviceResponse xmlns:cas='http://www.yale.edu/tp/cas'>\n{inner}\n</cas:serviceResponse>\n"
+        ),
+    )
+}

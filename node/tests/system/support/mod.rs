@@ -1,0 +1,8 @@
+//! What the system tests are made of: a cluster, a person with a browser, a pair of eyes.
+
+pub(crate) mod answer;
+pub(crate) mod capture;
+pub(crate) mod demo;
+pub(crate) mod person;
+pub(crate) mod wait;
+pub(crate) mod webdriver;

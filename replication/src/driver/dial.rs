@@ -1,0 +1,554 @@
+//! Calling: one task per address, for ever.
+//!
+//! A task connects, says hello, runs the link until it breaks, and calls again: at once after a
+//! working link, else after 50 ms doubling to 500 ms, so that a peer's return is noticed within a
+//! second. A renewed certificate makes a new connection before the old one ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use castor_proto::codec;
+use castor_proto::frame::{self, FrameKind};
+use castor_proto::hello::{Accepted, Hello, HelloAnswer, Refusal};
+use castor_proto::ids::Member;
+use castor_proto::message::Lane;
+use castor_proto::seal::NodeSigner;
+use castor_proto::version::WireVersion;
+use quinn::Connection;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::clock;
+use super::gossip;
+use super::lane::{LaneQueue, OutLane, read_frame};
+use super::network::{CODE_PROTOCOL, CODE_REPLACED, Credentials, NetFatal, Shared};
+use super::peers::{Outgoing, echo_probes};
+use super::tls::{CertificateDetails, cluster_host, node_host};
+use super::transport::NetEvent;
+
+/// A handshake takes one round trip; a dead address costs this much.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longer than the probe that the other side may have to make first.
+const HELLO_TIMEOUT: Duration = Duration::from_millis(1_500);
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// After a refusal that only an operator can cure.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+/// How often host names of seeds are looked up again.
+const LOOK_UP_INTERVAL: Duration = Duration::from_secs(30);
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Gossip messages waiting for one peer.
+const GOSSIP_QUEUE_MAX: usize = 16;
+
+/// Looks up the seeds, calls them, and reports how many have never answered.
+pub(super) async fn seed_loop(shared: Arc<Shared>) {
+    let mut answers = shared.registry().answers();
+    let mut seeds: Vec<Seed> = shared
+        .config
+        .seeds
+        .iter()
+        .map(|text| Seed::new(text))
+        .collect();
+    let mut reported = None;
+    loop {
+        for seed in &mut seeds {
+            seed.look_up().await;
+            for address in &seed.addresses {
+                call(&shared, *address);
+            }
+        }
+        let until = clock::instant() + LOOK_UP_INTERVAL;
+        loop {
+            let silent = seeds
+                .iter()
+                .filter(|seed| !seed.has_answered(&shared))
+                .count();
+            if reported.replace(silent) != Some(silent) {
+                shared.emit(NetEvent::SilentSeeds(silent)).await;
+            }
+            tokio::select! {
+                () = shared.stopping() => return,
+                () = tokio::time::sleep_until(until) => break,
+                _ = answers.changed() => {}
+            }
+        }
+    }
+}
+
+/// One configured `host:port`.
+struct Seed {
+    text: String,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Seed {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// A failed look-up keeps the addresses of the last one.
+    async fn look_up(&mut self) {
+        match timeout(LOOK_UP_TIMEOUT, tokio::net::lookup_host(&self.text)).await {
+            Ok(Ok(addresses)) => self.addresses = addresses.collect(),
+            Ok(Err(error)) => tracing::warn!(seed = self.text, %error, "seed not found"),
+            Err(_) => tracing::warn!(seed = self.text, "looking up the seed takes too long"),
+        }
+    }
+
+    fn has_answered(&self, shared: &Shared) -> bool {
+        let registry = shared.registry();
+        let answered =
+            |address: &SocketAddr| *address == shared.advertise || registry.has_answered(address);
+        self.addresses.iter().any(answered)
+    }
+}
+
+/// Calls this address from now on, unless it is called already.
+pub(super) fn call(shared: &Arc<Shared>, address: SocketAddr) {
+    let own = address == shared.advertise || address.port() == 0;
+    if !own && shared.registry().mention(address, clock::instant()) {
+        let caller = Caller {
+            shared: Arc::clone(shared),
+            address,
+            backoff: BACKOFF_MIN,
+            in_use_since: None,
+            refused: None,
+        };
+        tokio::spawn(caller.run());
+    }
+}
+
+/// Why a call led to no link.
+enum Miss {
+    /// Nobody there, or not in time.
+    Unreachable,
+    /// The other end is not of this cluster, or does not accept our certificate.
+    Tls(String),
+    /// The other end does not keep to the protocol.
+    Protocol(&'static str),
+    /// The hello was refused.
+    Refused(Refusal),
+    /// There is a link to this node already.
+    Linked,
+    /// The name at the other end belongs to another process, which still answers.
+    Impostor,
+    /// The network is shutting down.
+    Stopping,
+}
+
+/// A connection before the hello.
+struct Dialled {
+    connection: Connection,
+    signer: Arc<NodeSigner>,
+    names: Vec<String>,
+}
+
+/// A link after the hello.
+struct Up {
+    connection: Connection,
+    signer: Arc<NodeSigner>,
+    member: Member,
+    wire: WireVersion,
+    accepted: Accepted,
+    queues: [Arc<LaneQueue>; Lane::ALL.len()],
+}
+
+/// How a link ended.
+enum Ended {
+    Broken,
+    Renewed(Box<Up>),
+    Stopping,
+}
+
+struct Caller {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    backoff: Duration,
+    in_use_since: Option<Instant>,
+    /// The last refusal that was logged.
+    refused: Option<Refusal>,
+}
+
+impl Caller {
+    async fn run(mut self) {
+        self.shared.known.insert(self.address);
+        while !self.shared.is_stopping() {
+            match self.attempt().await {
+                Ok(up) => {
+                    self.answered();
+                    self.link(up).await;
+                    continue;
+                }
+                Err(Miss::Stopping) => break,
+                Err(miss) => self.missed(miss).await,
+            }
+            let after = self.shared.config.forget_after;
+            let now = clock::instant();
+            if self.shared.registry().forget(&self.address, now, after) {
+                break;
+            }
+        }
+        self.shared.known.remove(&self.address);
+    }
+
+    fn answered(&mut self) {
+        self.backoff = BACKOFF_MIN;
+        self.in_use_since = None;
+        self.refused = None;
+        self.shared.registry().answered(self.address);
+    }
+
+    /// Logs, counts, and waits before the next call.
+    async fn missed(&mut self, miss: Miss) {
+        let pause = match miss {
+            Miss::Unreachable => self.next_backoff(),
+            Miss::Tls(error) => {
+                self.shared.metrics.rejected("tls");
+                tracing::warn!(address = %self.address, error, "peer refused in the TLS handshake");
+                REFUSED_PAUSE
+            }
+            Miss::Protocol(problem) => {
+                self.shared.metrics.rejected("hello");
+                tracing::warn!(address = %self.address, problem, "peer does not speak properly");
+                REFUSED_PAUSE
+            }
+            Miss::Refused(refusal) => self.refused(refusal).await,
+            Miss::Linked => BACKOFF_MAX,
+            Miss::Impostor => {
+                self.shared.metrics.rejected("name_in_use");
+                BACKOFF_MAX
+            }
+            Miss::Stopping => Duration::ZERO,
+        };
+        tokio::select! {
+            () = self.shared.stopping() => {}
+            () = sleep(pause) => {}
+        }
+    }
+
+    fn next_backoff(&mut self) -> Duration {
+        let pause = self.backoff;
+        self.backoff = (pause * 2).min(BACKOFF_MAX);
+        pause
+    }
+
+    async fn refused(&mut self, refusal: Refusal) -> Duration {
+        self.shared.registry().answered(self.address);
+        if self.refused.as_ref() != Some(&refusal) && refusal != Refusal::Yourself {
+            tracing::warn!(address = %self.address, reason = %refusal, "hello refused by peer");
+            self.refused = Some(refusal.clone());
+        }
+        match refusal {
+            Refusal::NameInUse { address } => {
+                let since = *self.in_use_since.get_or_insert_with(clock::instant);
+                if since.elapsed() >= self.shared.config.name_patience {
+                    let fatal = NetFatal::NameInUse { address };
+                    self.shared.emit(NetEvent::Fatal(fatal.to_string())).await;
+                }
+                BACKOFF_MAX
+            }
+            Refusal::Banned => {
+                self.shared
+                    .emit(NetEvent::Fatal(NetFatal::Banned.to_string()))
+                    .await;
+                REFUSED_PAUSE
+            }
+            _ => REFUSED_PAUSE,
+        }
+    }
+
+    async fn attempt(&self) -> Result<Up, Miss> {
+        tokio::select! {
+            biased;
+            () = self.shared.stopping() => Err(Miss::Stopping),
+            up = async {
+                let dialled = self.connect().await?;
+                let node = self.node_of(&dialled.names);
+                if node.is_some_and(|node| self.shared.registry().has_link(&node)) {
+                    return Err(Miss::Linked);
+                }
+                self.hello(dialled, None).await
+            } => up,
+        }
+    }
+
+    /// The node that a certificate was issued for.
+    fn node_of(&self, names: &[String]) -> Option<castor_proto::ids::NodeName> {
+        let suffix = format!(".node.{}", cluster_host(&self.shared.cluster));
+        let node = names.iter().find_map(|name| name.strip_suffix(&suffix))?;
+        castor_proto::ids::NodeName::parse(node).ok()
+    }
+
+    async fn connect(&self) -> Result<Dialled, Miss> {
+        let credentials: Arc<Credentials> = Arc::clone(&self.shared.credentials.borrow());
+        let host = cluster_host(&self.shared.cluster);
+        let connecting = self
+            .shared
+            .endpoint
+            .connect_with(credentials.client.clone(), self.address, &host)
+            .map_err(|_| Miss::Unreachable)?;
+        let connection = match timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(tls_or_unreachable(&error)),
+            Err(_) => return Err(Miss::Unreachable),
+        };
+        let details = peer_certificate(&connection).ok_or(Miss::Protocol("no certificate"))?;
+        let signer = Arc::clone(&credentials.signer);
+        Ok(Dialled {
+            connection,
+            signer,
+            names: details.names,
+        })
+    }
+
+    /// Says hello and judges the answer. `earlier` is the link that this one renews.
+    async fn hello(&self, dialled: Dialled, earlier: Option<&Up>) -> Result<Up, Miss> {
+        let connection = dialled.connection.clone();
+        let answered = timeout(HELLO_TIMEOUT, self.ask(&connection)).await;
+        let judged = match answered.unwrap_or(Err(Miss::Unreachable)) {
+            Ok(HelloAnswer::Accepted(accepted)) => self.judge(dialled, accepted, earlier).await,
+            Ok(HelloAnswer::Refused(refusal)) => Err(Miss::Refused(refusal)),
+            Err(miss) => Err(miss),
+        };
+        judged.inspect_err(|_| connection.close(CODE_PROTOCOL, b"no link"))
+    }
+
+    async fn ask(&self, connection: &Connection) -> Result<HelloAnswer, Miss> {
+        let lost = || {
+            connection
+                .close_reason()
+                .map_or(Miss::Unreachable, |e| tls_or_unreachable(&e))
+        };
+        let (mut send, mut receive) = connection.open_bi().await.map_err(|_| lost())?;
+        let hello = codec::encode(&self.own_hello());
+        let hello =
+            frame::encode(FrameKind::Hello, &hello).map_err(|_| Miss::Protocol("own hello"))?;
+        send.write_all(&hello).await.map_err(|_| lost())?;
+        let _ = send.finish();
+        let answer = read_frame(&mut receive, FrameKind::HelloAnswer)
+            .await
+            .map_err(|_| lost())?;
+        codec::decode(&answer.ok_or_else(lost)?).map_err(|_| Miss::Protocol("hello answer"))
+    }
+
+    fn own_hello(&self) -> Hello {
+        Hello {
+            cluster: self.shared.cluster_tag,
+            node: self.shared.me.node.clone(),
+            incarnation: self.shared.me.incarnation,
+            wire: self.shared.config.wire,
+            keys: self
+                .shared
+                .ring
+                .load()
+                .iter()
+                .map(|key| key.id().0)
+                .collect(),
+            advertise: self.shared.advertise.to_string(),
+            phase: *self.shared.phase.borrow(),
+        }
+    }
+
+    async fn judge(
+        &self,
+        dialled: Dialled,
+        accepted: Accepted,
+        earlier: Option<&Up>,
+    ) -> Result<Up, Miss> {
+        let shared = &self.shared;
+        if !accepted.is_bounded() {
+            return Err(Miss::Protocol("hello answer beyond its limits"));
+        }
+        if !dialled
+            .names
+            .contains(&node_host(&shared.cluster, &accepted.node))
+        {
+            return Err(Miss::Protocol(
+                "the certificate was not issued for the name in the answer",
+            ));
+        }
+        if shared.registry().is_banned(&accepted.node) {
+            return Err(Miss::Protocol("banned here"));
+        }
+        let ours = shared.config.wire;
+        let wire = WireVersion::from_number(accepted.wire)
+            .filter(|wire| (ours.min..=ours.max).contains(&wire.number()))
+            .ok_or(Miss::Protocol("a wire version that was not offered"))?;
+        let member = Member {
+            node: accepted.node.clone(),
+            incarnation: accepted.incarnation,
+        };
+        let incumbent = shared.registry().incumbent(&member);
+        if let Some(incumbent) = incumbent
+            && super::peers::any_answers(&incumbent.connections).await
+        {
+            return Err(Miss::Impostor);
+        }
+        let same = earlier.filter(|earlier| earlier.member == member);
+        let queues = same
+            .map(|earlier| earlier.queues.clone())
+            .unwrap_or_default();
+        let Dialled {
+            connection, signer, ..
+        } = dialled;
+        Ok(Up {
+            connection,
+            signer,
+            member,
+            wire,
+            accepted,
+            queues,
+        })
+    }
+
+    /// Runs a link, and the ones that renew it, until it breaks.
+    async fn link(&self, mut up: Up) {
+        let shared = &self.shared;
+        let mut announced: Option<Member> = None;
+        loop {
+            let (gossip, gossip_queue) = mpsc::channel(GOSSIP_QUEUE_MAX);
+            let outgoing = Outgoing {
+                connection: up.connection.clone(),
+                address: self.address,
+                wire: up.wire,
+                queues: up.queues.clone(),
+                gossip,
+            };
+            let advertise = up.accepted.advertise.parse().unwrap_or(self.address);
+            if !shared.registry().link_up(&up.member, advertise, outgoing) {
+                tracing::error!(node = %up.member.node, "more nodes than a cluster may have");
+                up.connection.close(CODE_PROTOCOL, b"too many nodes");
+                return;
+            }
+            if announced.replace(up.member.clone()).as_ref() != Some(&up.member) {
+                self.announce(&up, advertise).await;
+            }
+            match self.serve(&up, gossip_queue).await {
+                Ended::Renewed(next) => up = *next,
+                Ended::Broken => break,
+                Ended::Stopping => break,
+            }
+        }
+        if shared.registry().link_down(&up.member, &up.connection) {
+            shared.metrics.link("out", -1);
+            tracing::info!(node = %up.member.node, address = %self.address, "link down");
+            shared.emit(NetEvent::LinkDown(up.member)).await;
+        } else {
+            shared.metrics.link("out", -1);
+        }
+    }
+
+    async fn announce(&self, up: &Up, advertise: SocketAddr) {
+        let shared = &self.shared;
+        shared.metrics.link("out", 1);
+        tracing::info!(node = %up.member.node, address = %self.address, wire = %up.wire, "link up");
+        shared.emit(NetEvent::LinkUp(up.member.clone())).await;
+        call(shared, advertise);
+        // Full means that greetings are waiting already.
+        let _ = shared.greet.try_send(advertise);
+    }
+
+    /// Writes lanes and gossip until the link breaks, is renewed, or the network stops.
+    async fn serve(&self, up: &Up, gossip_queue: mpsc::Receiver<Vec<u8>>) -> Ended {
+        let mut credentials = self.shared.credentials.subscribe();
+        let (stop, stopped) = watch::channel(false);
+        let mut writers = JoinSet::new();
+        for lane in Lane::ALL {
+            writers.spawn(write_lane(
+                self.out_lane(up, lane),
+                up.connection.clone(),
+                stopped.clone(),
+            ));
+        }
+        let mut aside = JoinSet::new();
+        aside.spawn(echo_probes(up.connection.clone()));
+        aside.spawn(gossip::send_loop(up.connection.clone(), gossip_queue));
+        loop {
+            tokio::select! {
+                _ = up.connection.closed() => return Ended::Broken,
+                Some(ended) = writers.join_next() => {
+                    tracing::debug!(node = %up.member.node, ?ended, "a lane ended");
+                    up.connection.close(CODE_PROTOCOL, b"a lane ended");
+                    return Ended::Broken;
+                }
+                () = self.shared.stopping() => {
+                    stop.send_replace(true);
+                    let _ = timeout(Duration::from_millis(500), drain(&mut writers)).await;
+                    up.connection.close(super::network::CODE_LEAVING, b"leaving");
+                    return Ended::Stopping;
+                }
+                Ok(()) = credentials.changed() => {
+                    let Ok(dialled) = self.connect().await else {
+                        // The old link still works; try again with the next change or break.
+                        tracing::warn!(node = %up.member.node, "the link could not be renewed");
+                        continue;
+                    };
+                    stop.send_replace(true);
+                    let _ = timeout(Duration::from_secs(1), drain(&mut writers)).await;
+                    let next = self.hello(dialled, Some(up)).await;
+                    up.connection.close(CODE_REPLACED, b"renewed");
+                    return next.map_or(Ended::Broken, |next| Ended::Renewed(Box::new(next)));
+                }
+            }
+        }
+    }
+
+    fn out_lane(&self, up: &Up, lane: Lane) -> OutLane {
+        OutLane {
+            shared: Arc::clone(&self.shared),
+            lane,
+            queue: Arc::clone(&up.queues[lane as usize]),
+            peer: up.member.clone(),
+            version: up.wire,
+            signer: Arc::clone(&up.signer),
+            sent: self.shared.metrics.bytes(up.member.node.as_str(), "out"),
+        }
+    }
+}
+
+async fn write_lane(lane: OutLane, connection: Connection, stop: watch::Receiver<bool>) {
+    let Ok(stream) = connection.open_uni().await else {
+        return;
+    };
+    // Refused only when the stream has ended.
+    let _ = stream.set_priority(2 - lane.lane as i32);
+    if let Err(error) = lane.run(stream, stop).await {
+        tracing::debug!(%error, "a lane broke");
+    }
+}
+
+async fn drain(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// What the verified certificate of the other end says.
+pub(super) fn peer_certificate(connection: &Connection) -> Option<CertificateDetails> {
+    let identity = connection.peer_identity()?;
+    let chain = identity
+        .downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>()
+        .ok()?;
+    CertificateDetails::read(chain.first()?).ok()
+}
+
+/// QUIC crypto errors are TLS alerts; everything else is somebody who is not there.
+fn tls_or_unreachable(error: &quinn::ConnectionError) -> Miss {
+    match is_tls_failure(error) {
+        true => Miss::Tls(error.to_string()),
+        false => Miss::Unreachable,
+    }
+}
+
+/// Whether a connection failed in the TLS handshake, on either side.
+pub(super) fn is_tls_failure(error: &quinn::ConnectionError) -> bool {
+    let code = match error {
+        quinn::ConnectionError::TransportError(error) => u64::from(error.code),
+        quinn::ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
+        _ => return false,
+    };
+    (0x100..0x200).contains(&code)
+}

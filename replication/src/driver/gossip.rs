@@ -1,0 +1,476 @@
+//! Who is a member: the gossip library over our own authenticated links.
+//!
+//! The library's own carrier is plain UDP without authentication; here each message is one
+//! unidirectional stream on a link that a hello has opened, so a stranger's bytes never reach its
+//! decoder. Promises: queues are bounded and drop when full (gossip repeats itself); a slow peer never
+//! delays a heartbeat to another; keys and values keep to what the library can carry; a node that
+//! stops answering is found dead within two seconds. "Alive" can come from a third node and says
+//! nothing about the own link.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use castor_proto::frame::{self, FrameKind};
+use castor_proto::ids::{Incarnation, Member, NodeName};
+use castor_proto::limits::{GOSSIP_MAX, MEMBERS_MAX};
+use castor_proto::message::Phase;
+use chitchat::transport::{Socket, Transport};
+use chitchat::{
+    ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, Deserializable,
+    FailureDetectorConfig, NodeState, Serializable, spawn_chitchat,
+};
+use quinn::{Connection, RecvStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::accept::STREAM_GOSSIP;
+use super::dial;
+use super::lane::{ReadEnd, read_frame};
+use super::network::{MemberInfo, NetFatal, Shared};
+use super::transport::NetEvent;
+use crate::engine::GossipMember;
+
+/// Received messages waiting for the library.
+pub(super) const INBOX_MAX: usize = 256;
+/// Addresses waiting to be greeted.
+pub(super) const GREETINGS_MAX: usize = 64;
+/// Opening a stream and writing one message takes no longer on a link that works.
+const SEND_TIMEOUT: Duration = Duration::from_millis(500);
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the addresses of known members count as mentioned, and split clusters are sought.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
+/// Heartbeat intervals that the failure detector averages over.
+const SAMPLES: usize = 1_000;
+const KEY_MAX: usize = 64;
+const VALUE_MAX: usize = 1 << 10;
+const KEY_INCARNATION: &str = "incarnation";
+const KEY_PHASE: &str = "phase";
+const KEY_WIRE: &str = "wire";
+
+/// A message and the advertised address of its sender.
+pub(super) type Received = (SocketAddr, ChitchatMessage);
+
+/// Timing of the membership protocol.
+#[derive(Clone, Debug)]
+pub struct GossipSettings {
+    /// Pause between two rounds.
+    pub interval: Duration,
+    /// How unlikely a silence must be before a node counts as dead (phi accrual).
+    pub phi: f64,
+    /// Interval assumed before the first heartbeats.
+    pub initial_interval: Duration,
+    /// Longer pauses are not learnt from.
+    pub max_interval: Duration,
+    /// How long a dead node is remembered.
+    pub forget_after: Duration,
+}
+
+impl Default for GossipSettings {
+    /// Finds a dead node in 1.2 to 2 s, without false suspicion on busy processors.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(250),
+            phi: 8.0,
+            initial_interval: Duration::from_millis(500),
+            max_interval: Duration::from_millis(2_500),
+            forget_after: Duration::from_secs(24 * 3_600),
+        }
+    }
+}
+
+/// A key or value that gossip cannot carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gossip keys are 1 to 64 characters a-z, 0-9, _ . and -; values have at most 1 KiB")]
+pub struct BadKeyValue;
+
+fn check(key: &str, value: &str) -> Result<(), BadKeyValue> {
+    let symbol = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
+    let good =
+        (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(symbol) && value.len() <= VALUE_MAX;
+    if good { Ok(()) } else { Err(BadKeyValue) }
+}
+
+/// The running protocol.
+pub(super) struct Gossip {
+    handle: Arc<ChitchatHandle>,
+}
+
+impl Gossip {
+    pub(super) async fn start(
+        shared: Arc<Shared>,
+        received: mpsc::Receiver<Received>,
+        greetings: mpsc::Receiver<SocketAddr>,
+    ) -> anyhow::Result<Self> {
+        let facts = vec![
+            (
+                KEY_INCARNATION.to_owned(),
+                shared.me.incarnation.to_string(),
+            ),
+            (
+                KEY_PHASE.to_owned(),
+                phase_word(*shared.phase.borrow()).to_owned(),
+            ),
+            (KEY_WIRE.to_owned(), shared.config.wire.to_string()),
+        ];
+        let carrier = Carrier {
+            shared: Arc::clone(&shared),
+            received: Mutex::new(Some(received)),
+        };
+        let handle = Arc::new(spawn_chitchat(library_config(&shared), facts, &carrier).await?);
+        let live = handle
+            .with_chitchat(|gossip| gossip.live_nodes_watcher())
+            .await;
+        tokio::spawn(watch_termination(Arc::clone(&shared), Arc::clone(&handle)));
+        tokio::spawn(publish_phase(Arc::clone(&shared), Arc::clone(&handle)));
+        let members = Members {
+            shared,
+            handle: Arc::clone(&handle),
+            seen: BTreeMap::new(),
+        };
+        tokio::spawn(members.run(live, greetings));
+        Ok(Self { handle })
+    }
+
+    pub(super) async fn publish(&self, key: &str, value: &str) -> Result<(), BadKeyValue> {
+        check(key, value)?;
+        self.handle
+            .with_chitchat(|gossip| gossip.self_node_state().set(key, value))
+            .await;
+        Ok(())
+    }
+
+    pub(super) fn stop(&self) {
+        // Refused only when it has ended.
+        let _ = self.handle.initiate_shutdown();
+    }
+}
+
+fn library_config(shared: &Shared) -> ChitchatConfig {
+    let settings = &shared.config.gossip;
+    let node = shared.me.node.as_str().to_owned();
+    ChitchatConfig {
+        chitchat_id: ChitchatId::new(node, shared.config.generation, shared.advertise),
+        cluster_id: shared.cluster.clone(),
+        gossip_interval: settings.interval,
+        listen_addr: shared.advertise,
+        // Seeds are called by the dialling tasks; every link that comes up is greeted.
+        seed_nodes: Vec::new(),
+        failure_detector_config: FailureDetectorConfig {
+            phi_threshold: settings.phi,
+            sampling_window_size: SAMPLES,
+            max_interval: settings.max_interval,
+            initial_interval: settings.initial_interval,
+            dead_node_grace_period: settings.forget_after,
+        },
+        marked_for_deletion_grace_period: settings.forget_after,
+        catchup_callback: None,
+        extra_liveness_predicate: None,
+    }
+}
+
+/// The library never ends by itself; when it has, nobody can tell who is alive any more.
+async fn watch_termination(shared: Arc<Shared>, handle: Arc<ChitchatHandle>) {
+    let ended = handle.termination_watcher().await;
+    if !shared.is_stopping() {
+        let why = ended
+            .err()
+            .map_or_else(|| "without a reason".into(), |error| error.to_string());
+        shared
+            .emit(NetEvent::Fatal(NetFatal::Gossip(why).to_string()))
+            .await;
+    }
+}
+
+async fn publish_phase(shared: Arc<Shared>, handle: Arc<ChitchatHandle>) {
+    let mut phases = shared.phase.subscribe();
+    while phases.changed().await.is_ok() {
+        let word = phase_word(*phases.borrow_and_update());
+        handle
+            .with_chitchat(|gossip| gossip.self_node_state().set(KEY_PHASE, word))
+            .await;
+    }
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Empty => "empty",
+        Phase::Bootstrapping => "bootstrapping",
+        Phase::Ready => "ready",
+        Phase::Draining => "draining",
+    }
+}
+
+fn phase_of(word: &str) -> Option<Phase> {
+    let all = [
+        Phase::Empty,
+        Phase::Bootstrapping,
+        Phase::Ready,
+        Phase::Draining,
+    ];
+    all.into_iter().find(|phase| phase_word(*phase) == word)
+}
+
+/// Turns the library's picture into events, and its addresses into calls.
+struct Members {
+    shared: Arc<Shared>,
+    handle: Arc<ChitchatHandle>,
+    seen: BTreeMap<NodeName, MemberInfo>,
+}
+
+type Live = BTreeMap<ChitchatId, NodeState>;
+
+impl Members {
+    async fn run(
+        mut self,
+        mut live: watch::Receiver<Live>,
+        mut greetings: mpsc::Receiver<SocketAddr>,
+    ) {
+        let mut review = tokio::time::interval(REVIEW_INTERVAL);
+        loop {
+            tokio::select! {
+                () = self.shared.stopping() => return,
+                changed = live.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let picture = live.borrow_and_update().clone();
+                    if self.update(&picture) {
+                        self.tell().await;
+                    }
+                    self.call_all();
+                }
+                Some(address) = greetings.recv() => self.greet(address),
+                _ = review.tick() => {
+                    self.call_all();
+                    self.greet_strangers();
+                }
+            }
+        }
+    }
+
+    async fn tell(&self) {
+        let members: Vec<MemberInfo> = self.seen.values().cloned().collect();
+        let brief = |info: &MemberInfo| GossipMember {
+            member: info.member.clone(),
+            alive: info.alive,
+        };
+        let gossip = members.iter().map(brief).collect();
+        self.shared.members.send_replace(members);
+        self.shared.emit(NetEvent::Gossip(gossip)).await;
+    }
+
+    /// Takes in who is alive now. Whether anything is different.
+    fn update(&mut self, picture: &Live) -> bool {
+        let before = self.seen.clone();
+        for member in self.seen.values_mut() {
+            member.alive = false;
+        }
+        for (id, state) in picture {
+            let Some(member) = member_of(id, state) else {
+                continue;
+            };
+            if member.member.node == self.shared.me.node {
+                continue;
+            }
+            let known = self.seen.get(&member.member.node);
+            if known.is_none_or(|known| known.generation <= member.generation) {
+                self.seen.insert(member.member.node.clone(), member);
+            }
+        }
+        while self.seen.len() > MEMBERS_MAX {
+            let dead = self.seen.values().filter(|member| !member.alive);
+            let Some(oldest) = dead.min_by_key(|member| member.generation) else {
+                break;
+            };
+            let oldest = oldest.member.node.clone();
+            self.seen.remove(&oldest);
+        }
+        self.seen != before
+    }
+
+    fn call_all(&self) {
+        for member in self.seen.values() {
+            dial::call(&self.shared, member.address);
+        }
+    }
+
+    fn greet(&self, address: SocketAddr) {
+        // Refused only when the library has ended, which is watched elsewhere.
+        let _ = self.handle.gossip(address);
+    }
+
+    /// Whoever is linked but not alive in gossip's eyes belongs to the other half of a split.
+    fn greet_strangers(&self) {
+        for link in self.shared.registry().links() {
+            let known = self.seen.get(&link.member.node);
+            if !known.is_some_and(|member| member.alive) {
+                self.greet(link.address);
+            }
+        }
+    }
+}
+
+fn member_of(id: &ChitchatId, state: &NodeState) -> Option<MemberInfo> {
+    let node = NodeName::parse(&id.node_id).ok()?;
+    let incarnation = Incarnation::parse(state.get(KEY_INCARNATION)?)?;
+    Some(MemberInfo {
+        member: Member { node, incarnation },
+        generation: id.generation_id,
+        address: id.gossip_advertise_addr,
+        alive: true,
+        phase: state.get(KEY_PHASE).and_then(phase_of),
+        wire: state.get(KEY_WIRE).map(str::to_owned),
+    })
+}
+
+/// Carries the library's messages over links.
+struct Carrier {
+    shared: Arc<Shared>,
+    received: Mutex<Option<mpsc::Receiver<Received>>>,
+}
+
+#[async_trait]
+impl Transport for Carrier {
+    async fn open(&self, _listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
+        let received = self
+            .received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let received = received.ok_or_else(|| anyhow::anyhow!("the carrier is open already"))?;
+        Ok(Box::new(CarrierSocket {
+            shared: Arc::clone(&self.shared),
+            received,
+        }))
+    }
+}
+
+struct CarrierSocket {
+    shared: Arc<Shared>,
+    received: mpsc::Receiver<Received>,
+}
+
+#[async_trait]
+impl Socket for CarrierSocket {
+    /// Never waits: the library sends to all from one task.
+    async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        let queue = self.shared.registry().gossip_to(&to);
+        let Some(queue) = queue else {
+            dial::call(&self.shared, to);
+            return Ok(());
+        };
+        let bytes = message.serialize_to_vec();
+        if bytes.len() > GOSSIP_MAX || queue.try_send(bytes).is_err() {
+            self.shared.metrics.gossip_dropped();
+        }
+        Ok(())
+    }
+
+    /// Cancel safe, as the library needs it to be.
+    async fn recv(&mut self) -> anyhow::Result<Received> {
+        self.received
+            .recv()
+            .await
+            .ok_or_else(|| anyhow::anyhow!("the network has ended"))
+    }
+}
+
+/// Sends what the library has for one peer, a stream for each message.
+pub(super) async fn send_loop(connection: Connection, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(message) = queue.recv().await {
+        if timeout(SEND_TIMEOUT, send_one(&connection, &message))
+            .await
+            .is_err()
+        {
+            tracing::debug!("a gossip message was not sent in time");
+        }
+    }
+}
+
+async fn send_one(connection: &Connection, message: &[u8]) -> Option<()> {
+    let frame = frame::encode(FrameKind::Gossip, message).ok()?;
+    let mut stream = connection.open_uni().await.ok()?;
+    let _ = stream.set_priority(3);
+    stream.write_all(&[STREAM_GOSSIP]).await.ok()?;
+    stream.write_all(&frame).await.ok()?;
+    stream.finish().ok()
+}
+
+/// Reads one message of a linked peer and hands it to the library.
+///
+/// # Errors
+/// The reason, when it is not one frame with one message.
+pub(super) async fn receive(
+    shared: &Shared,
+    from: SocketAddr,
+    mut stream: RecvStream,
+) -> Result<(), &'static str> {
+    let read = read_frame(&mut stream, FrameKind::Gossip);
+    let Ok(read) = timeout(RECEIVE_TIMEOUT, read).await else {
+        return Ok(());
+    };
+    let bytes = match read {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err("truncated"),
+        Err(ReadEnd::Frame(error)) => return Err(error.reason()),
+        // The link broke, or the sender gave up.
+        Err(ReadEnd::Stream(_)) => return Ok(()),
+    };
+    let message = decode(&bytes).ok_or("gossip")?;
+    if shared.gossip_in.try_send((from, message)).is_err() {
+        shared.metrics.gossip_dropped();
+    }
+    Ok(())
+}
+
+/// The library's decoder has assertions in it; they must not end the process.
+fn decode(bytes: &[u8]) -> Option<ChitchatMessage> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        let mut rest = bytes;
+        let message = ChitchatMessage::deserialize(&mut rest).ok()?;
+        rest.is_empty().then_some(message)
+    }));
+    decoded.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_and_values_that_gossip_can_carry_are_taken() {
+        for key in ["a", "node.phase_2-x", &"k".repeat(64)] {
+            assert_eq!(check(key, ""), Ok(()));
+        }
+        for key in ["", "ä", "A", "a b", &"k".repeat(65)] {
+            assert_eq!(check(key, ""), Err(BadKeyValue), "{key}");
+        }
+        assert_eq!(check("a", &"v".repeat(1_024)), Ok(()));
+        assert_eq!(check("a", &"v".repeat(1_025)), Err(BadKeyValue));
+    }
+
+    #[test]
+    fn phases_survive_their_words() {
+        for phase in [
+            Phase::Empty,
+            Phase::Bootstrapping,
+            Phase::Ready,
+            Phase::Draining,
+        ] {
+            assert_eq!(phase_of(phase_word(phase)), Some(phase));
+        }
+        assert_eq!(phase_of("dancing"), None);
+    }
+
+    #[test]
+    fn junk_is_no_gossip_message() {
+        for length in 0..64u8 {
+            let bytes: Vec<u8> = (0..length).map(|place| place.wrapping_mul(37)).collect();
+            assert!(decode(&bytes).is_none());
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Who is linked: one entry per node name, with the link each way.
+//!
+//! Promises: a name belongs to one incarnation at a time; it passes to another only when the links of
+//! the earlier one are closed, or its process no longer answers a probe. Bounded: at most
+//! [`MEMBERS_MAX`] names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use castor_proto::frame::{self, FrameKind};
+use castor_proto::ids::{Member, NodeName};
+use castor_proto::limits::MEMBERS_MAX;
+use castor_proto::message::Lane;
+use castor_proto::seal::ReplayGuard;
+use castor_proto::version::WireVersion;
+use quinn::{Connection, VarInt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+
+use super::lane::{LaneQueue, read_frame};
+use super::network::{CODE_REFUSED, LinkInfo};
+
+/// How long a process may take to answer a probe.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Most addresses that are called.
+const ADDRESSES_MAX: usize = 4 * MEMBERS_MAX;
+
+/// This node's own link to a peer.
+#[derive(Clone)]
+pub(super) struct Outgoing {
+    pub(super) connection: Connection,
+    pub(super) address: SocketAddr,
+    pub(super) wire: WireVersion,
+    pub(super) queues: [Arc<LaneQueue>; Lane::ALL.len()],
+    pub(super) gossip: mpsc::Sender<Vec<u8>>,
+}
+
+/// A peer's link to this node.
+#[derive(Clone)]
+pub(super) struct Incoming {
+    pub(super) connection: Connection,
+    /// Lanes that are still being read.
+    pub(super) reading: watch::Receiver<usize>,
+}
+
+/// One process of another node.
+pub(super) struct Peer {
+    pub(super) member: Member,
+    pub(super) advertise: SocketAddr,
+    pub(super) outgoing: Option<Outgoing>,
+    pub(super) incoming: Option<Incoming>,
+    pub(super) guard: Arc<Mutex<ReplayGuard>>,
+}
+
+impl Peer {
+    fn new(member: Member, advertise: SocketAddr) -> Self {
+        Self {
+            member,
+            advertise,
+            outgoing: None,
+            incoming: None,
+            guard: Arc::default(),
+        }
+    }
+
+    /// Connections that nothing has closed yet.
+    fn open(&self) -> Vec<Connection> {
+        let outgoing = self.outgoing.iter().map(|link| &link.connection);
+        let incoming = self.incoming.iter().map(|link| &link.connection);
+        outgoing
+            .chain(incoming)
+            .filter(|link| link.close_reason().is_none())
+            .cloned()
+            .collect()
+    }
+}
+
+/// Another process that has the name now.
+pub(super) struct Incumbent {
+    pub(super) address: SocketAddr,
+    pub(super) connections: Vec<Connection>,
+}
+
+/// Everything known about peers and where they are.
+pub(super) struct Registry {
+    peers: BTreeMap<NodeName, Peer>,
+    banned: BTreeSet<NodeName>,
+    /// Addresses that are called, and when each was last mentioned by anyone.
+    addresses: HashMap<SocketAddr, Instant>,
+    /// Addresses where someone has answered a hello, whatever the answer.
+    answered: HashSet<SocketAddr>,
+    /// How many outgoing links are up.
+    links: watch::Sender<usize>,
+    /// How many addresses have answered.
+    answers: watch::Sender<usize>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            banned: BTreeSet::new(),
+            addresses: HashMap::new(),
+            answered: HashSet::new(),
+            links: watch::channel(0).0,
+            answers: watch::channel(0).0,
+        }
+    }
+}
+
+impl Registry {
+    pub(super) fn queue(&self, to: &Member, lane: Lane) -> Option<Arc<LaneQueue>> {
+        let peer = self.peers.get(&to.node).filter(|peer| peer.member == *to)?;
+        peer.outgoing
+            .as_ref()
+            .map(|link| Arc::clone(&link.queues[lane as usize]))
+    }
+
+    pub(super) fn links(&self) -> Vec<LinkInfo> {
+        let up = self
+            .peers
+            .values()
+            .filter_map(|peer| Some((peer, peer.outgoing.as_ref()?)));
+        up.map(|(peer, link)| LinkInfo {
+            member: peer.member.clone(),
+            address: link.address,
+            wire: link.wire,
+            rtt: link.connection.rtt(),
+        })
+        .collect()
+    }
+
+    /// The gossip queue of the link to whoever advertises, or was reached at, this address.
+    pub(super) fn gossip_to(&self, address: &SocketAddr) -> Option<mpsc::Sender<Vec<u8>>> {
+        let mut up = self
+            .peers
+            .values()
+            .filter_map(|peer| Some((peer, peer.outgoing.as_ref()?)));
+        up.find(|(peer, link)| peer.advertise == *address || link.address == *address)
+            .map(|(_, link)| link.gossip.clone())
+    }
+
+    /// Counts the links that are up, and tells of changes.
+    pub(super) fn changes(&self) -> watch::Receiver<usize> {
+        self.links.subscribe()
+    }
+
+    pub(super) fn has_link(&self, node: &NodeName) -> bool {
+        let peer = self.peers.get(node).and_then(|peer| peer.outgoing.as_ref());
+        peer.is_some_and(|link| link.connection.close_reason().is_none())
+    }
+
+    /// Records a link of ours. `false` when there is no room for another name.
+    pub(super) fn link_up(&mut self, member: &Member, at: SocketAddr, link: Outgoing) -> bool {
+        let Some(peer) = self.entry(member, at) else {
+            return false;
+        };
+        peer.outgoing = Some(link);
+        self.count_links();
+        true
+    }
+
+    /// Forgets a link of ours; the connection tells it from a newer one. Whether it was there.
+    pub(super) fn link_down(&mut self, member: &Member, connection: &Connection) -> bool {
+        let Some(peer) = self.peers.get_mut(&member.node) else {
+            return false;
+        };
+        let same = |link: &Outgoing| link.connection.stable_id() == connection.stable_id();
+        let found = peer.member == *member && peer.outgoing.as_ref().is_some_and(same);
+        if found {
+            peer.outgoing = None;
+            self.count_links();
+        }
+        found
+    }
+
+    /// Records a link of a peer and hands out its replay guard, and the link it replaces.
+    pub(super) fn accepted(
+        &mut self,
+        member: &Member,
+        advertise: SocketAddr,
+        link: Incoming,
+    ) -> Option<Arc<Mutex<ReplayGuard>>> {
+        let peer = self.entry(member, advertise)?;
+        peer.advertise = advertise;
+        peer.incoming = Some(link);
+        Some(Arc::clone(&peer.guard))
+    }
+
+    /// The link that this process has to us already.
+    pub(super) fn incoming(&self, member: &Member) -> Option<Incoming> {
+        let peer = self
+            .peers
+            .get(&member.node)
+            .filter(|peer| peer.member == *member)?;
+        peer.incoming.clone()
+    }
+
+    /// Forgets a link of a peer.
+    pub(super) fn left(&mut self, member: &Member, connection: &Connection) {
+        if let Some(peer) = self.peers.get_mut(&member.node) {
+            let same = |link: &Incoming| link.connection.stable_id() == connection.stable_id();
+            if peer.incoming.as_ref().is_some_and(same) {
+                peer.incoming = None;
+            }
+        }
+    }
+
+    /// The other process that has this name and is still linked.
+    pub(super) fn incumbent(&self, member: &Member) -> Option<Incumbent> {
+        let peer = self
+            .peers
+            .get(&member.node)
+            .filter(|peer| peer.member != *member)?;
+        let connections = peer.open();
+        if connections.is_empty() {
+            return None;
+        }
+        Some(Incumbent {
+            address: peer.advertise,
+            connections,
+        })
+    }
+
+    fn entry(&mut self, member: &Member, advertise: SocketAddr) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&member.node) && self.peers.len() >= MEMBERS_MAX {
+            let idle = self.peers.values().find(|peer| peer.open().is_empty());
+            let idle = idle.map(|peer| peer.member.node.clone())?;
+            self.peers.remove(&idle);
+        }
+        let fresh = || Peer::new(member.clone(), advertise);
+        let peer = self.peers.entry(member.node.clone()).or_insert_with(fresh);
+        if peer.member != *member {
+            for connection in peer.open() {
+                connection.close(CODE_REFUSED, b"another process has this name");
+            }
+            *peer = fresh();
+        }
+        Some(peer)
+    }
+
+    fn count_links(&self) {
+        let up = self
+            .peers
+            .values()
+            .filter(|peer| peer.outgoing.is_some())
+            .count();
+        self.links
+            .send_if_modified(|links| std::mem::replace(links, up) != up);
+    }
+
+    pub(super) fn is_banned(&self, node: &NodeName) -> bool {
+        self.banned.contains(node)
+    }
+
+    pub(super) fn ban(&mut self, node: &NodeName) {
+        self.banned.insert(node.clone());
+        for connection in self.peers.get(node).map(Peer::open).unwrap_or_default() {
+            connection.close(CODE_REFUSED, b"banned");
+        }
+    }
+
+    pub(super) fn unban(&mut self, node: &NodeName) {
+        self.banned.remove(node);
+    }
+
+    /// Notes that an address was mentioned. `true` when it has to be called from now on.
+    pub(super) fn mention(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let full = self.addresses.len() >= ADDRESSES_MAX;
+        match self.addresses.get_mut(&address) {
+            Some(mentioned) => {
+                *mentioned = now;
+                false
+            }
+            None if full => false,
+            None => {
+                self.addresses.insert(address, now);
+                true
+            }
+        }
+    }
+
+    /// Notes that a hello was answered at this address.
+    pub(super) fn answered(&mut self, address: SocketAddr) {
+        if self.addresses.contains_key(&address) && self.answered.insert(address) {
+            self.answers.send_replace(self.answered.len());
+        }
+    }
+
+    pub(super) fn has_answered(&self, address: &SocketAddr) -> bool {
+        self.answered.contains(address)
+    }
+
+    /// Tells when another address has answered.
+    pub(super) fn answers(&self) -> watch::Receiver<usize> {
+        self.answers.subscribe()
+    }
+
+    /// Forgets an address that nobody has mentioned for too long. Whether it is forgotten.
+    pub(super) fn forget(&mut self, address: &SocketAddr, now: Instant, after: Duration) -> bool {
+        let old = |mentioned: &Instant| now.duration_since(*mentioned) > after;
+        let forgotten = self.addresses.get(address).is_none_or(old);
+        if forgotten {
+            self.addresses.remove(address);
+            self.answered.remove(address);
+        }
+        forgotten
+    }
+}
+
+/// Whether the process at the other end answers now, on any of these connections.
+pub(super) async fn any_answers(connections: &[Connection]) -> bool {
+    let mut probes = tokio::task::JoinSet::new();
+    for connection in connections {
+        let connection = connection.clone();
+        probes.spawn(async move { answers(&connection).await });
+    }
+    while let Some(answered) = probes.join_next().await {
+        if matches!(answered, Ok(true)) {
+            return true;
+        }
+    }
+    false
+}
+
+async fn answers(connection: &Connection) -> bool {
+    let probe = async {
+        let (mut send, mut receive) = connection.open_bi().await.ok()?;
+        let frame = frame::encode(FrameKind::Probe, &[]).ok()?;
+        send.write_all(&frame).await.ok()?;
+        let _ = send.finish();
+        read_frame(&mut receive, FrameKind::Probe).await.ok()?
+    };
+    matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Some(_)))
+}
+
+/// Answers the other end's probes until the connection closes.
+pub(super) async fn echo_probes(connection: Connection) {
+    while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+        let echo = async {
+            read_frame(&mut receive, FrameKind::Probe).await.ok()??;
+            let frame = frame::encode(FrameKind::Probe, &[]).ok()?;
+            send.write_all(&frame).await.ok()?;
+            send.finish().ok()
+        };
+        if !matches!(timeout(PROBE_TIMEOUT, echo).await, Ok(Some(()))) {
+            let _ = receive.stop(VarInt::from_u32(0));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The UDP socket and QUIC settings under all links.
+//!
+//! Promises: one port for calling and being called; a peer that vanishes is noticed in 5 s at the
+//! latest (1 s keep-alive), a restarted one at once: the keys of stateless resets and of connection
+//! ids are derived from the cluster key and the node's name, so a new process can reset the
+//! connections of its predecessor. No migration, no early data, every quantity bounded.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use castor_proto::ids::NodeName;
+use castor_proto::seal::{KeyRing, Purpose};
+use quinn::Runtime as _;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
+use quinn_proto::HashedConnectionIdGenerator;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::driver::link_metrics::LinkMetrics;
+use crate::driver::socket::{CountingSocket, KnownAddresses};
+use crate::driver::tls::{IdentityError, NodeIdentity};
+
+/// A silent connection is given up after this.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection without traffic sends something this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Round trip assumed before the first measurement; the library's 333 ms makes lost handshakes slow.
+const INITIAL_RTT: Duration = Duration::from_millis(50);
+/// Kernel buffers, bytes: bursts of 64 full batches. The kernel may give less (net.core.rmem_max).
+const SOCKET_BUFFER: usize = 4 << 20;
+/// What one connection may have received and not read, bytes.
+const RECEIVE_WINDOW: u32 = 16 << 20;
+/// What one connection may have sent without acknowledgement, bytes. Small enough that a writer
+/// waits, and gathers, when the peer or the network is slower than we are.
+const SEND_WINDOW: u64 = 2 << 20;
+/// Unread bytes of one stream.
+const STREAM_WINDOW: u32 = 4 << 20;
+
+/// Binds the peer port and starts QUIC on it.
+///
+/// # Errors
+/// The operating system's, among them an address in use.
+pub(super) fn bind(
+    listen: SocketAddr,
+    server: ServerConfig,
+    keys: &EndpointKeys,
+    known: KnownAddresses,
+    metrics: LinkMetrics,
+) -> io::Result<Endpoint> {
+    let runtime = Arc::new(TokioRuntime);
+    let socket = runtime.wrap_udp_socket(udp_socket(listen)?)?;
+    let socket = CountingSocket::new(socket, keys.connection_id, known, metrics);
+    let config = keys.endpoint_config();
+    Endpoint::new_with_abstract_socket(config, Some(server), Arc::new(socket), runtime)
+}
+
+/// Settings for being called, with this identity.
+///
+/// # Errors
+/// [`IdentityError::Unusable`].
+pub(super) fn server_config(identity: &NodeIdentity) -> Result<ServerConfig, IdentityError> {
+    let tls = QuicServerConfig::try_from(identity.server_config()?)
+        .map_err(|error| IdentityError::Unusable(error.to_string()))?;
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config
+        .transport_config(Arc::new(transport()))
+        .migration(false)
+        .max_incoming(64)
+        .incoming_buffer_size(64 << 10)
+        .incoming_buffer_size_total(1 << 20);
+    Ok(config)
+}
+
+/// Settings for calling, with this identity.
+///
+/// # Errors
+/// [`IdentityError::Unusable`].
+pub(super) fn client_config(identity: &NodeIdentity) -> Result<ClientConfig, IdentityError> {
+    let tls = QuicClientConfig::try_from(identity.client_config()?)
+        .map_err(|error| IdentityError::Unusable(error.to_string()))?;
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::new(transport()));
+    Ok(config)
+}
+
+fn transport() -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .initial_rtt(INITIAL_RTT)
+        .max_concurrent_bidi_streams(VarInt::from_u32(4))
+        .max_concurrent_uni_streams(VarInt::from_u32(32))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None);
+    config
+}
+
+/// Reset and connection id keys: the same for every process of this node under this cluster key.
+pub(super) struct EndpointKeys {
+    reset: [u8; 32],
+    connection_id: u64,
+}
+
+impl EndpointKeys {
+    pub(super) fn derive(ring: &KeyRing, node: &NodeName) -> Self {
+        let secret = ring.current().subkey(Purpose::ResetKey);
+        let derive = |what: &str| {
+            let mut hasher = blake3::Hasher::new_keyed(secret);
+            hasher
+                .update(what.as_bytes())
+                .update(b"/")
+                .update(node.as_str().as_bytes());
+            *hasher.finalize().as_bytes()
+        };
+        let [a, b, c, d, e, f, g, h, ..] = derive("connection id");
+        let connection_id = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        Self {
+            reset: derive("reset"),
+            connection_id,
+        }
+    }
+
+    fn endpoint_config(&self) -> EndpointConfig {
+        let mut config =
+            EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &self.reset)));
+        let key = self.connection_id;
+        config
+            .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)))
+            .grease_quic_bit(false);
+        config
+    }
+}
+
+fn udp_socket(listen: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(listen),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // Best effort: the kernel caps both silently, and a smaller buffer only costs throughput.
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&listen.into())?;
+    Ok(socket.into())
+}

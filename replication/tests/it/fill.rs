@@ -1,0 +1,177 @@
+//! Filling, cold start and drain (rules 20 and 21).
+
+use castor_proto::message::Phase;
+use castor_replication::engine::{Command, Event};
+
+use crate::world::{MS, World, is_valid};
+
+#[test]
+fn nodes_started_together_form_one_cluster_at_once() {
+    for seed in 0..50 {
+        let mut world = World::empty(3, seed, |_| {});
+        let began = world.now;
+        (0..3).for_each(|i| world.start(i));
+        world.until("all are ready", |w| (0..3).all(|i| w.is_ready(i)));
+        assert!(
+            world.now - began < 1_000 * MS,
+            "seed {seed}: {}",
+            world.now - began
+        );
+    }
+}
+
+#[test]
+fn a_lonely_node_starts_after_the_wait() {
+    let mut world = World::empty(3, 1, |_| {});
+    let began = world.now;
+    world.start(0);
+    world.until("it is ready", |w| w.is_ready(0));
+    let waited = world.now - began;
+    assert!((5_000 * MS..5_100 * MS).contains(&waited), "{waited}");
+}
+
+#[test]
+fn a_restarted_node_is_not_ready_before_it_has_everything() {
+    for seed in 0..20 {
+        let mut world = World::with(3, seed, |config| config.batch_bytes = 2_000);
+        let mut sessions: Vec<_> = (0..200).map(|i| world.sign_in(i % 3)).collect();
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        world.start(1);
+        // Writes go on while it fills.
+        while !world.is_ready(1) {
+            sessions.push(world.sign_in(0));
+            sessions.push(world.sign_in(2));
+        }
+        for session in &sessions {
+            assert!(
+                world.node(1).store.find(session).is_some(),
+                "seed {seed}: a hole"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_donor_that_dies_is_replaced() {
+    for seed in 0..20 {
+        let mut world = World::with(3, seed, |config| config.batch_bytes = 500);
+        let sessions: Vec<_> = (0..200).map(|i| world.sign_in(i % 3)).collect();
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        world.start(1);
+        let some = |w: &World| w.node(1).engine.status().bootstrap.shards > 20;
+        world.until("filling is under way", some);
+        world.crash(0);
+        world.until("it is ready", |w| w.is_ready(1));
+        for session in &sessions {
+            assert!(world.node(1).store.find(session).is_some(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_last_survivor_fills_all_others() {
+    let mut world = World::new(3, 3);
+    let sessions: Vec<_> = (0..50).map(|i| world.sign_in(i % 3)).collect();
+    world.crash(0);
+    world.crash(1);
+    world.run_for(3_000 * MS);
+    let ticket = world.issue(2, sessions[0]);
+    assert!(is_valid(&world.claim(2, &ticket.id, 1)));
+    world.start(0);
+    world.start(1);
+    world.until("all are ready", |w| (0..3).all(|i| w.is_ready(i)));
+    assert!(world.converged());
+    assert_eq!(world.node(0).store.len(), 50);
+    world.run_for(1_000 * MS);
+    assert_eq!(
+        world.issue(0, sessions[1]).view.len(),
+        3,
+        "views are whole again"
+    );
+}
+
+#[test]
+fn two_halves_that_both_served_become_one() {
+    let mut world = World::new(4, 3);
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.cut(a, b);
+    }
+    world.run_for(3_000 * MS);
+    let left: Vec<_> = (0..20).map(|_| world.sign_in(0)).collect();
+    let right: Vec<_> = (0..20).map(|_| world.sign_in(2)).collect();
+    world.sign_out(1, left[0]);
+    world.heal();
+    let healed = world.now;
+    world.until("all nodes are equal", World::converged);
+    assert!(world.now - healed < 10_000 * MS, "{}", world.now - healed);
+    assert!(
+        right
+            .iter()
+            .all(|session| world.node(0).store.find(session).is_some())
+    );
+    assert!((0..4).all(|i| world.node(i).store.is_destroyed(&left[0])));
+}
+
+#[test]
+fn a_rolling_restart_with_drain_loses_no_ticket() {
+    let mut world = World::new(3, 5);
+    let session = world.sign_in(0);
+    let mut refused = 0;
+    for node in 0..3 {
+        let others: Vec<usize> = (0..3).filter(|i| *i != node).collect();
+        let before = world.issue(node, session);
+        let number = world.command(node, Command::Drain);
+        world.answer(number);
+        // Tickets go on being issued and used at the others while it drains.
+        let drained = |w: &World| {
+            w.node(node)
+                .events
+                .iter()
+                .any(|e| matches!(e, Event::Drained))
+        };
+        refused += usize::from(!is_valid(&world.claim(others[0], &before.id, 1)));
+        while !drained(&world) {
+            world.run_for(200 * MS);
+            let ticket = world.issue(others[0], session);
+            assert!(world.node(node).engine.phase() == Phase::Draining);
+            refused += usize::from(!is_valid(&world.claim(others[1], &ticket.id, 2)));
+        }
+        world.crash(node);
+        world.run_for(2_000 * MS);
+        world.start(node);
+        world.until("it is back", |w| w.is_ready(node));
+        world.run_for(1_000 * MS);
+    }
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn a_drain_waits_for_outstanding_tickets_but_not_for_ever() {
+    let mut world = World::new(3, 5);
+    let session = world.sign_in(0);
+    world.issue(0, session);
+    let began = world.now;
+    let number = world.command(0, Command::Drain);
+    world.answer(number);
+    world.until("drained", |w| {
+        w.node(0).events.iter().any(|e| matches!(e, Event::Drained))
+    });
+    let took = world.now - began;
+    assert!(
+        (9_000 * MS..13_000 * MS).contains(&took),
+        "{took}: the life of a service ticket"
+    );
+}
+
+#[test]
+fn a_drained_node_that_resumes_is_ready_again() {
+    let mut world = World::new(3, 5);
+    let number = world.command(0, Command::Drain);
+    world.answer(number);
+    assert_eq!(world.node(0).engine.phase(), Phase::Draining);
+    let number = world.command(0, Command::Resume);
+    world.answer(number);
+    assert!(world.is_ready(0));
+}

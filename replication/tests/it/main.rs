@@ -1,0 +1,15 @@
+//! The engine driven over a simulated network that really encodes every message.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
+
+mod claim;
+mod fill;
+mod logout;
+mod random;
+mod stream;
+mod world;

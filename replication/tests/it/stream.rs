@@ -1,0 +1,103 @@
+//! Streams, gaps and repair (rules 18 and 19).
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::world::{MS, STORM, World};
+
+#[test]
+fn a_storm_loses_nothing() {
+    for seed in 0..20 {
+        let mut world = World::new(3, seed);
+        world.weather = STORM;
+        let sessions: Vec<_> = (0..30).map(|i| world.sign_in(i % 3)).collect();
+        for session in sessions.iter().step_by(3) {
+            world.sign_out(1, *session);
+        }
+        world.until("all nodes are equal", World::converged);
+        for session in sessions {
+            assert!(world.node(2).store.find(&session).is_some(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn lag_is_zero_when_everything_is_acknowledged_and_grows_while_a_peer_is_silent() {
+    let mut world = World::new(3, 1);
+    world.sign_in(0);
+    let lag = |w: &World, name: usize| {
+        let status = w.node(0).engine.status();
+        status
+            .peers
+            .iter()
+            .find(|peer| peer.node == World::name(name))
+            .unwrap()
+            .lag
+    };
+    assert_eq!((lag(&world, 1), lag(&world, 2)), (0, 0));
+    world.cut(0, 2);
+    world.cut(1, 2);
+    world.sign_in(0);
+    for _ in 0..5 {
+        let before = lag(&world, 2);
+        world.run_for(1_000 * MS);
+        world.sign_in(0);
+        let grown = lag(&world, 2) - before;
+        assert!((990 * MS..1_100 * MS).contains(&grown), "{grown}");
+    }
+    assert_eq!(lag(&world, 1), 0);
+    world.heal();
+    world.until("the peer catches up", |w| lag(w, 2) == 0);
+}
+
+#[test]
+fn what_the_ring_has_dropped_is_repaired() {
+    let mut world = World::with(3, 1, |config| {
+        config.ring_max = 8;
+        config.batch_max = 4;
+    });
+    world.cut(0, 2);
+    world.cut(1, 2);
+    world.run_for(3_000 * MS);
+    for _ in 0..50 {
+        world.sign_in(0);
+    }
+    world.heal();
+    world.until("all nodes are equal", World::converged);
+    assert!(world.node(2).stats.repaired.load(Relaxed) > 0);
+}
+
+#[test]
+fn survivors_share_what_a_dead_node_gave_to_one_of_them() {
+    let mut world = World::new(3, 1);
+    world.cut(0, 2);
+    let session = world.sign_in(0);
+    assert!(world.node(2).store.find(&session).is_none());
+    world.crash(0);
+    world.until("the other survivor has it", |w| {
+        w.node(2).store.find(&session).is_some()
+    });
+}
+
+#[test]
+fn a_node_whose_memory_went_back_is_fenced() {
+    use castor_proto::message::PeerMessage;
+    use castor_replication::engine::{Event, Input};
+
+    let mut world = World::new(2, 1);
+    world.sign_in(0);
+    let peer = world.node(1).member.clone();
+    // A peer asks for more of this incarnation's stream than there is.
+    let ask = PeerMessage::Subscribe {
+        nonce: 1,
+        have: 1_000,
+    };
+    world.input(0, Input::Message(peer, ask));
+    assert!(
+        world
+            .node(0)
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Fenced))
+    );
+    assert!(!world.node(0).engine.is_ready());
+}

@@ -1,0 +1,663 @@
+//! A cluster in one thread: one heap of events, one seed, one clock per node.
+//!
+//! Delivery may be late, doubled, reordered or lost; links may be cut one way; nodes crash with
+//! their memory and start again as new incarnations. The same seed replays the same run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+use castor_proto::codec;
+use castor_proto::delta::DestroyReason;
+use castor_proto::ids::{ClaimId, Incarnation, Member, NodeName};
+use castor_proto::message::{PeerMessage, Phase};
+use castor_proto::ticket::{
+    Payload, Principal, St, Tgt, TicketBody, TicketId, TicketKey, TicketKind,
+};
+use castor_replication::engine::{
+    ClaimOutcome, Command, Config, Engine, Event, GossipMember, Input, NewReusable, NewSingleUse,
+    Now, Output, Reply, Stats, Store, TicketKeys,
+};
+
+pub const DIGEST_KEY: [u8; 32] = [9; 32];
+pub const MS: u64 = 1_000;
+const WALL_START: u64 = 1_800_000_000_000;
+
+enum Happening {
+    Deliver {
+        from: usize,
+        to: usize,
+        bytes: Vec<u8>,
+        life: u64,
+    },
+    Wake {
+        node: usize,
+        life: u64,
+    },
+    Link {
+        at: usize,
+        to: usize,
+        up: bool,
+        life: u64,
+    },
+    Gossip {
+        at: usize,
+    },
+}
+
+pub struct Node {
+    pub engine: Engine,
+    pub store: Arc<Store>,
+    pub stats: Arc<Stats>,
+    pub member: Member,
+    pub events: Vec<Event>,
+    pub life: u64,
+    wake: u64,
+}
+
+/// How the network misbehaves.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    pub delay: (u64, u64),
+    /// Of 1,000 messages.
+    pub loss: u64,
+    pub doubled: u64,
+}
+
+pub const CALM: Weather = Weather {
+    delay: (100, 300),
+    loss: 0,
+    doubled: 0,
+};
+pub const STORM: Weather = Weather {
+    delay: (100, 30_000),
+    loss: 50,
+    doubled: 50,
+};
+
+pub struct World {
+    pub nodes: Vec<Option<Node>>,
+    pub now: u64,
+    pub weather: Weather,
+    pub tune: fn(&mut Config),
+    heap: BinaryHeap<Reverse<(u64, u64)>>,
+    happenings: BTreeMap<u64, Happening>,
+    serial: u64,
+    lives: u64,
+    seed: u64,
+    random: blake3::OutputReader,
+    cut: BTreeSet<(usize, usize)>,
+    /// Links that have answered a hello, with the life of the node that dialled.
+    up: BTreeSet<(usize, usize, u64)>,
+    next_command: u64,
+    pub replies: BTreeMap<u64, Reply>,
+    pub skew_ms: Vec<i64>,
+}
+
+impl World {
+    pub fn new(size: usize, seed: u64) -> Self {
+        Self::with(size, seed, |_| {})
+    }
+
+    /// A cluster that has started and is ready.
+    pub fn with(size: usize, seed: u64, tune: fn(&mut Config)) -> Self {
+        let mut world = Self::empty(size, seed, tune);
+        (0..size).for_each(|i| world.start(i));
+        world.until("every node is ready", |w| (0..size).all(|i| w.is_ready(i)));
+        world.run_for(600 * MS);
+        world
+    }
+
+    pub fn empty(size: usize, seed: u64, tune: fn(&mut Config)) -> Self {
+        let random = blake3::Hasher::new()
+            .update(&seed.to_le_bytes())
+            .finalize_xof();
+        Self {
+            nodes: (0..size).map(|_| None).collect(),
+            now: 3_600_000_000,
+            weather: CALM,
+            tune,
+            heap: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            serial: 0,
+            lives: 0,
+            seed,
+            random,
+            cut: BTreeSet::new(),
+            up: BTreeSet::new(),
+            next_command: 0,
+            replies: BTreeMap::new(),
+            skew_ms: vec![0; size],
+        }
+    }
+
+    pub fn number(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.number() % bound.max(1)
+    }
+
+    pub fn name(i: usize) -> NodeName {
+        NodeName::parse(&format!("node-{i}")).unwrap()
+    }
+
+    fn clock(&self, i: usize) -> Now {
+        let wall = WALL_START + self.now / 1_000;
+        Now {
+            mono: self.now,
+            wall: wall.saturating_add_signed(self.skew_ms[i]),
+        }
+    }
+
+    fn schedule(&mut self, at: u64, happening: Happening) {
+        self.serial += 1;
+        self.happenings.insert(self.serial, happening);
+        self.heap.push(Reverse((at, self.serial)));
+    }
+
+    // ---- nodes --------------------------------------------------------------------------------
+
+    pub fn start(&mut self, i: usize) {
+        assert!(self.nodes[i].is_none(), "node {i} runs already");
+        self.lives += 1;
+        let mut nonce = [0; 16];
+        self.random.fill(&mut nonce);
+        let member = Member {
+            node: Self::name(i),
+            incarnation: Incarnation(nonce),
+        };
+        let mut config = Config::new(member.clone(), DIGEST_KEY);
+        (self.tune)(&mut config);
+        let store = Arc::new(Store::new(DIGEST_KEY));
+        let stats = Arc::new(Stats::default());
+        let mut engine_seed = [0; 32];
+        self.random.fill(&mut engine_seed);
+        let keys = TicketKeys {
+            key_id: 1,
+            check: [1; 32],
+            tag: [2; 32],
+        };
+        let silent = self.nodes.len() - 1;
+        let engine = Engine::new(
+            config,
+            keys,
+            Arc::clone(&store),
+            Arc::clone(&stats),
+            &engine_seed,
+            silent,
+            self.clock(i),
+        );
+        let life = self.lives;
+        let node = Node {
+            engine,
+            store,
+            stats,
+            member,
+            events: Vec::new(),
+            life,
+            wake: u64::MAX,
+        };
+        self.nodes[i] = Some(node);
+        self.input(i, Input::Tick);
+        for other in 0..self.nodes.len() {
+            self.relink(i, other);
+            self.relink(other, i);
+        }
+        self.regossip(50 * MS);
+    }
+
+    /// Memory and all messages on their way from it are not lost: only the node is.
+    pub fn crash(&mut self, i: usize) {
+        if self.nodes[i].take().is_some() {
+            for other in 0..self.nodes.len() {
+                let after = 100 * MS + self.below(900 * MS);
+                if let Some(node) = &self.nodes[other] {
+                    let life = node.life;
+                    self.schedule(
+                        self.now + after,
+                        Happening::Link {
+                            at: other,
+                            to: i,
+                            up: false,
+                            life,
+                        },
+                    );
+                }
+            }
+            self.regossip(1_500 * MS);
+        }
+    }
+
+    /// Seeds that have never answered since the node started.
+    fn count_seeds(&mut self, at: usize) {
+        let Some(life) = self.nodes[at].as_ref().map(|node| node.life) else {
+            return;
+        };
+        let met = (0..self.nodes.len())
+            .filter(|to| self.up.contains(&(at, *to, life)))
+            .count();
+        self.input(at, Input::SilentSeeds(self.nodes.len() - 1 - met));
+    }
+
+    fn linked(&self, a: usize, b: usize) -> bool {
+        !self.cut.contains(&(a, b))
+    }
+
+    fn relink(&mut self, at: usize, to: usize) {
+        if at == to || self.nodes[to].is_none() || !self.linked(at, to) || !self.linked(to, at) {
+            return;
+        }
+        if let Some(node) = &self.nodes[at] {
+            let life = node.life;
+            let after = self.below(200 * MS);
+            self.schedule(
+                self.now + after,
+                Happening::Link {
+                    at,
+                    to,
+                    up: true,
+                    life,
+                },
+            );
+        }
+    }
+
+    fn regossip(&mut self, after: u64) {
+        for at in 0..self.nodes.len() {
+            let jitter = self.below(200 * MS);
+            self.schedule(self.now + after + jitter, Happening::Gossip { at });
+        }
+    }
+
+    pub fn cut(&mut self, a: usize, b: usize) {
+        self.cut.insert((a, b));
+        self.cut.insert((b, a));
+        for (at, to) in [(a, b), (b, a)] {
+            if let Some(node) = &self.nodes[at] {
+                let life = node.life;
+                let after = 1_000 * MS + self.below(500 * MS);
+                self.schedule(
+                    self.now + after,
+                    Happening::Link {
+                        at,
+                        to,
+                        up: false,
+                        life,
+                    },
+                );
+            }
+        }
+        self.regossip(1_500 * MS);
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+        for a in 0..self.nodes.len() {
+            for b in 0..self.nodes.len() {
+                self.relink(a, b);
+            }
+        }
+        self.regossip(500 * MS);
+    }
+
+    // ---- running ------------------------------------------------------------------------------
+
+    pub fn input(&mut self, i: usize, input: Input) {
+        let clock = self.clock(i);
+        let Some(node) = self.nodes[i].as_mut() else {
+            return;
+        };
+        node.engine.handle(clock, input);
+        let mut mail = Vec::new();
+        while let Some(output) = node.engine.poll() {
+            match output {
+                Output::Send(to, message) => mail.push((to, message)),
+                Output::Reply(number, reply) => {
+                    self.replies.insert(number, reply);
+                }
+                Output::Event(event) => node.events.push(event),
+            }
+        }
+        let wake = node.engine.next_wake().unwrap_or(u64::MAX).max(self.now);
+        let (life, sooner) = (node.life, wake < node.wake);
+        if sooner {
+            node.wake = wake;
+            self.schedule(wake, Happening::Wake { node: i, life });
+        }
+        for (to, message) in mail {
+            self.post(i, &to, message);
+        }
+    }
+
+    fn post(&mut self, from: usize, to: &Member, message: PeerMessage) {
+        let is_there = |node: &Option<Node>| node.as_ref().is_some_and(|n| n.member == *to);
+        let Some(index) = self.nodes.iter().position(is_there) else {
+            return;
+        };
+        if !self.linked(from, index) || self.below(1_000) < self.weather.loss {
+            return;
+        }
+        let bytes = codec::encode(&vec![message]);
+        assert!(!bytes.is_empty());
+        let copies = 1 + u64::from(self.below(1_000) < self.weather.doubled);
+        let life = self.nodes[index].as_ref().unwrap().life;
+        for _ in 0..copies {
+            let (low, high) = self.weather.delay;
+            let at = self.now + low + self.below(high - low + 1);
+            let bytes = bytes.clone();
+            self.schedule(
+                at,
+                Happening::Deliver {
+                    from,
+                    to: index,
+                    bytes,
+                    life,
+                },
+            );
+        }
+    }
+
+    /// One event; false when nothing is left to happen.
+    pub fn step(&mut self) -> bool {
+        let Some(Reverse((at, serial))) = self.heap.pop() else {
+            return false;
+        };
+        self.now = self.now.max(at);
+        let lives: Vec<Option<u64>> = self
+            .nodes
+            .iter()
+            .map(|n| n.as_ref().map(|n| n.life))
+            .collect();
+        match self.happenings.remove(&serial) {
+            Some(Happening::Wake { node, life }) if lives[node] == Some(life) => {
+                self.nodes[node].as_mut().unwrap().wake = u64::MAX;
+                self.input(node, Input::Tick);
+            }
+            Some(Happening::Deliver {
+                from,
+                to,
+                bytes,
+                life,
+            }) if lives[to] == Some(life) => {
+                self.deliver(from, to, &bytes);
+            }
+            Some(Happening::Link { at, to, up, life }) if lives[at] == Some(life) => {
+                self.change_link(at, to, up);
+            }
+            Some(Happening::Gossip { at }) if lives[at].is_some() => self.gossip(at),
+            _ => {}
+        }
+        true
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let Some(sender) = self.nodes[from].as_ref().map(|node| node.member.clone()) else {
+            return;
+        };
+        for message in codec::decode::<Vec<PeerMessage>>(bytes).expect("what was encoded decodes") {
+            assert!(
+                message.check(),
+                "an engine sends only messages within the limits"
+            );
+            self.input(to, Input::Message(sender.clone(), message));
+        }
+    }
+
+    fn change_link(&mut self, at: usize, to: usize, up: bool) {
+        let member = self.nodes[to].as_ref().map(|node| node.member.clone());
+        match member {
+            Some(member) if up && self.linked(at, to) => {
+                let life = self.nodes[at].as_ref().unwrap().life;
+                self.up.insert((at, to, life));
+                self.input(at, Input::LinkUp(member));
+                self.count_seeds(at);
+            }
+            Some(member) if !up && !self.linked(at, to) => self.input(at, Input::LinkDown(member)),
+            None if !up => {
+                let known = self.nodes[at].as_ref().unwrap().engine.status();
+                let gone = known
+                    .peers
+                    .into_iter()
+                    .find(|peer| peer.node == Self::name(to));
+                if let Some(member) = gone.and_then(|peer| peer.member) {
+                    self.input(at, Input::LinkDown(member));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a node hears of the others: alive when some path of links leads there.
+    fn gossip(&mut self, at: usize) {
+        let mut reached = BTreeSet::from([at]);
+        let mut fresh = vec![at];
+        while let Some(a) = fresh.pop() {
+            for b in 0..self.nodes.len() {
+                if self.nodes[b].is_some() && self.linked(a, b) && reached.insert(b) {
+                    fresh.push(b);
+                }
+            }
+        }
+        let members = reached
+            .into_iter()
+            .filter(|i| *i != at)
+            .map(|i| GossipMember {
+                member: self.nodes[i].as_ref().unwrap().member.clone(),
+                alive: true,
+            })
+            .collect();
+        self.input(at, Input::Gossip(members));
+    }
+
+    pub fn run_for(&mut self, micros: u64) {
+        let end = self.now + micros;
+        while self.heap.peek().is_some_and(|Reverse((at, _))| *at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let end = self.now + 120_000 * MS;
+        while !done(self) {
+            if self.now >= end {
+                let difference = self.difference();
+                panic!(
+                    "seed {}: not within two minutes: {what}\n{difference}",
+                    self.seed
+                );
+            }
+            assert!(
+                self.step(),
+                "seed {}: nothing happens any more: {what}",
+                self.seed
+            );
+        }
+    }
+
+    // ---- asking -------------------------------------------------------------------------------
+
+    pub fn node(&self, i: usize) -> &Node {
+        self.nodes[i].as_ref().expect("the node runs")
+    }
+
+    /// Which processes satisfy `holds`: node and life.
+    pub fn lives(&self, holds: impl Fn(&Node) -> bool) -> Vec<(usize, u64)> {
+        let running = self.nodes.iter().enumerate();
+        let running = running.filter_map(|(i, node)| Some((i, node.as_ref()?)));
+        running
+            .filter(|(_, node)| holds(node))
+            .map(|(i, node)| (i, node.life))
+            .collect()
+    }
+
+    pub fn is_ready(&self, i: usize) -> bool {
+        self.nodes[i]
+            .as_ref()
+            .is_some_and(|node| node.engine.phase() == Phase::Ready)
+    }
+
+    pub fn command(&mut self, i: usize, command: Command) -> u64 {
+        self.next_command += 1;
+        let number = self.next_command;
+        self.input(i, Input::Command(number, command));
+        number
+    }
+
+    pub fn answer(&mut self, number: u64) -> Reply {
+        self.until("an answer", |w| w.replies.contains_key(&number));
+        self.replies.remove(&number).unwrap()
+    }
+
+    pub fn new_session(user: &str, life_ms: u64, idle_ms: u64) -> Command {
+        let principal = Principal {
+            id: user.to_owned(),
+            attributes: vec![("mail".into(), vec![format!("{user}@example.org")])],
+        };
+        let payload = Payload::Tgt(Tgt {
+            principal,
+            authenticated_at: 0,
+            handler: "test".into(),
+            remember_me: false,
+            client_address: "192.0.2.1".into(),
+        });
+        Command::Create(Box::new(NewReusable {
+            id: None,
+            life_ms,
+            idle_ms,
+            ancestors: Vec::new(),
+            payload,
+            key_id: None,
+        }))
+    }
+
+    pub fn sign_in(&mut self, i: usize) -> TicketKey {
+        let number = self.command(i, Self::new_session("ada", 28_800_000, 7_200_000));
+        match self.answer(number) {
+            Reply::Created(Ok(created)) => created.body.key(),
+            other => panic!("not created: {other:?}"),
+        }
+    }
+
+    pub fn new_ticket(session: TicketKey, service: &str) -> Command {
+        Command::Issue(Box::new(NewSingleUse {
+            ancestors: vec![session],
+            life_ms: 10_000,
+            payload: Payload::St(St {
+                service: service.to_owned(),
+                registered_service: 1,
+                from_new_login: true,
+            }),
+            service: Some((1, service.to_owned())),
+        }))
+    }
+
+    pub fn issue(&mut self, i: usize, session: TicketKey) -> Arc<TicketBody> {
+        let number = self.command(i, Self::new_ticket(session, "https://app.example.org/"));
+        match self.answer(number) {
+            Reply::Issued(Ok(issued)) => issued.body,
+            other => panic!("not issued: {other:?}"),
+        }
+    }
+
+    pub fn hints(id: &TicketId, nodes: usize) -> Vec<NodeName> {
+        let names = (0..nodes).map(Self::name);
+        let tags = id.tags();
+        names
+            .filter(|name| tags.contains(&castor_proto::ticket::node_tag(&[2; 32], name).as_str()))
+            .collect()
+    }
+
+    pub fn start_claim(&mut self, i: usize, id: &TicketId, claim: u8) -> u64 {
+        let hints = Self::hints(id, self.nodes.len());
+        let claim = ClaimId([claim; 16]);
+        self.command(
+            i,
+            Command::Claim {
+                key: id.key(),
+                hints,
+                unresolved_hint: false,
+                claim,
+            },
+        )
+    }
+
+    pub fn claim(&mut self, i: usize, id: &TicketId, claim: u8) -> ClaimOutcome {
+        let number = self.start_claim(i, id, claim);
+        self.claimed(number)
+    }
+
+    pub fn claimed(&mut self, number: u64) -> ClaimOutcome {
+        match self.answer(number) {
+            Reply::Claimed(outcome) => outcome,
+            other => panic!("not an answer to a claim: {other:?}"),
+        }
+    }
+
+    pub fn sign_out(
+        &mut self,
+        i: usize,
+        session: TicketKey,
+    ) -> castor_replication::engine::Destroyed {
+        let hard_expiry = WALL_START + self.now / 1_000 + 28_800_000;
+        let number = self.command(
+            i,
+            Command::Destroy {
+                key: session,
+                kind: TicketKind::Tgt,
+                hard_expiry,
+                reason: DestroyReason::Logout,
+            },
+        );
+        match self.answer(number) {
+            Reply::Destroyed(destroyed) => destroyed,
+            other => panic!("not destroyed: {other:?}"),
+        }
+    }
+
+    /// What the nodes do not agree on, for a failing test's message.
+    pub fn difference(&self) -> String {
+        let mut all: BTreeMap<TicketKey, Vec<String>> = BTreeMap::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let Some(node) = node else { continue };
+            node.store.visit_all(&mut |entry| {
+                all.entry(entry.key)
+                    .or_default()
+                    .push(format!("node {i}: {entry:?}"));
+                true
+            });
+        }
+        let part = |text: &String| text.split_once(": ").map(|(_, state)| state.to_owned());
+        all.retain(|_, states| {
+            states.len() < self.nodes.iter().flatten().count()
+                || states.iter().map(part).collect::<BTreeSet<_>>().len() > 1
+        });
+        let status = self.nodes.iter().flatten().map(|node| node.engine.status());
+        format!("{all:#?}\n{:#?}", status.collect::<Vec<_>>())
+    }
+
+    /// Every running node holds the same state, every entry of it.
+    pub fn converged(&self) -> bool {
+        let state = |node: &Node| {
+            let mut all = Vec::new();
+            node.store.visit_all(&mut |entry| {
+                all.push(entry);
+                true
+            });
+            all.sort_by_key(|entry| entry.key);
+            all
+        };
+        let mut states = self.nodes.iter().flatten().map(state);
+        let first = states.next();
+        states.all(|state| Some(&state) == first.as_ref())
+    }
+}
+
+/// Whether an outcome lets somebody in.
+pub fn is_valid(outcome: &ClaimOutcome) -> bool {
+    matches!(outcome, ClaimOutcome::Won(_) | ClaimOutcome::Replayed(_))
+}
