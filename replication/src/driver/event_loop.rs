@@ -233,9 +233,11 @@ impl<T: Transport> EventLoop<T> {
                 self.progress
                     .send_modify(|progress| progress.bootstrapped = true);
             }
-            Event::Phase(_) => self
-                .progress
-                .send_modify(|progress| progress.drained = false),
+            Event::Phase(phase) => {
+                self.transport.set_phase(phase);
+                self.progress
+                    .send_modify(|progress| progress.drained = false);
+            }
             Event::Drained => self
                 .progress
                 .send_modify(|progress| progress.drained = true),

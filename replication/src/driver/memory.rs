@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use castor_proto::codec;
 use castor_proto::ids::Member;
-use castor_proto::message::PeerMessage;
+use castor_proto::message::{PeerMessage, Phase};
 use tokio::sync::mpsc;
 
 use super::transport::{NetEvent, Transport};
@@ -98,6 +98,9 @@ fn tell(hub: &Hub, to: &Member, event: NetEvent) {
 }
 
 impl Transport for MemoryTransport {
+    // Nothing here reads it: the engine's own heartbeats tell the phase.
+    fn set_phase(&mut self, _: Phase) {}
+
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {
         let bytes = codec::encode(&messages);
         let Ok(messages) = codec::decode::<Vec<PeerMessage>>(&bytes) else {

@@ -22,6 +22,7 @@ mod peers;
 pub mod pki;
 mod quic;
 mod socket;
+mod start;
 pub mod tls;
 mod transport;
 
@@ -41,6 +42,7 @@ pub use handle::{Handle, LookUp, Progress, Readiness, RequestError, async_duties
 pub use link_metrics::LinkMetrics;
 pub use metrics::{Metrics, state_of};
 pub use network::{Network, NetworkConfig};
+pub use start::{Cluster, ClusterError, Settings};
 pub use transport::{NetEvent, Transport};
 
 use crate::engine::{self, Engine, Stats, Store};

@@ -395,6 +395,10 @@ impl Network {
 }
 
 impl Transport for Network {
+    fn set_phase(&mut self, phase: Phase) {
+        Self::set_phase(self, phase);
+    }
+
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {
         for message in &messages {
             // No link: its loss was or will be reported. Full: counted. The engine repeats both.

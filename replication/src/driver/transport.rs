@@ -1,7 +1,7 @@
 //! What the event loop stands on: something that moves messages and says who is there.
 
 use castor_proto::ids::Member;
-use castor_proto::message::PeerMessage;
+use castor_proto::message::{PeerMessage, Phase};
 
 use crate::engine::GossipMember;
 
@@ -27,4 +27,7 @@ pub trait Transport: Send + 'static {
     /// Hands messages over for sending, in order per lane. Never blocks: what has no room is
     /// dropped and counted, and the engine repeats what matters.
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>);
+
+    /// What hellos and gossip say of this node from now on.
+    fn set_phase(&mut self, phase: Phase);
 }
