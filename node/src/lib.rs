@@ -22,8 +22,8 @@
 pub mod admin;
 pub mod app;
 pub mod authn;
-pub mod cli;
 pub mod cas;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ops;

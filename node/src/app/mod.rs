@@ -12,10 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use castor_replication::driver::{Handle, Readiness};
 use prometheus::{GaugeVec, Opts};
 
 use crate::admin::{Access, Admin};
+use crate::authn::{Authenticator, Chain};
+use crate::cas::{self, Cas};
 use crate::clock::{Clock, Rng};
 use crate::config::{Listen, Live};
 use crate::ops::audit::{self, Audit};
@@ -23,7 +26,9 @@ use crate::ops::health::{self, Health};
 use crate::ops::lifecycle::{self, Signals, Stop};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
+use crate::routes;
 use crate::server::{self, Limits, Options, RequestMetrics, Running, ServerMetrics};
+use crate::tickets::{Policy, Tickets};
 
 pub use preflight::Checked;
 use replica::Replica;
@@ -114,9 +119,14 @@ impl App {
         };
         let reloader = Arc::new(reloads::reloader(&checked, &targets));
 
-        let health = Health::new(handle.clone());
-        let administration = Admin::new(handle.clone(), audit.clone());
-        let routers = Routers::build(&checked, &live, &health, &administration, &metrics, &rng)?;
+        let shared = Shared {
+            live: live.clone(),
+            handle: handle.clone(),
+            audit: audit.clone(),
+            metrics: metrics.clone(),
+            rng,
+        };
+        let routers = Routers::build(&checked, &shared)?;
         let server_metrics =
             ServerMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
         let options = |name, limits, tls| Options {
@@ -274,27 +284,50 @@ struct Routers {
 }
 
 impl Routers {
-    fn build(
-        checked: &Checked,
-        live: &Live,
-        health: &Health,
-        admin: &Admin,
-        metrics: &Metrics,
-        _rng: &Rng,
-    ) -> Result<Self, AppError> {
+    fn build(checked: &Checked, shared: &Shared) -> Result<Self, AppError> {
+        let Shared {
+            live,
+            handle,
+            audit,
+            metrics,
+            rng,
+        } = shared;
+        let registry = metrics.registry();
         let config = &checked.loaded.config;
-        let requests = RequestMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
-        let observe = axum::middleware::from_fn_with_state(requests, server::observe);
+        let users: Arc<dyn Authenticator> = Arc::clone(&checked.users) as _;
+        let cas = Arc::new(Cas::new(cas::Parts {
+            config: live.clone(),
+            web: Arc::clone(&checked.web),
+            services: checked.services.registry(),
+            authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
+            tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
+            audit: audit.clone(),
+            rng: rng.clone(),
+        }));
+        let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
+        let health = Health::new(handle.clone());
+        let admin = Admin::new(handle.clone(), audit.clone());
         let over_tcp = match &config.ops.token {
             Some(token) => admin.router(Access::Token(token.clone())),
             None => Router::new(),
         };
+        let body_limit = DefaultBodyLimit::max(config.http.max_body.0);
+        let probes = health.probes(&config.http.prefix.0);
         Ok(Self {
-            http: health.probes(&config.http.prefix.0).layer(observe),
-            ops: health::router(health, metrics, live, over_tcp),
+            http: routes::router(&cas, requests, probes).layer(body_limit),
+            ops: health::router(&health, metrics, live, over_tcp),
             admin: admin.router(Access::Socket),
         })
     }
+}
+
+/// What rooms share.
+struct Shared {
+    live: Live,
+    handle: Handle,
+    audit: Audit,
+    metrics: Metrics,
+    rng: Rng,
 }
 
 /// Tells the service manager how far the bootstrap is, until it is complete.
