@@ -17,38 +17,38 @@ use anyhow::bail;
                   DIR/cluster.json describes the running cluster for scripts. A second run with \
                   the same DIR keeps keys, ports and names; remove DIR to start afresh."
 )]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Nodes to start; three at the first run, later as many as before
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub nodes: Option<u8>,
+    pub(crate) nodes: Option<u8>,
     /// Folder for everything the demo makes
     #[arg(long, value_name = "DIR", default_value = "castor-demo")]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Address of the front door; beyond loopback the password is random and services come from
     /// --services only
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
-    pub listen: IpAddr,
+    pub(crate) listen: IpAddr,
     /// Name that people reach the front door by
     #[arg(long, value_name = "NAME")]
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// Without nginx: the nodes speak HTTPS themselves and the front door is the first node
     #[arg(long)]
-    pub no_nginx: bool,
+    pub(crate) no_nginx: bool,
     /// HTTPS between nginx and the nodes too, verified, as between separate machines
     #[arg(long)]
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// Folder with service definitions to copy into DIR/services
     #[arg(long, value_name = "FOLDER")]
-    pub services: Option<PathBuf>,
+    pub(crate) services: Option<PathBuf>,
     /// Users file to use beside the user casuser
     #[arg(long, value_name = "FILE")]
-    pub users: Option<PathBuf>,
+    pub(crate) users: Option<PathBuf>,
     /// Set a configuration key on all nodes
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Create this many synthetic sessions once the cluster is up
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub fill: Option<u64>,
+    pub(crate) fill: Option<u64>,
 }
 
 /// Keys that the demo decides about itself, with what to use instead.

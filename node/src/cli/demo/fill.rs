@@ -14,10 +14,10 @@ use super::files::NodeFiles;
 use super::tell;
 
 /// Sessions for each request: a second or two of work.
-const STEP: u64 = 5_000;
+const STEP: u64 = 2_000;
 const STEP_TIME: Duration = Duration::from_secs(60);
 /// Steps between two lines of progress.
-const TELL_EVERY: u64 = 10;
+const TELL_EVERY: u64 = 25;
 
 /// Makes `count` sessions on the first node.
 ///

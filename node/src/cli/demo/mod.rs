@@ -29,7 +29,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use args::DemoArgs;
+pub(crate) use args::DemoArgs;
 
 use crate::clock::{self, Clock, Rng};
 use crate::server::Running;
@@ -50,7 +50,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a demo ended otherwise than by Ctrl-C.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// Arguments that do not fit: exit 2.
     #[error("{0:#}")]
     Usage(anyhow::Error),
@@ -63,7 +63,7 @@ pub enum DemoError {
 ///
 /// # Errors
 /// What could not be made or started, with the remedy.
-pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
+pub(crate) async fn run(args: DemoArgs) -> Result<(), DemoError> {
     args.check().map_err(DemoError::Usage)?;
     let mut stop = StopSignals::listen()?;
     let place = Place::prepare(&args).await?;

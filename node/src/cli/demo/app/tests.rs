@@ -6,9 +6,9 @@ use axum::extract::Query;
 use bytes::Bytes;
 use http::Method;
 
+use super::super::fetch::Target;
+use super::super::web_ca::WebCa;
 use super::*;
-use crate::cli::demo::fetch::Target;
-use crate::cli::demo::web_ca::WebCa;
 use crate::server::tls::{TlsAcceptor, load};
 
 const TICKET: &str = "ST-1-secretsecret-tag1-tag2";
