@@ -24,6 +24,8 @@ use crate::clock;
 
 /// How long the nodes may take until all are ready.
 const READY_TIME: Duration = Duration::from_secs(60);
+/// How long nodes of an earlier run may drain: longer than their own limit.
+const LEFTOVER_TIME: Duration = Duration::from_secs(20);
 /// Pause between two looks at a condition that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long one look may take.
@@ -276,21 +278,21 @@ fn signal_by_config(pid: u32, config: &Path, signal: Signal) {
 /// Ends what an earlier run of this folder left behind when it was killed itself: processes whose
 /// command line names one of `files`. How many there were.
 pub(super) async fn end_leftovers(files: &[PathBuf]) -> usize {
-    let mut left = leftovers(files);
-    let count = left.len();
-    let deadline = clock::timer_now() + Duration::from_secs(20);
-    let mut signal = Signal::TERM;
-    while !left.is_empty() {
-        for (pid, file) in &left {
-            signal_by_config(*pid, file, signal);
-        }
+    let left = leftovers(files);
+    // Once: a second SIGTERM would tell a node not to drain.
+    for (pid, file) in &left {
+        signal_by_config(*pid, file, Signal::TERM);
+    }
+    let deadline = clock::timer_now() + LEFTOVER_TIME;
+    while left.iter().any(|(pid, file)| runs_config(*pid, file)) {
         tokio::time::sleep(LOOK_EVERY).await;
         if clock::timer_now() >= deadline {
-            signal = Signal::KILL;
+            for (pid, file) in &left {
+                signal_by_config(*pid, file, Signal::KILL);
+            }
         }
-        left = leftovers(files);
     }
-    count
+    left.len()
 }
 
 fn leftovers(files: &[PathBuf]) -> Vec<(u32, PathBuf)> {
