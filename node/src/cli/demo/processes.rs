@@ -49,6 +49,11 @@ impl NodeProcess {
         self.child.as_ref().and_then(Child::id).or(self.adopted)
     }
 
+    /// Ready, and not somebody else on the same port.
+    async fn is_ready_itself(&self, fetch: &Fetch) -> bool {
+        is_ready(fetch, &self.files).await && serving_pid(&self.files).await == self.pid()
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(child) = &self.child {
             signal_child(child, signal);
@@ -103,7 +108,7 @@ impl Fleet {
         let deadline = clock::timer_now() + READY_TIME;
         for node in &mut self.nodes {
             let name = node.files.state.name.clone();
-            while !is_ready(fetch, &node.files).await {
+            while !node.is_ready_itself(fetch).await {
                 if !node.is_running() {
                     bail!("{name} ended at its start:\n{}", log_end(&node.files.log));
                 }
