@@ -266,7 +266,12 @@ impl Engine {
             PeerMessage::CompareRequest { rpc, mine } => self.asked_to_compare(from, rpc, mine),
             PeerMessage::CompareReply { rpc, theirs } => self.compared(from, rpc, theirs),
             PeerMessage::EntriesRequest { rpc, keys } => self.asked_for_entries(from, rpc, &keys),
-            PeerMessage::Entries { rpc, entries } => self.entries(from, rpc, entries),
+            PeerMessage::Entries {
+                rpc,
+                entries,
+                covered,
+            } => self.entries(from, rpc, &entries, covered),
+            PeerMessage::EntriesTaken { rpc } => self.entries_taken(from, rpc),
             PeerMessage::Fenced => self.fence_self(),
         }
     }
