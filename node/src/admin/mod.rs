@@ -26,7 +26,6 @@ pub use sessions::handle_of;
 pub struct Admin {
     handle: Handle,
     audit: Audit,
-    reload: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Looking through all sessions is work; one at a time is enough for people.
     scans: Arc<Semaphore>,
 }
@@ -38,16 +37,11 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Administers the replica behind `handle`; `reload` may block and says whether all was taken.
-    pub fn new(
-        handle: Handle,
-        audit: Audit,
-        reload: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Self {
+    /// Administers the replica behind `handle`.
+    pub fn new(handle: Handle, audit: Audit) -> Self {
         Self {
             handle,
             audit,
-            reload: Arc::new(reload),
             scans: Arc::new(Semaphore::new(1)),
         }
     }
@@ -60,7 +54,6 @@ impl Admin {
             .route("/admin/v1/keys", get(api::keys))
             .route("/admin/v1/drain", post(api::drain))
             .route("/admin/v1/resume", post(api::resume))
-            .route("/admin/v1/reload", post(api::reload))
             .route("/admin/v1/sessions", get(sessions::list))
             .route("/admin/v1/sessions/end", post(sessions::end))
             .route("/admin/v1/sessions/{handle}", get(sessions::show))
