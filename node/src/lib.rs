@@ -1,5 +1,6 @@
 //! The Castor CAS server, room by room.
 //!
+//! - [`admin`]: drain, sessions and keys, on the administration socket
 //! - [`authn`]: who is this?
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
@@ -13,6 +14,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)
 )]
 
+pub mod admin;
 pub mod authn;
 pub mod clock;
 pub mod config;

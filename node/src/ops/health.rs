@@ -3,91 +3,39 @@
 //! Only loopback, Unix sockets and the addresses of `ops.allow` are answered. What changes state or
 //! shows sessions is not here but behind the administration socket.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use castor_replication::driver::{Handle, Readiness};
 use http::{HeaderValue, StatusCode, header};
 
 use super::metrics::Metrics;
+use super::replica;
 use crate::config::Live;
 use crate::server::Peer;
 
-/// Whether this node takes requests, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// It fetches what it does not know yet.
-    Bootstrapping,
-    /// It takes requests.
-    Ready,
-    /// It finishes what was begun.
-    Draining,
-    /// Its clock is out of bounds, or gossip has stopped.
-    Unready,
-}
-
-impl Readiness {
-    /// The word in answers.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Bootstrapping => "bootstrapping",
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::Unready => "unready",
-        }
-    }
-}
-
 /// What the health endpoints ask.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Health {
-    readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
-    status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-    started: Arc<AtomicBool>,
-}
-
-impl std::fmt::Debug for Health {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Health({:?})", self.readiness())
-    }
+    handle: Handle,
 }
 
 impl Health {
-    /// Asks `readiness` and `status`, which must not block.
-    pub fn new(
-        readiness: impl Fn() -> Readiness + Send + Sync + 'static,
-        status: impl Fn() -> serde_json::Value + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            readiness: Arc::new(readiness),
-            status: Arc::new(status),
-            started: Arc::default(),
-        }
+    /// Speaks for the replica behind `handle`.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
     }
 
     /// Whether this node takes requests now.
     pub fn readiness(&self) -> Readiness {
-        let now = (self.readiness)();
-        if now == Readiness::Ready {
-            self.started.store(true, Ordering::Relaxed);
-        }
-        now
+        self.handle.readiness()
     }
 
     /// Whether the first bootstrap is complete; stays so.
     pub fn has_started(&self) -> bool {
-        // Draining and unready come after it, too, but only a ready moment proves it.
-        self.readiness();
-        self.started.load(Ordering::Relaxed)
-    }
-
-    /// The status, as `/status` shows it.
-    pub fn status(&self) -> serde_json::Value {
-        (self.status)()
+        self.handle.progress().borrow().bootstrapped
     }
 
     /// The two word-only endpoints for proxies on the CAS listener, below `prefix`.
@@ -165,7 +113,7 @@ async fn ready(State(ops): State<Ops>) -> Response {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    word(code, now.word())
+    word(code, replica::word(now))
 }
 
 async fn started(State(ops): State<Ops>) -> Response {
@@ -177,6 +125,13 @@ async fn started(State(ops): State<Ops>) -> Response {
 }
 
 async fn metrics_page(State(ops): State<Ops>) -> Response {
+    ops.metrics
+        .ready
+        .set(i64::from(ops.health.readiness() == Readiness::Ready));
+    if let Err(error) = ops.health.handle.refresh_metrics().await {
+        // The scrape shows the last values; the counter of refused requests says why.
+        tracing::warn!(%error, "the gauges of replication are not fresh");
+    }
     match ops.metrics.expose() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
@@ -190,7 +145,7 @@ async fn metrics_page(State(ops): State<Ops>) -> Response {
 }
 
 async fn status(State(ops): State<Ops>) -> Response {
-    axum::Json(ops.health.status()).into_response()
+    axum::Json(replica::status(&ops.health.handle).await).into_response()
 }
 
 /// A word and a line's end, never kept by a cache.
@@ -205,7 +160,6 @@ fn word(code: StatusCode, word: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Mutex;
 
     use axum::body::Body;
     use http_body_util::BodyExt as _;
@@ -213,28 +167,25 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::ops::testing::{self, Node};
     use crate::server::PeerAddress;
 
     struct Fixture {
         router: Router,
         probes: Router,
-        readiness: Arc<Mutex<Readiness>>,
+        node: Node,
         config: Live,
     }
 
-    fn fixture() -> Fixture {
-        let readiness = Arc::new(Mutex::new(Readiness::Bootstrapping));
-        let asked = Arc::clone(&readiness);
-        let health = Health::new(
-            move || *asked.lock().unwrap(),
-            || serde_json::json!({"members": []}),
-        );
+    /// A node with one silent seed stays in its bootstrap.
+    async fn fixture(silent_seeds: usize) -> Fixture {
+        let node = testing::node(silent_seeds);
+        let health = Health::new(node.handle.clone());
         let config = Live::new(Config::defaults().unwrap());
-        let metrics = Metrics::new(1).unwrap();
         Fixture {
-            router: router(&health, &metrics, &config, Router::new()),
+            router: router(&health, &node.metrics, &config, Router::new()),
             probes: health.probes("/cas"),
-            readiness,
+            node,
             config,
         }
     }
@@ -259,33 +210,45 @@ mod tests {
         Some(PeerAddress::Tcp(SocketAddr::new(ip, 1)))
     }
 
-    #[tokio::test]
-    async fn readiness_is_told_by_code_and_word() {
-        let fixture = fixture();
-        for (now, ready, word, probe, started) in [
-            (Readiness::Bootstrapping, 503, "bootstrapping\n", 503, 503),
-            (Readiness::Unready, 503, "unready\n", 503, 503),
-            (Readiness::Ready, 200, "ready\n", 200, 200),
-            (Readiness::Draining, 503, "draining\n", 503, 200),
-        ] {
-            *fixture.readiness.lock().unwrap() = now;
+    impl Fixture {
+        /// Codes of `/ready`, `/started`, the readiness probe, and the word of `/ready`.
+        async fn told(&self) -> (u16, u16, u16, String) {
             let local = from("127.0.0.1");
-            assert_eq!(
-                ask(&fixture.router, local, "/ready").await,
-                (ready, word.to_owned())
-            );
-            assert_eq!(ask(&fixture.router, local, "/started").await.0, started);
-            assert_eq!(ask(&fixture.router, local, "/live").await.0, 200);
+            let (ready, word) = ask(&self.router, local, "/ready").await;
+            let started = ask(&self.router, local, "/started").await.0;
             let path = "/cas/actuator/health/readiness";
-            assert_eq!(ask(&fixture.probes, None, path).await.0, probe);
+            let probe = ask(&self.probes, None, path).await.0;
+            assert_eq!(ask(&self.router, local, "/live").await.0, 200);
             let path = "/cas/actuator/health/liveness";
-            assert_eq!(ask(&fixture.probes, None, path).await.0, 200);
+            assert_eq!(ask(&self.probes, None, path).await.0, 200);
+            (ready, started, probe, word)
         }
     }
 
     #[tokio::test]
+    async fn readiness_is_told_by_code_and_word() {
+        let filling = fixture(1).await;
+        assert_eq!(
+            filling.told().await,
+            (503, 503, 503, "bootstrapping\n".to_owned())
+        );
+        let fixture = fixture(0).await;
+        fixture.node.until(Readiness::Ready).await;
+        assert_eq!(fixture.told().await, (200, 200, 200, "ready\n".to_owned()));
+        fixture.node.handle.drain().await.unwrap();
+        fixture.node.until(Readiness::Draining).await;
+        assert_eq!(
+            fixture.told().await,
+            (503, 200, 503, "draining\n".to_owned())
+        );
+        fixture.node.handle.resume().await.unwrap();
+        fixture.node.until(Readiness::Ready).await;
+        assert_eq!(fixture.told().await.0, 200);
+    }
+
+    #[tokio::test]
     async fn only_local_and_allowed_addresses_are_answered() {
-        let fixture = fixture();
+        let fixture = fixture(0).await;
         let unix = Some(PeerAddress::Unix {
             uid: 0,
             gid: 0,
@@ -327,15 +290,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_and_status_are_served() {
-        let fixture = fixture();
+    async fn metrics_are_fresh_and_status_names_the_node() {
+        let fixture = fixture(0).await;
+        fixture.node.until(Readiness::Ready).await;
         let local = from("127.0.0.1");
         let (code, text) = ask(&fixture.router, local, "/metrics").await;
         assert_eq!(code, 200);
-        assert!(text.contains("castor_build_info"));
-        assert_eq!(
-            ask(&fixture.router, local, "/status").await,
-            (200, "{\"members\":[]}".to_owned())
-        );
+        for line in [
+            "castor_ready 1",
+            "castor_tickets{kind=",
+            "castor_build_info{",
+        ] {
+            assert!(
+                text.lines().any(|found| found.starts_with(line)),
+                "{line} is not in\n{text}"
+            );
+        }
+        let (code, status) = ask(&fixture.router, local, "/status").await;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(code, 200);
+        assert_eq!(status["node"], "cas1");
+        assert_eq!(status["state"], "ready");
+        assert_eq!(status["healthy"], true);
     }
 }

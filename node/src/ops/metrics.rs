@@ -1,9 +1,7 @@
 //! The registry of this process, and the metrics that belong to no other room.
 //!
 //! Rooms register their own metrics; a name may be registered once. Gauges that mirror a state are
-//! refreshed when they are asked for, by hooks, so that they are never stale and cost nothing between.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! refreshed by the listener before it asks for the exposition.
 
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -16,13 +14,10 @@ pub const REVISION: &str = match option_env!("CASTOR_REVISION") {
 /// Version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-type Hook = Box<dyn Fn() + Send + Sync>;
-
 /// The registry, and what is common to the process.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    hooks: Arc<Mutex<Vec<Hook>>>,
     /// 1 while this node takes requests.
     pub ready: IntGauge,
     /// 1 when the last reload took everything, 0 when something was refused.
@@ -76,7 +71,6 @@ impl Metrics {
         registry.register(Box::new(certificate_expiry.clone()))?;
         Ok(Self {
             registry,
-            hooks: Arc::default(),
             ready,
             reload_success,
             certificate_expiry,
@@ -88,28 +82,12 @@ impl Metrics {
         &self.registry
     }
 
-    /// Calls `hook` before each exposition; it must not block.
-    pub fn before_exposition(&self, hook: impl Fn() + Send + Sync + 'static) {
-        self.hooks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(hook));
-    }
-
     /// Everything, in Prometheus' text format.
     ///
     /// # Errors
     ///
     /// When a metric cannot be printed.
     pub fn expose(&self) -> prometheus::Result<String> {
-        for hook in self
-            .hooks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            hook();
-        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -119,10 +97,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exposition_has_the_process_the_build_and_fresh_values() {
+    fn the_exposition_has_the_process_and_the_build() {
         let metrics = Metrics::new(7).unwrap();
-        let ready = metrics.ready.clone();
-        metrics.before_exposition(move || ready.set(1));
+        metrics.ready.set(1);
         let text = metrics.expose().unwrap();
         for line in [
             "castor_ready 1",

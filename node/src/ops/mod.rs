@@ -8,3 +8,6 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod reload;
+pub mod replica;
+#[cfg(test)]
+pub(crate) mod testing;

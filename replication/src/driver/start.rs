@@ -180,7 +180,7 @@ async fn prepare(
     config.wire = settings.wire;
     config.phase = Phase::Empty;
     let silent_seeds = config.seeds.len();
-    let metrics = LinkMetrics::new(&settings.registry).map_err(super::StartError::Metrics)?;
+    let metrics = LinkMetrics::register(&settings.registry).map_err(super::StartError::Metrics)?;
     let ring = Arc::clone(&settings.keyring);
     let (network, events) = Network::start(config, &settings.identity, ring, metrics).await?;
     let parts = Parts {

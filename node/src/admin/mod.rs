@@ -1,0 +1,76 @@
+//! The administration API: what changes state or shows sessions.
+//!
+//! JSON over HTTP, on the administration socket for whoever may open it, and on the operations
+//! listener only with the bearer token of `ops.token`. Sessions are named by a handle, a keyed digest,
+//! never by a ticket id. Every change, and every look at sessions, is in the audit record with its
+//! actor.
+
+mod access;
+mod api;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use castor_replication::driver::Handle;
+use tokio::sync::Semaphore;
+
+use crate::ops::audit::Audit;
+
+pub use access::Access;
+pub use sessions::handle_of;
+
+/// What the API works on.
+#[derive(Clone)]
+pub struct Admin {
+    handle: Handle,
+    audit: Audit,
+    reload: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Looking through all sessions is work; one at a time is enough for people.
+    scans: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Admin")
+    }
+}
+
+impl Admin {
+    /// Administers the replica behind `handle`; `reload` may block and says whether all was taken.
+    pub fn new(
+        handle: Handle,
+        audit: Audit,
+        reload: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            handle,
+            audit,
+            reload: Arc::new(reload),
+            scans: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// The API below `/admin/v1`, for those who pass `access`.
+    pub fn router(&self, access: Access) -> Router {
+        Router::new()
+            .route("/admin/v1/status", get(api::status))
+            .route("/admin/v1/members", get(api::members))
+            .route("/admin/v1/keys", get(api::keys))
+            .route("/admin/v1/drain", post(api::drain))
+            .route("/admin/v1/resume", post(api::resume))
+            .route("/admin/v1/reload", post(api::reload))
+            .route("/admin/v1/sessions", get(sessions::list))
+            .route("/admin/v1/sessions/end", post(sessions::end))
+            .route("/admin/v1/sessions/{handle}", get(sessions::show))
+            .with_state(self.clone())
+            .layer(axum::middleware::from_fn_with_state(
+                Arc::new(access),
+                access::authorise,
+            ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! Listing, showing and ending sessions.
+//!
+//! A session is found by going through this node's replica, which has them all. The answer never has a
+//! ticket id: sessions are named by a digest under a key of the cluster, the same on every node.
+
+use axum::extract::{Extension, Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Form, Json};
+use castor_proto::delta::{DestroyReason, Entry};
+use castor_proto::seal::keyring::{KeyRing, Purpose};
+use castor_proto::ticket::{Payload, Tgt, TicketBody, TicketKey, TicketKind};
+use castor_replication::driver::Handle;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Admin;
+use super::access::Actor;
+use super::api::refusal;
+use crate::clock;
+use crate::ops::audit::{self, Action};
+
+/// Sessions in one answer, unless asked for fewer, and at most.
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 10_000;
+/// Bytes of a handle before it is written as hexadecimal digits.
+const HANDLE_BYTES: usize = 10;
+
+/// Which sessions; all that is given must hold.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Handle of the session.
+    handle: Option<String>,
+    /// Name of the user, exactly.
+    user: Option<String>,
+    /// Part of the URL of a visited application.
+    service: Option<String>,
+    /// Address at sign-in, exactly.
+    address: Option<String>,
+    /// Signed in at least this many seconds ago.
+    older_than: Option<u64>,
+    /// How many at most.
+    limit: Option<usize>,
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        self.handle.is_none()
+            && self.user.is_none()
+            && self.service.is_none()
+            && self.address.is_none()
+            && self.older_than.is_none()
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
+    }
+
+    /// What the audit record says was asked for.
+    fn words(&self) -> String {
+        let texts = [
+            ("handle", &self.handle),
+            ("user", &self.user),
+            ("service", &self.service),
+            ("address", &self.address),
+        ];
+        let mut words: Vec<String> = texts
+            .into_iter()
+            .filter_map(|(name, text)| Some(format!("{name}={}", text.as_ref()?)))
+            .collect();
+        words.extend(self.older_than.map(|age| format!("older_than={age}s")));
+        if words.is_empty() {
+            "all sessions".to_owned()
+        } else {
+            words.join(" ")
+        }
+    }
+}
+
+/// The name of a session for people: a digest of its key under the ring's current key.
+pub fn handle_of(ring: &KeyRing, key: &TicketKey) -> String {
+    digest(ring.current().subkey(Purpose::SessionHandle), key)
+}
+
+fn digest(secret: &[u8; 32], key: &TicketKey) -> String {
+    let hash = blake3::keyed_hash(secret, &key.0);
+    let bytes = hash.as_bytes().iter().take(HANDLE_BYTES);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether `handle` names the session, under any key of the ring: it may have been written down
+/// before the last change of keys.
+fn is_named(ring: &KeyRing, key: &TicketKey, handle: &str) -> bool {
+    ring.iter()
+        .any(|entry| digest(entry.subkey(Purpose::SessionHandle), key) == handle)
+}
+
+struct Session {
+    entry: Entry,
+    body: TicketBody,
+    tgt: Tgt,
+}
+
+impl Session {
+    fn read(entry: Entry) -> Option<Self> {
+        let body = TicketBody::decode(entry.body.as_ref()?).ok()?;
+        let Payload::Tgt(tgt) = body.payload.clone() else {
+            return None;
+        };
+        Some(Self { entry, body, tgt })
+    }
+
+    fn is_live(&self, now: u64) -> bool {
+        let idle =
+            self.body.idle_ms > 0 && now.saturating_sub(self.entry.last_used) > self.body.idle_ms;
+        self.entry.destroyed.is_none() && now < self.body.hard_expiry && !idle
+    }
+
+    fn matches(&self, filter: &Filter, ring: &KeyRing, now: u64) -> bool {
+        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
+        let age = now.saturating_sub(self.tgt.authenticated_at) / 1000;
+        self.is_live(now)
+            && same(&filter.user, &self.tgt.principal.id)
+            && same(&filter.address, &self.tgt.client_address)
+            && filter.older_than.is_none_or(|least| age >= least)
+            && filter.service.as_deref().is_none_or(|part| {
+                let mut services = self.entry.services.iter();
+                services.any(|(_, visited)| visited.url.contains(part))
+            })
+            && filter
+                .handle
+                .as_deref()
+                .is_none_or(|handle| is_named(ring, &self.entry.key, handle))
+    }
+
+    fn summary(&self, ring: &KeyRing) -> Value {
+        let when = |ms| clock::timestamp(ms).to_string();
+        json!({
+            "handle": handle_of(ring, &self.entry.key),
+            "user": self.tgt.principal.id,
+            "address": self.tgt.client_address,
+            "authenticated": when(self.tgt.authenticated_at),
+            "last_used": when(self.entry.last_used),
+            "expires": when(self.body.hard_expiry),
+            "remember_me": self.tgt.remember_me,
+            "services": self.entry.services.len(),
+        })
+    }
+
+    fn details(&self, ring: &KeyRing) -> Value {
+        let mut details = self.summary(ring);
+        details["handler"] = self.tgt.handler.clone().into();
+        // Names only: values are the person's own affair.
+        details["attributes"] = self
+            .tgt
+            .principal
+            .attributes
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        details["services"] = self
+            .entry
+            .services
+            .iter()
+            .map(|(_, visited)| {
+                json!({
+                    "url": audit::masked(&visited.url),
+                    "last_ticket": clock::timestamp(visited.stamp).to_string(),
+                })
+            })
+            .collect();
+        details
+    }
+}
+
+struct Found {
+    sessions: Vec<Session>,
+    /// There are more than the limit.
+    more: bool,
+}
+
+/// Goes through the replica; the most recently used sessions first.
+async fn find(admin: &Admin, filter: &Filter) -> Result<Found, Response> {
+    let Ok(_scan) = admin.scans.try_acquire() else {
+        return Err(refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "somebody else is looking through the sessions; try again in a moment",
+        ));
+    };
+    let handle = admin.handle.clone();
+    let filter = filter.clone();
+    let scan = tokio::task::spawn_blocking(move || scan(&handle, &filter));
+    scan.await
+        .map_err(|error| refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+fn scan(handle: &Handle, filter: &Filter) -> Found {
+    let ring = handle.keyring();
+    let now = handle.now();
+    let mut sessions = Vec::new();
+    let limit = filter.limit();
+    let mut more = false;
+    handle.store().visit(TicketKind::Tgt, &mut |entry| {
+        let session = Session::read(entry).filter(|s| s.matches(filter, &ring, now));
+        match session {
+            Some(_) if sessions.len() == limit => more = true,
+            Some(session) => sessions.push(session),
+            None => {}
+        }
+        !more
+    });
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.entry.last_used));
+    Found { sessions, more }
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Extension(actor): Extension<Actor>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    admin.record(&actor, Action::SessionsListed, filter.words());
+    match find(&admin, &filter).await {
+        Ok(found) => {
+            let ring = admin.handle.keyring();
+            let sessions: Vec<Value> = found.sessions.iter().map(|s| s.summary(&ring)).collect();
+            Json(json!({ "sessions": sessions, "more": found.more })).into_response()
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Extension(actor): Extension<Actor>,
+    Path(handle): Path<String>,
+) -> Response {
+    let filter = Filter {
+        handle: Some(handle),
+        ..Filter::default()
+    };
+    admin.record(&actor, Action::SessionsListed, filter.words());
+    match find(&admin, &filter).await {
+        Ok(found) => match found.sessions.first() {
+            Some(session) => Json(session.details(&admin.handle.keyring())).into_response(),
+            None => refusal(StatusCode::NOT_FOUND, "no session has this handle"),
+        },
+        Err(refusal) => refusal,
+    }
+}
+
+pub(super) async fn end(
+    State(admin): State<Admin>,
+    Extension(actor): Extension<Actor>,
+    Form(filter): Form<Filter>,
+) -> Response {
+    if filter.is_empty() {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "say which sessions: by handle, user, service, address or older_than",
+        );
+    }
+    let found = match find(&admin, &filter).await {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
+    let mut ended = 0;
+    let mut unconfirmed = 0;
+    for session in &found.sessions {
+        let key = session.entry.key;
+        let reason = DestroyReason::Operator;
+        match admin.handle.destroy_key(key, TicketKind::Tgt, reason).await {
+            Ok(destroyed) => {
+                ended += 1;
+                unconfirmed += usize::from(destroyed.missing > 0);
+                let what = format!(
+                    "{} of {}",
+                    session.body.id.masked(),
+                    session.tgt.principal.id
+                );
+                admin.record(&actor, Action::TicketGrantingTicketDestroyed, what);
+            }
+            Err(error) => {
+                let says = format!("{error}; {ended} sessions were ended before");
+                return refusal(StatusCode::SERVICE_UNAVAILABLE, says);
+            }
+        }
+    }
+    Json(json!({ "ended": ended, "unconfirmed": unconfirmed, "more": found.more })).into_response()
+}
