@@ -14,7 +14,7 @@ use castor_proto::ids::Member;
 use castor_proto::message::Lane;
 use castor_proto::seal::{KeyId, PublicKey, ReplayGuard};
 use castor_proto::version::WireVersion;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ReadExactError, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ const HALF_OPEN_MAX: usize = 64;
 const HALF_OPEN_TRUSTED: usize = 16;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a stream may take to say what it is.
+const KIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the lanes of a replaced link may take to be read to their end.
 const HAND_OVER: Duration = Duration::from_millis(300);
 /// How often a linked peer's address counts as mentioned.
@@ -252,7 +254,7 @@ async fn serve(
             caller,
             guard,
             reading,
-            opened: [false; Lane::ALL.len()],
+            lanes: [false; Lane::ALL.len()],
         };
         let mut aside = JoinSet::new();
         aside.spawn(echo_probes(connection.clone()));
@@ -277,22 +279,35 @@ struct InLink {
     caller: Caller,
     guard: Arc<Mutex<ReplayGuard>>,
     reading: watch::Sender<usize>,
-    opened: [bool; Lane::ALL.len()],
+    /// Lanes that were opened.
+    lanes: [bool; Lane::ALL.len()],
+}
+
+/// What a task of a link has to report.
+enum Report {
+    /// A stream and what its first byte says it is.
+    Opened(u8, RecvStream),
+    /// A stream was read to its end, or given up by the peer.
+    Ended,
+    /// A stream is not as the protocol says.
+    Broken(&'static str),
 }
 
 impl InLink {
     async fn run(mut self) {
-        let mut readers: JoinSet<Result<(), &'static str>> = JoinSet::new();
+        let mut tasks: JoinSet<Report> = JoinSet::new();
         loop {
             tokio::select! {
                 stream = self.connection.accept_uni() => match stream {
-                    Ok(stream) => self.accept(stream, &mut readers).await,
+                    Ok(stream) => {
+                        tasks.spawn(classify(stream));
+                    }
                     Err(_) => break,
                 },
-                Some(ended) = readers.join_next() => {
-                    if let Ok(Err(reason)) = ended {
-                        self.protest(reason);
-                    }
+                Some(Ok(report)) = tasks.join_next() => match report {
+                    Report::Opened(kind, stream) => self.opened(kind, stream, &mut tasks),
+                    Report::Ended => {}
+                    Report::Broken(reason) => self.protest(reason),
                 }
             }
         }
@@ -306,39 +321,27 @@ impl InLink {
         self.connection.close(CODE_PROTOCOL, reason.as_bytes());
     }
 
-    async fn accept(
-        &mut self,
-        mut stream: RecvStream,
-        readers: &mut JoinSet<Result<(), &'static str>>,
-    ) {
-        let mut kind = [0];
-        // The kind comes with the first packet of the stream.
-        let Ok(Ok(())) = timeout(HELLO_TIMEOUT, stream.read_exact(&mut kind)).await else {
-            return self.protest("stream");
-        };
-        let [kind] = kind;
+    fn opened(&mut self, kind: u8, stream: RecvStream, tasks: &mut JoinSet<Report>) {
         if kind == STREAM_GOSSIP {
             let shared = Arc::clone(&self.shared);
             let from = self.caller.advertise;
-            readers.spawn(async move { gossip::receive(&shared, from, stream).await });
+            tasks.spawn(async move {
+                let received = gossip::receive(&shared, from, stream).await;
+                received.map_or_else(Report::Broken, |()| Report::Ended)
+            });
             return;
         }
         let lane = Lane::ALL.into_iter().find(|lane| *lane as u8 == kind);
         match lane {
-            Some(lane) if !self.opened[lane as usize] => {
-                self.opened[lane as usize] = true;
-                self.read(lane, stream, readers);
+            Some(lane) if !self.lanes[lane as usize] => {
+                self.lanes[lane as usize] = true;
+                self.read(lane, stream, tasks);
             }
             _ => self.protest("stream"),
         }
     }
 
-    fn read(
-        &self,
-        lane: Lane,
-        stream: RecvStream,
-        readers: &mut JoinSet<Result<(), &'static str>>,
-    ) {
+    fn read(&self, lane: Lane, stream: RecvStream, tasks: &mut JoinSet<Report>) {
         let node = self.caller.member.node.as_str();
         let lane = InLane {
             shared: Arc::clone(&self.shared),
@@ -351,13 +354,27 @@ impl InLink {
         };
         let reading = self.reading.clone();
         reading.send_modify(|lanes| *lanes += 1);
-        readers.spawn(async move {
+        tasks.spawn(async move {
             let ended = lane.run(stream).await;
             reading.send_modify(|lanes| *lanes -= 1);
             match ended {
-                Err(ReadEnd::Frame(error)) => Err(error.reason()),
-                Ok(()) | Err(ReadEnd::Stream(_)) => Ok(()),
+                Err(ReadEnd::Frame(error)) => Report::Broken(error.reason()),
+                Ok(()) | Err(ReadEnd::Stream(_)) => Report::Ended,
             }
         });
+    }
+}
+
+/// Reads the first byte of a stream.
+async fn classify(mut stream: RecvStream) -> Report {
+    let mut kind = [0];
+    match timeout(KIND_TIMEOUT, stream.read_exact(&mut kind)).await {
+        Ok(Ok(())) => {
+            let [kind] = kind;
+            Report::Opened(kind, stream)
+        }
+        Ok(Err(ReadExactError::FinishedEarly(_))) => Report::Broken("truncated"),
+        // Reset by the peer, or nothing came: the stream is dropped, the link goes on.
+        Ok(Err(ReadExactError::ReadError(_))) | Err(_) => Report::Ended,
     }
 }
