@@ -219,6 +219,10 @@ impl Engine {
         }
         peer.heard_at = mono;
         peer.suspect = false;
+        self.dispatch(from, message);
+    }
+
+    fn dispatch(&mut self, from: &Member, message: PeerMessage) {
         match message {
             PeerMessage::Ping { sent, phase } => self.pinged(from, sent, phase),
             PeerMessage::Pong { sent, wall, phase } => self.ponged(from, sent, wall, phase),
