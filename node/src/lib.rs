@@ -2,11 +2,14 @@
 //!
 //! - [`admin`]: drain, sessions and keys, on the administration socket
 //! - [`authn`]: who is this?
+//! - [`cas`]: the CAS protocol, one file per endpoint
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
 //! - [`ops`]: health, metrics, logs, audit, start and stop
+//! - [`routes`]: every path, and who answers it
 //! - [`server`]: accepts connections, bounded in number, size and time
 //! - [`services`]: which applications may ask, and what they learn
+//! - [`tickets`]: the only door to replication
 //! - [`web`]: everything a browser meets
 
 #![cfg_attr(
@@ -16,9 +19,12 @@
 
 pub mod admin;
 pub mod authn;
+pub mod cas;
 pub mod clock;
 pub mod config;
 pub mod ops;
+pub mod routes;
 pub mod server;
 pub mod services;
+pub mod tickets;
 pub mod web;

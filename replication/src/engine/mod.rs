@@ -206,6 +206,11 @@ impl Engine {
         if *from == self.config.me || self.fenced {
             return;
         }
+        // An earlier incarnation's last words arrive after its successor was met.
+        let current = self.peers.get(&from.node);
+        if current.is_some_and(|peer| peer.member != *from && peer.is_present()) {
+            return;
+        }
         let resend = self.config.resend;
         let mono = self.now.mono;
         let peer = self.peers.admit(from, resend);

@@ -25,7 +25,7 @@ const WALL_START: u64 = 1_800_000_000_000;
 
 enum Happening {
     Deliver {
-        from: usize,
+        from: Member,
         to: usize,
         bytes: Vec<u8>,
         life: u64,
@@ -345,10 +345,11 @@ impl World {
         assert!(!bytes.is_empty());
         let copies = 1 + u64::from(self.below(1_000) < self.weather.doubled);
         let life = self.nodes[index].as_ref().unwrap().life;
+        let from = self.nodes[from].as_ref().unwrap().member.clone();
         for _ in 0..copies {
             let (low, high) = self.weather.delay;
             let at = self.now + low + self.below(high - low + 1);
-            let bytes = bytes.clone();
+            let (from, bytes) = (from.clone(), bytes.clone());
             self.schedule(
                 at,
                 Happening::Deliver {
@@ -383,7 +384,7 @@ impl World {
                 bytes,
                 life,
             }) if lives[to] == Some(life) => {
-                self.deliver(from, to, &bytes);
+                self.deliver(&from, to, &bytes);
             }
             Some(Happening::Link { at, to, up, life }) if lives[at] == Some(life) => {
                 self.change_link(at, to, up);
@@ -394,16 +395,13 @@ impl World {
         true
     }
 
-    fn deliver(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        let Some(sender) = self.nodes[from].as_ref().map(|node| node.member.clone()) else {
-            return;
-        };
+    fn deliver(&mut self, from: &Member, to: usize, bytes: &[u8]) {
         for message in codec::decode::<Vec<PeerMessage>>(bytes).expect("what was encoded decodes") {
             assert!(
                 message.check(),
                 "an engine sends only messages within the limits"
             );
-            self.input(to, Input::Message(sender.clone(), message));
+            self.input(to, Input::Message(from.clone(), message));
         }
     }
 

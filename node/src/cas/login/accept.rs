@@ -1,0 +1,261 @@
+//! `POST /login`: takes credentials, on any node, also on one that drains.
+//!
+//! The order of the checks is the order of their cost, and the password comes last: a form that is
+//! damaged, foreign, too old or for an unknown application never reaches the password threads.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+
+use super::{Asked, Refused};
+use crate::authn::credential::CredentialError;
+use crate::authn::{Credential, Decision};
+use crate::cas::Cas;
+use crate::cas::visit::{Visit, Visitor, set_cookie};
+use crate::ops::audit::Action;
+use crate::tickets::{Session, SessionStart, TicketError};
+use crate::web::cookies;
+use crate::web::flow::FlowState;
+use crate::web::form::{Form, FormError};
+use crate::web::headers::Needs;
+use crate::web::origin::{self, Origin};
+use crate::web::pages::{ErrorKind, Failure, Page};
+
+/// A form that was taken apart.
+struct Submitted {
+    asked: Asked,
+    username: String,
+    password: zeroize::Zeroizing<String>,
+    remember_me: bool,
+    /// Why the form has to be shown again, when it has to.
+    failure: Option<Failure>,
+}
+
+/// Answers `POST /login`.
+pub async fn submit(
+    State(cas): State<Arc<Cas>>,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let visitor = Visitor {
+        cas: &cas,
+        visit: &visit,
+        headers: &head.headers,
+    };
+    if !cas.serves() {
+        return visitor.error(ErrorKind::Unready);
+    }
+    let limit = cas.config.load().http.max_body.0;
+    let Ok(body) = to_bytes(body, limit).await else {
+        return visitor.error_as(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::Request);
+    };
+    match visitor.read(head.uri.query(), &body) {
+        Err(refused) => visitor.refuse(&refused),
+        Ok(submitted) => visitor.accept(submitted, &head.headers).await,
+    }
+}
+
+impl Visitor<'_> {
+    /// Takes the form apart. What the query says goes before the body, and that before the state
+    /// sealed into the form, as a person may have followed another link meanwhile.
+    fn read(&self, query: Option<&str>, body: &Bytes) -> Result<Submitted, Refused> {
+        let query = Form::parse(query.unwrap_or_default().as_bytes())?;
+        let Ok(form) = Form::parse(body) else {
+            let asked = self.asked(self.flow_of(&query, &Form::default(), None)?, false)?;
+            return Ok(Submitted::again(asked, Failure::Form));
+        };
+        let (sealed, expired) = self.sealed_state(&form);
+        let flow = self.flow_of(&query, &form, sealed)?;
+        let asked = self.asked(flow, false)?;
+        match fields(&form) {
+            Err(_) => Ok(Submitted::again(asked, Failure::Form)),
+            Ok(fields) => Ok(Submitted {
+                asked,
+                username: fields.username.to_owned(),
+                password: fields.password.to_owned().into(),
+                remember_me: fields.remember_me,
+                failure: match origin::of_form(self.headers, self.cas.public_host.as_deref()) {
+                    Origin::Foreign => Some(Failure::Origin),
+                    Origin::Own if !fields.is_submit => Some(Failure::Form),
+                    Origin::Own if expired => Some(Failure::Expired),
+                    Origin::Own => None,
+                },
+            }),
+        }
+    }
+
+    /// The state sealed into the form, and whether it is missing, forged or too old.
+    fn sealed_state(&self, form: &Form) -> (Option<FlowState>, bool) {
+        let Ok(Some(execution)) = form.one("execution") else {
+            return (None, true);
+        };
+        let lifetime = self.cas.config.load().web.login_flow_lifetime.as_millis();
+        let tickets = &self.cas.tickets;
+        match FlowState::open(execution, &tickets.keyring(), tickets.now(), lifetime) {
+            Ok(state) => (Some(state), false),
+            Err(error) => {
+                tracing::debug!(%error, "login form refused");
+                (None, true)
+            }
+        }
+    }
+
+    fn flow_of(
+        &self,
+        query: &Form,
+        form: &Form,
+        sealed: Option<FlowState>,
+    ) -> Result<FlowState, Refused> {
+        let sealed = sealed.unwrap_or_default();
+        let first = |name: &'static str| -> Result<Option<String>, FormError> {
+            Ok(match query.one(name)? {
+                Some(value) => Some(value.to_owned()),
+                None => form.one(name)?.map(str::to_owned),
+            })
+        };
+        Ok(FlowState {
+            service: first("service")?.or(sealed.service),
+            renew: query.has("renew") || form.has("renew") || sealed.renew,
+            method: first("method")?.or(sealed.method),
+        })
+    }
+
+    async fn accept(&self, submitted: Submitted, headers: &HeaderMap) -> Response {
+        let Submitted {
+            asked,
+            username,
+            password,
+            remember_me,
+            failure,
+        } = submitted;
+        if let Some(failure) = failure {
+            return self.form(&asked, Some(failure), &username);
+        }
+        let credential = match Credential::new(&username, &password) {
+            Ok(credential) => credential,
+            Err(CredentialError::Missing) => {
+                return self.form(&asked, Some(Failure::Missing), &username);
+            }
+            Err(CredentialError::TooLong | CredentialError::Malformed) => {
+                self.audit(Action::AuthenticationFailed, None, "impossible credential");
+                return self.form(&asked, Some(Failure::Credentials), "");
+            }
+        };
+        let username = credential.username();
+        match self.cas.authn.authenticate(&credential).await {
+            Decision::Accepted { principal, handler } => {
+                let what = format!("{handler}: accepted");
+                self.audit(Action::AuthenticationSuccess, Some(&principal.id), what);
+                let start = SessionStart {
+                    principal,
+                    handler,
+                    remember_me,
+                    client_address: self.visit.client.address_text(),
+                };
+                self.signed_in(&asked, start, headers).await
+            }
+            Decision::Rejected(rejection) => {
+                let what = rejection.as_str();
+                self.audit(Action::AuthenticationFailed, Some(username), what);
+                self.form(&asked, Some(Failure::Credentials), username)
+            }
+            Decision::NotNow => self.error(ErrorKind::Busy),
+        }
+    }
+
+    async fn signed_in(&self, asked: &Asked, start: SessionStart, headers: &HeaderMap) -> Response {
+        let who = start.principal.id.clone();
+        let session = match self.continue_or_start(start, headers).await {
+            Ok(session) => session,
+            Err(error) => {
+                self.audit(
+                    Action::TicketGrantingTicketNotCreated,
+                    Some(&who),
+                    error.to_string(),
+                );
+                return self.ticket_error(error);
+            }
+        };
+        let mut response = match &asked.target {
+            Some(target) => self.grant_by_login(target, &session).await,
+            None => {
+                let page = Page::SignedIn { username: who };
+                self.page(StatusCode::OK, &page, &Needs::default())
+            }
+        };
+        set_cookie(&mut response, self.session_cookie(&session));
+        response
+    }
+
+    /// Goes on with the browser's session when the same person signed in again and it is not near
+    /// its end, so that signing out still reaches every application; else begins a new one, which
+    /// takes the old one's place.
+    async fn continue_or_start(
+        &self,
+        start: SessionStart,
+        headers: &HeaderMap,
+    ) -> Result<Session, TicketError> {
+        let tickets = &self.cas.tickets;
+        let presented = cookies::read(headers, &tickets.keyring());
+        let (present, _) = self.session_of(&presented).await;
+        let remember_me = tickets.policy().of_session(start.remember_me).1;
+        if let Some(session) = &present
+            && session.tgt.principal == start.principal
+            && session.tgt.remember_me == remember_me
+            && session.is_young(tickets.now())
+        {
+            return Ok(session.clone());
+        }
+        let who = start.principal.id.clone();
+        let session = tickets.start_session(start).await?;
+        let what = session.id.masked();
+        self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
+        if let Some(old) = present {
+            let replaced = tickets.replace_session(&old.id).await;
+            if let Err(error) = replaced {
+                tracing::warn!(%error, "a replaced session lives on until it expires");
+            }
+            let owner = &old.tgt.principal.id;
+            let what = format!("{} replaced by a newer session", old.id.masked());
+            self.audit(Action::TicketGrantingTicketDestroyed, Some(owner), what);
+        }
+        Ok(session)
+    }
+}
+
+struct Fields<'a> {
+    username: &'a str,
+    password: &'a str,
+    remember_me: bool,
+    is_submit: bool,
+}
+
+fn fields(form: &Form) -> Result<Fields<'_>, FormError> {
+    let remember = form.one("rememberMe")?;
+    // Old clients send `lt` and others leave `_eventId` out; what is sent must be whole.
+    form.one("lt")?;
+    form.one("execution")?;
+    Ok(Fields {
+        username: form.one("username")?.unwrap_or_default(),
+        password: form.one("password")?.unwrap_or_default(),
+        remember_me: remember.is_some_and(|value| !value.eq_ignore_ascii_case("false")),
+        is_submit: form.one("_eventId")?.is_none_or(|event| event == "submit"),
+    })
+}
+
+impl Submitted {
+    fn again(asked: Asked, failure: Failure) -> Self {
+        Self {
+            asked,
+            username: String::new(),
+            password: String::new().into(),
+            remember_me: false,
+            failure: Some(failure),
+        }
+    }
+}

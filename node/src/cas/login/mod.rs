@@ -1,0 +1,278 @@
+//! `GET /login`: asks for credentials, or goes on to the application when there is a session.
+
+pub mod accept;
+mod grant;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::Cas;
+use super::service_url::{ServiceUrl, ServiceUrlError};
+use super::visit::{Visit, Visitor, set_cookie};
+use crate::ops::audit::Action;
+use crate::services::{RegisteredService, ResponseType};
+use crate::tickets::{Found, Session};
+use crate::web::cookies::{self, Presented};
+use crate::web::flow::FlowState;
+use crate::web::form::{self, Form, FormError};
+use crate::web::headers::Needs;
+use crate::web::pages::{ErrorKind, Failure, LoginPage, Page, ServiceInfo};
+
+/// The application that a person wants to go to.
+#[derive(Debug, Clone)]
+struct Target {
+    url: ServiceUrl,
+    registered: Arc<RegisteredService>,
+    /// How the ticket goes back.
+    response: ResponseType,
+}
+
+/// What a login was asked for with, checked.
+#[derive(Debug, Clone, Default)]
+struct Asked {
+    /// As received, for the form's state and action.
+    flow: FlowState,
+    gateway: bool,
+    target: Option<Target>,
+}
+
+/// Why a login request is not served.
+enum Refused {
+    /// It is malformed.
+    Malformed,
+    /// The application is not registered or disabled.
+    Service,
+}
+
+impl From<FormError> for Refused {
+    fn from(_: FormError) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<ServiceUrlError> for Refused {
+    fn from(_: ServiceUrlError) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Answers `GET /login`.
+pub async fn request(
+    State(cas): State<Arc<Cas>>,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Response {
+    let visitor = Visitor {
+        cas: &cas,
+        visit: &visit,
+        headers: request.headers(),
+    };
+    if !cas.receives() {
+        return visitor.error(ErrorKind::Unready);
+    }
+    let asked = match asked_by_query(&visitor, request.uri().query()) {
+        Ok(asked) => asked,
+        Err(refused) => return visitor.refuse(&refused),
+    };
+    let presented = cookies::read(request.headers(), &cas.tickets.keyring());
+    let (found, remove_cookie) = visitor.session_of(&presented).await;
+    let mut response = match found {
+        Some(session) => visitor.with_session(&asked, &session, &presented).await,
+        None => visitor.without_session(&asked),
+    };
+    if remove_cookie {
+        set_cookie(&mut response, cas.cookies.remove());
+    }
+    response
+}
+
+/// Reads the query of a login request.
+fn asked_by_query(visitor: &Visitor<'_>, query: Option<&str>) -> Result<Asked, Refused> {
+    let query = Form::parse(query.unwrap_or_default().as_bytes())?;
+    let flow = FlowState {
+        service: query.one("service")?.map(str::to_owned),
+        renew: query.has("renew"),
+        method: query.one("method")?.map(str::to_owned),
+    };
+    let gateway = query.has("gateway");
+    visitor.asked(flow, gateway)
+}
+
+impl Visitor<'_> {
+    /// Finds the application; `gateway` counts only without `renew` and with an application.
+    fn asked(&self, flow: FlowState, gateway: bool) -> Result<Asked, Refused> {
+        let Some(service) = &flow.service else {
+            return Ok(Asked {
+                flow,
+                gateway: false,
+                target: None,
+            });
+        };
+        let url = ServiceUrl::parse(service)?;
+        let registered = self
+            .cas
+            .services
+            .find(&url.matchable())
+            .filter(|registered| registered.access.enabled);
+        let Some(registered) = registered else {
+            self.audit(
+                Action::ServiceAccessEnforcementTriggered,
+                None,
+                format!("not registered: {service}"),
+            );
+            return Err(Refused::Service);
+        };
+        let response = flow
+            .method
+            .as_deref()
+            .and_then(ResponseType::parse)
+            .or(registered.response_type)
+            .unwrap_or(ResponseType::Redirect);
+        Ok(Asked {
+            gateway: gateway && !flow.renew,
+            flow,
+            target: Some(Target {
+                url,
+                registered,
+                response,
+            }),
+        })
+    }
+
+    fn refuse(&self, refused: &Refused) -> Response {
+        self.error(match refused {
+            Refused::Malformed => ErrorKind::Request,
+            Refused::Service => ErrorKind::Service,
+        })
+    }
+
+    /// The session behind a cookie, and whether the cookie should go.
+    async fn session_of(&self, presented: &Presented) -> (Option<Session>, bool) {
+        match presented {
+            Presented::None => (None, false),
+            Presented::Unusable => (None, true),
+            Presented::Session { id, .. } => match self.cas.tickets.session(id).await {
+                Found::Live(session) => (Some(*session), false),
+                Found::Gone => (None, true),
+                // Perhaps it is alive where we cannot look: keep the cookie.
+                Found::Undecided => (None, false),
+            },
+        }
+    }
+
+    async fn with_session(
+        &self,
+        asked: &Asked,
+        session: &Session,
+        presented: &Presented,
+    ) -> Response {
+        let mut response = match &asked.target {
+            _ if asked.flow.renew => self.form(asked, None, ""),
+            None => {
+                let username = session.tgt.principal.id.clone();
+                let page = Page::SignedIn { username };
+                self.page(StatusCode::OK, &page, &Needs::default())
+            }
+            Some(target) if !target.registered.access.sso_enabled => self.without_session(asked),
+            Some(target) => self.grant_by_session(asked, target, session).await,
+        };
+        let stale = matches!(
+            presented,
+            Presented::Session {
+                stale_key: true,
+                ..
+            }
+        );
+        if stale && response.headers().get(http::header::SET_COOKIE).is_none() {
+            set_cookie(&mut response, self.session_cookie(session));
+        }
+        response
+    }
+
+    fn without_session(&self, asked: &Asked) -> Response {
+        match &asked.target {
+            Some(target) if asked.gateway => self.redirect(&target.url.redirect()),
+            _ => self.form(asked, None, ""),
+        }
+    }
+
+    /// The login form.
+    fn form(&self, asked: &Asked, failure: Option<Failure>, username: &str) -> Response {
+        let tickets = &self.cas.tickets;
+        let sealed = asked
+            .flow
+            .seal(&tickets.keyring(), self.cas.nonce(), tickets.now());
+        let Ok(execution) = sealed else {
+            return self.error(ErrorKind::Request);
+        };
+        let status = match failure {
+            None => StatusCode::OK,
+            Some(Failure::Credentials) => StatusCode::UNAUTHORIZED,
+            Some(Failure::Origin) => StatusCode::FORBIDDEN,
+            Some(Failure::Missing | Failure::Form | Failure::Expired) => StatusCode::BAD_REQUEST,
+        };
+        let registered = asked.target.as_ref().map(|t| &t.registered);
+        let page = LoginPage {
+            execution,
+            action: action(&asked.flow),
+            service: registered.map(|r| service_info(r)),
+            failure,
+            username: username.to_owned(),
+            renew: asked.flow.renew,
+            remember_me: tickets.policy().remembered.is_some(),
+        };
+        let needs = Needs {
+            leads_to: asked.flow.service.clone(),
+            picture: registered.and_then(|r| r.logo.clone()),
+            script: false,
+        };
+        self.page(status, &Page::Login(Box::new(page)), &needs)
+    }
+
+    fn session_cookie(&self, session: &Session) -> Option<http::HeaderValue> {
+        let tickets = &self.cas.tickets;
+        let left = session.hard_expiry.saturating_sub(tickets.now()) / 1000;
+        let max_age = session.tgt.remember_me.then_some(left);
+        self.cas
+            .cookies
+            .set(&session.id, &tickets.keyring(), self.cas.nonce(), max_age)
+    }
+}
+
+/// Where the form goes: `login` with what it was asked for with, so that a reload or a form that
+/// has become too old still knows the application.
+fn action(flow: &FlowState) -> String {
+    let mut query = Vec::new();
+    if let Some(service) = &flow.service {
+        query.push(format!("service={}", form::encode(service)));
+    }
+    if flow.renew {
+        query.push("renew=true".to_owned());
+    }
+    if let Some(method) = &flow.method {
+        query.push(format!("method={}", form::encode(method)));
+    }
+    if query.is_empty() {
+        "login".to_owned()
+    } else {
+        format!("login?{}", query.join("&"))
+    }
+}
+
+fn service_info(registered: &RegisteredService) -> ServiceInfo {
+    let logo = registered.logo.as_ref().filter(|logo| {
+        // A picture must come over https or from ourselves; data would be as good as any.
+        logo.starts_with("https://") || logo.starts_with('/')
+    });
+    ServiceInfo {
+        name: registered.name.clone(),
+        description: registered.description.clone(),
+        logo: logo.cloned(),
+        information_url: registered.information_url.clone(),
+        privacy_url: registered.privacy_url.clone(),
+    }
+}

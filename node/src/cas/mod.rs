@@ -1,0 +1,127 @@
+//! The CAS protocol, versions 1, 2 and 3: one file per endpoint.
+//!
+//! | endpoint | file | section of the CAS protocol specification 3.0.3 |
+//! |---|---|---|
+//! | `GET /login` | [`login`] | 2.1 credential requestor |
+//! | `POST /login` | [`login::accept`] | 2.2 credential acceptor |
+//! | `/logout` | [`logout`] | 2.3 |
+//! | `/validate` | [`validate`] | 2.4 (CAS 1) |
+//! | `/serviceValidate` | [`service_validate`] | 2.5 (CAS 2) |
+//! | `/p3/serviceValidate` | [`service_validate`] | 2.8 (CAS 3) |
+//!
+//! Shared by them: [`visit`] (who asks), [`service_url`], [`outcome`] and [`response`] (how a
+//! validation ends). Not here: proxy tickets, SAML 1.1 and the REST protocol; their paths are
+//! answered 404.
+
+pub mod assets;
+pub mod login;
+pub mod logout;
+pub mod outcome;
+pub mod response;
+pub mod service_url;
+pub mod service_validate;
+pub mod validate;
+pub mod visit;
+
+use std::sync::Arc;
+
+use castor_proto::seal::aead::NONCE_BYTES;
+use castor_replication::driver::Readiness;
+
+use crate::authn::Chain;
+use crate::clock::Rng;
+use crate::config::Live;
+use crate::ops::audit::Audit;
+use crate::services::Registry;
+use crate::tickets::Tickets;
+use crate::web::Web;
+use crate::web::cookies::CookieJar;
+
+/// What the endpoints need; given to each as state.
+#[derive(Debug)]
+pub struct Cas {
+    /// The configuration in force.
+    pub config: Live,
+    /// Pages.
+    pub web: Arc<Web>,
+    /// Registered services.
+    pub services: Arc<Registry>,
+    /// Who people are.
+    pub authn: Chain,
+    /// Tickets.
+    pub tickets: Tickets,
+    /// The record of who did what.
+    pub audit: Audit,
+    /// Randomness for nonces and request ids.
+    pub rng: Rng,
+    cookies: CookieJar,
+    prefix: String,
+    public_host: Option<String>,
+}
+
+/// What [`Cas`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration in force.
+    pub config: Live,
+    /// Pages.
+    pub web: Arc<Web>,
+    /// Registered services.
+    pub services: Arc<Registry>,
+    /// Who people are.
+    pub authn: Chain,
+    /// Tickets.
+    pub tickets: Tickets,
+    /// The record of who did what.
+    pub audit: Audit,
+    /// Randomness for nonces and request ids.
+    pub rng: Rng,
+}
+
+impl Cas {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let config = parts.config.load();
+        let prefix = config.http.prefix.0.clone();
+        let cookies = CookieJar::new(&prefix, config.web.cookie.same_site);
+        let public_host = config.http.public_url.as_ref().and_then(|url| {
+            let rest = url.0.split_once("://")?.1;
+            Some(rest.split('/').next()?.to_ascii_lowercase())
+        });
+        drop(config);
+        Self {
+            config: parts.config,
+            web: parts.web,
+            services: parts.services,
+            authn: parts.authn,
+            tickets: parts.tickets,
+            audit: parts.audit,
+            rng: parts.rng,
+            cookies,
+            prefix,
+            public_host,
+        }
+    }
+
+    /// Path of the CAS endpoints, such as `/cas`.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether requests that have begun elsewhere are served: a draining node finishes them.
+    fn serves(&self) -> bool {
+        matches!(
+            self.tickets.readiness(),
+            Readiness::Ready | Readiness::Draining
+        )
+    }
+
+    /// Whether people may begin here.
+    fn receives(&self) -> bool {
+        self.tickets.readiness() == Readiness::Ready
+    }
+
+    fn nonce(&self) -> [u8; NONCE_BYTES] {
+        self.rng.bytes()
+    }
+}

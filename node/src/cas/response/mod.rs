@@ -1,0 +1,64 @@
+//! Outcomes as bytes: XML and JSON (CAS 2 and 3) and plain text (CAS 1).
+//!
+//! Every outcome is HTTP 200, also a refusal, because clients treat anything else as a broken
+//! server; only "cannot tell now" is 503, so that a load balancer asks another node.
+
+pub mod json;
+pub mod plain;
+pub mod xml;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+
+use super::outcome::{Code, Outcome};
+use crate::web::headers;
+
+/// A format of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// CAS 2 and 3, the default.
+    Xml,
+    /// CAS 3 with `format=JSON`.
+    Json,
+    /// CAS 1.
+    Plain,
+}
+
+impl Format {
+    /// The parameter `format`; anything but JSON means XML.
+    pub fn of_parameter(value: Option<&str>) -> Self {
+        match value {
+            Some(value) if value.eq_ignore_ascii_case("json") => Self::Json,
+            _ => Self::Xml,
+        }
+    }
+
+    fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Xml => "application/xml;charset=UTF-8",
+            Self::Json => "application/json",
+            Self::Plain => "text/plain;charset=UTF-8",
+        })
+    }
+}
+
+/// The HTTP answer for an outcome.
+pub fn respond(outcome: &Outcome, format: Format, https: bool) -> Response {
+    let body = match format {
+        Format::Xml => xml::write(outcome),
+        Format::Json => json::write(outcome),
+        Format::Plain => plain::write(outcome),
+    };
+    let mut response = Response::new(Body::from(body));
+    if matches!(outcome, Outcome::Failure(f) if f.code == Code::InternalError) {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, format.media_type());
+    headers::of_any(headers, https);
+    response
+}
+
+#[cfg(test)]
+mod tests;

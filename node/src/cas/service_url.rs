@@ -1,0 +1,264 @@
+//! Service URLs: what is accepted, how a ticket is added, when two are the same.
+//!
+//! Compared as the field does (cas-protocol, "service URL matching"): without `;jsessionid` and
+//! fragment, percent-decoded, whatever the case; nothing else is normalised. Redirects go to the URL
+//! as it was received, the ticket before the fragment.
+
+use castor_proto::limits::SERVICE_URL_MAX;
+
+use crate::web::form;
+
+/// A service URL that can be redirected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrl(String);
+
+/// Why a service URL is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceUrlError {
+    /// Longer than any browser's.
+    #[error("the service URL is longer than {SERVICE_URL_MAX} bytes")]
+    TooLong,
+    /// Control characters: an attempt to inject a header.
+    #[error("the service URL has control characters")]
+    Control,
+    /// Not a URL, or one that runs in the browser.
+    #[error("the service is not a URL that can be redirected to")]
+    Scheme,
+}
+
+/// Schemes that run something in the browser instead of leading anywhere.
+const REFUSED_SCHEMES: [&str; 7] = [
+    "javascript",
+    "data",
+    "vbscript",
+    "file",
+    "blob",
+    "about",
+    "view-source",
+];
+
+impl ServiceUrl {
+    /// Takes a URL as received.
+    ///
+    /// # Errors
+    /// [`ServiceUrlError`].
+    pub fn parse(text: &str) -> Result<Self, ServiceUrlError> {
+        if text.len() > SERVICE_URL_MAX {
+            return Err(ServiceUrlError::TooLong);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(ServiceUrlError::Control);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(ServiceUrlError::Scheme)?;
+        let mut chars = scheme.chars();
+        let is_scheme = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
+            && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        let runs = REFUSED_SCHEMES
+            .iter()
+            .any(|s| scheme.eq_ignore_ascii_case(s));
+        if !is_scheme || runs || rest.is_empty() {
+            return Err(ServiceUrlError::Scheme);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The URL as received.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URL as definitions see it.
+    pub fn matchable(&self) -> String {
+        without_session(&self.0)
+    }
+
+    /// The URL a browser is sent to, without a ticket.
+    pub fn redirect(&self) -> String {
+        to_ascii(&self.0)
+    }
+
+    /// The URL a browser is sent to, with a ticket before the fragment. `instead` replaces the
+    /// URL, when the definition says so.
+    pub fn redirect_with_ticket(&self, instead: Option<&str>, ticket: &str) -> String {
+        let target = instead.unwrap_or(&self.0);
+        let (base, fragment) = match target.split_once('#') {
+            Some((base, fragment)) => (base, Some(fragment)),
+            None => (target, None),
+        };
+        let joint = if base.contains('?') { '&' } else { '?' };
+        let mut url = to_ascii(base);
+        url.push(joint);
+        url.push_str("ticket=");
+        url.push_str(&form::encode(ticket));
+        if let Some(fragment) = fragment {
+            url.push('#');
+            url.push_str(&to_ascii(fragment));
+        }
+        url
+    }
+}
+
+/// Cuts `;jsession...` up to the query, or to the end.
+fn without_session(url: &str) -> String {
+    let lower = url.to_ascii_lowercase();
+    let Some(start) = lower.find(";jsession") else {
+        return url.to_owned();
+    };
+    let (before, rest) = url.split_at(start);
+    let query = rest.find('?').and_then(|at| rest.get(at..)).unwrap_or("");
+    format!("{before}{query}")
+}
+
+/// Whether the service of a validation is the one that a ticket was issued for.
+pub fn is_same(issued: &str, presented: &str) -> bool {
+    let (issued, presented) = (comparable(issued), comparable(presented));
+    let fold = |text: &str| {
+        text.chars()
+            .flat_map(char::to_lowercase)
+            .collect::<String>()
+    };
+    fold(&issued) == fold(&presented)
+}
+
+fn comparable(url: &str) -> String {
+    let whole = without_session(url);
+    let url = whole.split('#').next().unwrap_or(&whole);
+    decode(url).unwrap_or_else(|| url.to_owned())
+}
+
+/// Percent-decoding as the field does it, `+` being a blank; `None` when it is malformed.
+fn decode(url: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(url.len());
+    let mut rest = url.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        bytes.push(match first {
+            b'+' => b' ',
+            b'%' => {
+                let (digits, tail) = rest.split_at_checked(2)?;
+                rest = tail;
+                let digits = std::str::from_utf8(digits).ok()?;
+                digits
+                    .bytes()
+                    .all(|b| b.is_ascii_hexdigit())
+                    .then_some(())?;
+                u8::from_str_radix(digits, 16).ok()?
+            }
+            other => *other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A URL that can stand in a header: what cannot is percent-encoded, the rest is left alone.
+fn to_ascii(url: &str) -> String {
+    const ENCODE: percent_encoding::AsciiSet = percent_encoding::CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>');
+    percent_encoding::utf8_percent_encode(url, &ENCODE).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn same_service_or_not() {
+        for (issued, presented, same) in [
+            ("https://a.edu/x", "https://a.edu/x", true),
+            ("https://a.edu/x", "https://A.EDU/X", true),
+            ("https://a.edu/x?u=a%2Fb", "https://a.edu/x?u=a%2fb", true),
+            ("https://a.edu/x?u=a%2Fb", "https://a.edu/x?u=a/b", true),
+            ("https://a.edu/x?u=a+b", "https://a.edu/x?u=a%20b", true),
+            ("https://a.edu/x;jsessionid=1", "https://a.edu/x", true),
+            (
+                "https://a.edu/x;jsessionid=1?q=1",
+                "https://a.edu/x;JSESSIONID=2?q=1",
+                true,
+            ),
+            ("https://a.edu/x#top", "https://a.edu/x", true),
+            ("https://a.edu/%C3%A9", "https://a.edu/é", true),
+            ("https://a.edu/%zz", "https://a.edu/%ZZ", true),
+            ("https://a.edu/x", "https://a.edu/x/", false),
+            ("https://a.edu/?a=1&b=2", "https://a.edu/?b=2&a=1", false),
+            ("https://a.edu/", "https://a.edu:443/", false),
+            ("https://a.edu/", "http://a.edu/", false),
+            ("https://a.edu/x", "https://a.edu/../x", false),
+            ("https://a.edu/x?a=%23b", "https://a.edu/x?a=%23c", false),
+            ("https://a.edu/%", "https://a.edu/", false),
+            ("https://a.edu/x;jsessionid=1?q=1", "https://a.edu/x", false),
+        ] {
+            assert_eq!(is_same(issued, presented), same, "{issued} / {presented}");
+            assert_eq!(is_same(presented, issued), same, "{presented} / {issued}");
+        }
+    }
+
+    #[test]
+    fn tickets_go_before_the_fragment() {
+        for (service, expected) in [
+            ("https://a.edu", "https://a.edu?ticket=ST-1"),
+            ("https://a.edu/x?y=1", "https://a.edu/x?y=1&ticket=ST-1"),
+            (
+                "https://a.edu/x#/route?z",
+                "https://a.edu/x?ticket=ST-1#/route?z",
+            ),
+            (
+                "https://a.edu/x;jsessionid=7?y",
+                "https://a.edu/x;jsessionid=7?y&ticket=ST-1",
+            ),
+            (
+                "https://a.edu/é \"<x>",
+                "https://a.edu/%C3%A9%20%22%3Cx%3E?ticket=ST-1",
+            ),
+            ("https://a.edu/%C3%A9", "https://a.edu/%C3%A9?ticket=ST-1"),
+        ] {
+            let url = ServiceUrl::parse(service).unwrap();
+            assert_eq!(url.redirect_with_ticket(None, "ST-1"), expected);
+        }
+        let url = ServiceUrl::parse("https://a.edu/x").unwrap();
+        let instead = url.redirect_with_ticket(Some("https://b.edu/?k"), "ST-1");
+        assert_eq!(instead, "https://b.edu/?k&ticket=ST-1");
+    }
+
+    #[test]
+    fn what_cannot_be_redirected_to_is_refused() {
+        let long = format!("https://a.edu/{}", "x".repeat(SERVICE_URL_MAX));
+        for (text, error) in [
+            ("https://a.edu/\r\nSet-Cookie: x", ServiceUrlError::Control),
+            ("https://a.edu/\u{7f}", ServiceUrlError::Control),
+            ("https://a.edu/\u{85}", ServiceUrlError::Control),
+            ("javascript://x/%0aalert(1)", ServiceUrlError::Scheme),
+            ("JavaScript://x", ServiceUrlError::Scheme),
+            ("/relative", ServiceUrlError::Scheme),
+            ("https:/a", ServiceUrlError::Scheme),
+            ("", ServiceUrlError::Scheme),
+            ("https://", ServiceUrlError::Scheme),
+            (&*long, ServiceUrlError::TooLong),
+        ] {
+            assert_eq!(ServiceUrl::parse(text), Err(error), "{text}");
+        }
+        assert!(ServiceUrl::parse("imaps://mail.edu").is_ok());
+        assert!(ServiceUrl::parse("edu.campus.app://cas").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_redirect_is_a_header_value_and_keeps_its_parts(text in "https://[ -~é]{1,60}") {
+            let url = ServiceUrl::parse(&text).unwrap();
+            let target = url.redirect_with_ticket(None, "ST-1-abc");
+            prop_assert!(http::HeaderValue::try_from(target.as_str()).is_ok());
+            prop_assert_eq!(target.matches("ticket=ST-1-abc").count(), 1);
+            let before = target.split('#').next().unwrap();
+            prop_assert!(before.ends_with("ticket=ST-1-abc"));
+        }
+
+        #[test]
+        fn comparing_never_panics_and_is_reflexive(a in ".{0,60}", b in ".{0,60}") {
+            prop_assert!(is_same(&a, &a));
+            prop_assert_eq!(is_same(&a, &b), is_same(&b, &a));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Every path of the listener for people and applications, and who answers it.
+//!
+//! What a validation changes it changes once, so only GET reaches it: HEAD would consume the ticket
+//! and throw the answer away.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
+use axum::routing::{MethodRouter, get};
+
+use crate::cas::visit::{identify, not_found};
+use crate::cas::{Cas, assets, login, logout, service_validate, validate};
+use crate::server::{RequestMetrics, observe};
+
+/// Paths below the prefix.
+pub const LOGIN: &str = "/login";
+/// Signing out.
+pub const LOGOUT: &str = "/logout";
+/// CAS 1 validation.
+pub const VALIDATE: &str = "/validate";
+/// CAS 2 validation.
+pub const SERVICE_VALIDATE: &str = "/serviceValidate";
+/// CAS 3 validation.
+pub const P3_SERVICE_VALIDATE: &str = "/p3/serviceValidate";
+/// Style sheets and pictures.
+pub const ASSETS: &str = "/assets/{name}";
+
+/// The router of the CAS listener. `probes` are the health paths for proxies.
+pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router {
+    let prefix = cas.prefix();
+    let at = |path: &str| format!("{prefix}{path}");
+    let login_page = format!("{prefix}{LOGIN}");
+    let home = move || {
+        let login_page = login_page.clone();
+        async move { Redirect::temporary(&login_page) }
+    };
+    let table: [(&str, MethodRouter<Arc<Cas>>); 6] = [
+        (LOGIN, get(login::request).post(login::accept::submit)),
+        (LOGOUT, get(logout::logout).post(logout::logout)),
+        (VALIDATE, once(get(validate::get))),
+        (SERVICE_VALIDATE, once(get(service_validate::get))),
+        (P3_SERVICE_VALIDATE, once(get(service_validate::get_p3))),
+        (ASSETS, get(assets::get)),
+    ];
+    let mut router = Router::new();
+    for (path, endpoint) in table {
+        router = router.route(&at(path), endpoint);
+    }
+    router
+        .route(&at(""), get(home.clone()))
+        .route(&at("/"), get(home))
+        .route_layer(from_fn_with_state(Arc::clone(cas), identify))
+        .fallback(not_found)
+        .with_state(Arc::clone(cas))
+        .merge(probes)
+        .layer(from_fn_with_state(metrics, observe))
+}
+
+fn once(endpoint: MethodRouter<Arc<Cas>>) -> MethodRouter<Arc<Cas>> {
+    endpoint.head(|| async { StatusCode::METHOD_NOT_ALLOWED })
+}

@@ -1,0 +1,89 @@
+//! The only door to replication: what CAS wants of tickets, in the words of CAS.
+//!
+//! | call | waits for |
+//! |---|---|
+//! | [`Tickets::session`] | nobody when this node knows the session; else its peers, 300 ms |
+//! | [`Tickets::start_session`] | every peer's acknowledgement, 1 s |
+//! | [`Tickets::service_ticket`] | a majority of the ticket's view |
+//! | [`Tickets::consume`] | a majority of the ticket's view, 2 s |
+//! | [`Tickets::end_session`] | every peer's acknowledgement, 1 s |
+
+mod consume;
+mod issue;
+pub mod policy;
+mod session;
+
+use std::sync::Arc;
+
+use castor_proto::ids::WallMs;
+use castor_proto::seal::KeyRing;
+use castor_replication::driver::{Handle, Readiness, RequestError};
+use castor_replication::engine::Denied;
+
+pub use consume::{ClaimRequest, Consumed, Granted, Refusal};
+pub use policy::Policy;
+pub use session::{Ended, Found, Session, SessionStart};
+
+/// Tickets, for request handlers; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tickets {
+    handle: Handle,
+    policy: Policy,
+}
+
+/// Why no ticket was made or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// The session has ended meanwhile.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// A limit is reached; try later.
+    #[error("a limit is reached")]
+    Full,
+    /// This node cannot serve now; another one can.
+    #[error("this node cannot serve now")]
+    NotNow,
+    /// The principal is too large for a ticket.
+    #[error("the ticket would be too large")]
+    TooLarge,
+}
+
+impl From<RequestError> for TicketError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Denied(Denied::SessionEnded) => Self::SessionEnded,
+            RequestError::Denied(Denied::Full) => Self::Full,
+            RequestError::Denied(Denied::TooLarge) => Self::TooLarge,
+            RequestError::Denied(Denied::NotReady) | RequestError::Busy | RequestError::Stopped => {
+                Self::NotNow
+            }
+        }
+    }
+}
+
+impl Tickets {
+    /// Tickets of this node.
+    pub fn new(handle: Handle, policy: Policy) -> Self {
+        Self { handle, policy }
+    }
+
+    /// How long tickets live.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether requests may be served.
+    pub fn readiness(&self) -> Readiness {
+        self.handle.readiness()
+    }
+
+    /// Milliseconds since the Unix epoch, as the cluster agrees on them.
+    pub fn now(&self) -> WallMs {
+        self.handle.now()
+    }
+
+    /// The cluster's keys.
+    pub fn keyring(&self) -> Arc<KeyRing> {
+        self.handle.keyring()
+    }
+}

@@ -1,0 +1,153 @@
+//! Single sign-on sessions: ticket-granting tickets.
+
+use castor_proto::delta::DestroyReason;
+use castor_proto::ids::WallMs;
+use castor_proto::ticket::{Payload, Principal, Tgt, TicketBody, TicketId, TicketKey};
+use castor_replication::driver::LookUp;
+use castor_replication::engine::NewReusable;
+
+use super::{TicketError, Tickets};
+
+/// A session that can be used now.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its ticket id: a credential, for the cookie only.
+    pub id: TicketId,
+    /// What it says.
+    pub tgt: Tgt,
+    /// When it began.
+    pub created: WallMs,
+    /// When it ends at the latest.
+    pub hard_expiry: WallMs,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({})", self.id.masked())
+    }
+}
+
+/// What a session's ticket id stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A session.
+    Live(Box<Session>),
+    /// None any more, or never; the cookie should go.
+    Gone,
+    /// Nodes that may know it do not answer; none for this request only.
+    Undecided,
+}
+
+/// Who begins a session, and how.
+#[derive(Debug, Clone)]
+pub struct SessionStart {
+    /// The person.
+    pub principal: Principal,
+    /// The handler that accepted the credential.
+    pub handler: &'static str,
+    /// Whether the person asked to be remembered.
+    pub remember_me: bool,
+    /// Address of the browser.
+    pub client_address: String,
+}
+
+/// How ending a session went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// There was one.
+    pub existed: bool,
+    /// Peers that have not acknowledged it yet.
+    pub missing: usize,
+}
+
+impl Session {
+    fn of_body(body: &TicketBody) -> Option<Self> {
+        let Payload::Tgt(tgt) = &body.payload else {
+            return None;
+        };
+        Some(Self {
+            id: body.id.clone(),
+            tgt: tgt.clone(),
+            created: body.created,
+            hard_expiry: body.hard_expiry,
+        })
+    }
+
+    /// The key under which replicas keep it.
+    pub fn key(&self) -> TicketKey {
+        self.id.key()
+    }
+
+    /// Whether at least half of its life is still to come.
+    pub fn is_young(&self, now: WallMs) -> bool {
+        let age = now.saturating_sub(self.created);
+        let left = self.hard_expiry.saturating_sub(now);
+        age <= left
+    }
+}
+
+impl Tickets {
+    /// The session of a ticket id from a cookie.
+    pub async fn session(&self, id: &TicketId) -> Found {
+        match self.handle.look_up(id).await {
+            LookUp::Live(ticket) => Session::of_body(&ticket.body)
+                .map_or(Found::Gone, |session| Found::Live(Box::new(session))),
+            LookUp::Unknown | LookUp::Destroyed | LookUp::Expired | LookUp::Idle => Found::Gone,
+            LookUp::Unreachable => Found::Undecided,
+        }
+    }
+
+    /// Begins a session; answers when every peer holds it, or after one second.
+    ///
+    /// # Errors
+    /// [`TicketError::Full`], [`TicketError::NotNow`] or [`TicketError::TooLarge`].
+    pub async fn start_session(&self, start: SessionStart) -> Result<Session, TicketError> {
+        let (lifetime, remember_me) = self.policy.of_session(start.remember_me);
+        let tgt = Tgt {
+            principal: start.principal,
+            authenticated_at: self.now(),
+            handler: start.handler.to_owned(),
+            remember_me,
+            client_address: start.client_address,
+        };
+        let new = NewReusable {
+            id: None,
+            life_ms: lifetime.life_ms,
+            idle_ms: lifetime.idle_ms,
+            ancestors: Vec::new(),
+            payload: Payload::Tgt(tgt),
+            key_id: None,
+        };
+        let created = self.handle.create(new).await?;
+        Session::of_body(&created.body).ok_or(TicketError::NotNow)
+    }
+
+    /// Ends a session because its owner signed out; answers when every peer knows, or after one
+    /// second. A session that no node knows is ended all the same: one that knows it may be away.
+    ///
+    /// # Errors
+    /// [`TicketError::NotNow`]: nothing has been ended.
+    pub async fn end_session(&self, id: &TicketId) -> Result<Ended, TicketError> {
+        let before = self.handle.look_up(id).await;
+        if matches!(before, LookUp::Destroyed | LookUp::Expired) {
+            return Ok(Ended {
+                existed: false,
+                missing: 0,
+            });
+        }
+        let destroyed = self.handle.destroy(id, DestroyReason::Logout).await?;
+        Ok(Ended {
+            existed: matches!(before, LookUp::Live(_)) && !destroyed.already,
+            missing: destroyed.missing,
+        })
+    }
+
+    /// Ends a session because a newer one takes its place in the browser.
+    ///
+    /// # Errors
+    /// [`TicketError::NotNow`]: it lives on until it expires.
+    pub async fn replace_session(&self, id: &TicketId) -> Result<(), TicketError> {
+        self.handle.destroy(id, DestroyReason::Replaced).await?;
+        Ok(())
+    }
+}
