@@ -49,18 +49,10 @@ pub(super) struct CompareOp {
 type Pairs = Vec<castor_proto::message::BucketPairs>;
 
 impl Engine {
-    /// Repairs with every peer that can be reached: after a broken stream, a death, or a logout
-    /// that not everyone acknowledged.
+    /// Repairs with every peer, now or as soon as it can be reached: after a broken stream, a death,
+    /// or a logout that not everyone acknowledged.
     pub(super) fn repair_after_break(&mut self) {
-        if !self.fill.is_done() {
-            return;
-        }
-        let peers: Vec<Member> = self
-            .peers
-            .iter()
-            .filter(|peer| peer.is_reachable())
-            .map(|peer| peer.member.clone())
-            .collect();
+        let peers: Vec<Member> = self.peers.iter().map(|peer| peer.member.clone()).collect();
         for peer in peers {
             self.repair_with(&peer);
         }
