@@ -16,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use castor_replication::driver::{Handle, Readiness};
 use prometheus::{GaugeVec, Opts};
 
-use crate::admin::{Access, Admin};
+use crate::admin::{Access, Admin, DemoFill};
 use crate::authn::{Authenticator, Chain};
 use crate::cas::{self, Cas};
 use crate::clock::{Clock, Rng};
@@ -306,7 +306,13 @@ impl Routers {
         }));
         let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
         let health = Health::new(handle.clone());
-        let admin = Admin::new(handle.clone(), audit.clone());
+        let tgt = &config.tickets.tgt;
+        let demo = config.node.demo_folder.clone().map(|folder| DemoFill {
+            folder,
+            life_ms: tgt.max_life.as_millis(),
+            idle_ms: tgt.idle.as_millis(),
+        });
+        let admin = Admin::new(handle.clone(), audit.clone()).with_demo(demo);
         let over_tcp = match &config.ops.token {
             Some(token) => admin.router(Access::Token(token.clone())),
             None => Router::new(),

@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod demo;
 mod files;
 mod keys;
 mod members;
@@ -37,6 +38,7 @@ struct Castor {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
     Config(config::ConfigArgs),
     Pki(pki::PkiArgs),
     Keys(keys::KeysArgs),
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
     // clap itself exits with 2 for wrong usage and 0 for help.
     let done = match Castor::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo(args),
         Command::Config(args) => config::run(args),
         Command::Pki(args) => pki::run(&args),
         Command::Keys(args) => keys::run(&args),
@@ -100,6 +103,19 @@ pub fn main() -> ExitCode {
         }
         Err(Failure::NotHealthy) => ExitCode::from(3),
     }
+}
+
+fn demo(args: demo::DemoArgs) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(demo::run(args));
+    // A look-up of a name must not hold up the exit.
+    runtime.shutdown_background();
+    done.map_err(|error| match error {
+        demo::DemoError::Usage(error) => Failure::Usage(format!("{error:#}")),
+        demo::DemoError::Failed(error) => Failure::Failed(error),
+    })
 }
 
 /// Prints to standard output; a reader that went away (`castor … | head`) is no failure.
