@@ -1,7 +1,9 @@
 //! The Castor CAS server, room by room.
 //!
 //! - [`admin`]: drain, sessions and keys, on the administration socket
+//! - [`app`]: the only place where rooms are assembled
 //! - [`authn`]: who is this?
+//! - [`cli`]: the commands
 //! - [`cas`]: the CAS protocol, one file per endpoint
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
@@ -18,8 +20,10 @@
 )]
 
 pub mod admin;
+pub mod app;
 pub mod authn;
 pub mod cas;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ops;

@@ -85,10 +85,14 @@ pub struct Entry {
 /// What became of one value offered to a bounded map.
 #[derive(PartialEq, Eq)]
 enum Slot {
+    /// Nothing new.
     Known,
+    /// Taken in.
     Taken,
-    /// Something had to go: the value itself, or an older one that it displaced.
-    Full,
+    /// Taken in, and an older value had to go.
+    Displaced,
+    /// Older than everything in a full map.
+    Refused,
 }
 
 /// Joins one value into a sorted map that keeps the [`limits::SERVICES_MAX`] greatest values. The
@@ -112,13 +116,15 @@ fn join_slot<V: Ord + Clone>(map: &mut Vec<(ServiceKey, V)>, key: ServiceKey, va
                 _ => std::cmp::Ordering::Equal,
             });
             let Some(least) = least else {
-                return Slot::Full;
+                return Slot::Refused;
             };
             if map.get(least).is_some_and(|(k, v)| (v, *k) < (value, key)) {
                 map.insert(at, (key, value.clone()));
                 map.remove(if least < at { least } else { least + 1 });
+                Slot::Displaced
+            } else {
+                Slot::Refused
             }
-            Slot::Full
         }
     }
 }
@@ -187,11 +193,12 @@ impl Entry {
     fn join_services(&mut self, other: &Self, done: &mut Joined) {
         for (key, theirs) in &other.services {
             let outcome = join_slot(&mut self.services, *key, theirs);
-            done.changed |= outcome != Slot::Known;
-            done.services_dropped += usize::from(outcome == Slot::Full);
+            done.changed |= outcome == Slot::Taken || outcome == Slot::Displaced;
+            done.services_dropped += usize::from(outcome == Slot::Displaced);
         }
         for (key, stamp) in &other.told {
-            done.changed |= join_slot(&mut self.told, *key, stamp) == Slot::Taken;
+            let outcome = join_slot(&mut self.told, *key, stamp);
+            done.changed |= outcome == Slot::Taken || outcome == Slot::Displaced;
         }
     }
 

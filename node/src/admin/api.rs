@@ -1,4 +1,4 @@
-//! Status, members, keys, drain, resume, reload.
+//! Status, members, keys, drain, resume.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -93,22 +93,5 @@ pub(super) async fn resume(
             Json(json!({ "state": state })).into_response()
         }
         Err(error) => not_now(error),
-    }
-}
-
-pub(super) async fn reload(
-    State(admin): State<Admin>,
-    Extension(actor): Extension<Actor>,
-) -> Response {
-    let what = admin.handle.node().to_string();
-    admin.record(&actor, Action::ConfigurationReloaded, what);
-    let reload = std::sync::Arc::clone(&admin.reload);
-    // Files are read and passwords of keys checked: not on a thread that serves.
-    match tokio::task::spawn_blocking(move || reload()).await {
-        Ok(true) => Json(json!({ "reloaded": true })).into_response(),
-        Ok(false) | Err(_) => refusal(
-            StatusCode::CONFLICT,
-            "something was refused and stays as it was; the log names file and line",
-        ),
     }
 }

@@ -7,8 +7,10 @@
 
 mod access;
 mod api;
+mod fill;
 mod sessions;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,9 +28,20 @@ pub use sessions::handle_of;
 pub struct Admin {
     handle: Handle,
     audit: Audit,
-    reload: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Looking through all sessions is work; one at a time is enough for people.
     scans: Arc<Semaphore>,
+    demo: Option<Arc<DemoFill>>,
+}
+
+/// What synthetic sessions need to know; only nodes of `castor demo` have it.
+#[derive(Clone, Debug)]
+pub struct DemoFill {
+    /// The demo's folder (`node.demo_folder`); its mark is looked for at every request.
+    pub folder: PathBuf,
+    /// Life of a session, in milliseconds.
+    pub life_ms: u64,
+    /// Longest pause between uses, in milliseconds.
+    pub idle_ms: u64,
 }
 
 impl std::fmt::Debug for Admin {
@@ -38,18 +51,21 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Administers the replica behind `handle`; `reload` may block and says whether all was taken.
-    pub fn new(
-        handle: Handle,
-        audit: Audit,
-        reload: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Self {
+    /// Administers the replica behind `handle`.
+    pub fn new(handle: Handle, audit: Audit) -> Self {
         Self {
             handle,
             audit,
-            reload: Arc::new(reload),
             scans: Arc::new(Semaphore::new(1)),
+            demo: None,
         }
+    }
+
+    /// Allows synthetic sessions, when the folder is one that `castor demo` made.
+    #[must_use]
+    pub fn with_demo(mut self, demo: Option<DemoFill>) -> Self {
+        self.demo = demo.map(Arc::new);
+        self
     }
 
     /// The API below `/admin/v1`, for those who pass `access`.
@@ -60,7 +76,7 @@ impl Admin {
             .route("/admin/v1/keys", get(api::keys))
             .route("/admin/v1/drain", post(api::drain))
             .route("/admin/v1/resume", post(api::resume))
-            .route("/admin/v1/reload", post(api::reload))
+            .route("/admin/v1/demo/fill", post(fill::fill))
             .route("/admin/v1/sessions", get(sessions::list))
             .route("/admin/v1/sessions/end", post(sessions::end))
             .route("/admin/v1/sessions/{handle}", get(sessions::show))

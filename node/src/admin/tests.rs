@@ -44,7 +44,7 @@ async fn fixture() -> Fixture {
     };
     let registry = node.metrics.registry();
     let audit = audit::start(&config, place, Clock::system(), registry).unwrap();
-    let admin = Admin::new(node.handle.clone(), audit.clone(), || true);
+    let admin = Admin::new(node.handle.clone(), audit.clone());
     Fixture {
         node,
         admin,

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use castor_proto::version::VersionRange;
+
 use super::schema::{Reader, section};
 use super::types::{HostPort, Period};
 
@@ -35,8 +37,8 @@ section! {
         drain_timeout: Period = "15s" in "1s"..="10m", Restart;
         /// After this long without a sign of life a node is forgotten and its lag no longer shown.
         forget_after: Period = "24h" in "1m"..="30d", Restart;
-        /// Nodes that decide about one service ticket, the issuer included.
-        view_size: usize = "3" in "1"..="7", Restart;
+        /// Nodes that decide about one service ticket, the issuer included; an odd number.
+        view_size: usize = "3" in "1"..="5", Restart;
         /// Highest version of the wire format to speak; unset, the newest. Set it to the old version
         /// while a cluster is being upgraded over more than one minor version.
         wire_max: Option<u16> = "" in "1"..="65535", Restart;
@@ -46,13 +48,21 @@ section! {
 impl Cluster {
     /// Notes what does not fit together.
     pub(super) fn check(&self, reader: &mut Reader<'_>) {
-        let name_fits =
-            (1..=64).contains(&self.name.len()) && self.name.bytes().all(|b| b.is_ascii_graphic());
-        if !name_fits {
+        if !castor_replication::driver::tls::is_cluster_name(&self.name) {
             reader.note_key(
                 "cluster.name",
-                "must be 1 to 64 printable ASCII characters without spaces",
+                "must be 1 to 40 characters a-z, 0-9 and -, beginning and ending with a letter or \
+                 digit",
             );
+        }
+        if self.view_size.is_multiple_of(2) {
+            reader.note_key(
+                "cluster.view_size",
+                "must be odd, so that there is always a majority; use 1, 3 or 5",
+            );
+        }
+        if let Err(error) = VersionRange::capped(self.wire_max) {
+            reader.note_key("cluster.wire_max", &format!("{error}; remove the key"));
         }
         if self.advertise.is_none() && self.listen.ip().is_unspecified() && !self.seeds.is_empty() {
             reader.note_key(

@@ -1,5 +1,7 @@
 //! `[node]`: who this node is.
 
+use std::path::PathBuf;
+
 use castor_proto::ids::NodeName;
 
 use super::schema::section;
@@ -13,6 +15,9 @@ section! {
         name: Option<NodeName> = "", Restart;
         /// Threads that serve requests; unset, one for each processor.
         threads: Option<usize> = "" in "1"..="256", Restart;
+        /// Folder of `castor demo`; set by the demo on its own nodes, which alone can be filled with
+        /// synthetic sessions.
+        demo_folder: Option<PathBuf> = "", Restart;
     }
 }
 

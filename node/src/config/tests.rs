@@ -83,7 +83,7 @@ fn a_wrong_type_names_file_line_key_and_what_is_expected() {
 fn a_value_out_of_range_names_the_range() {
     assert_eq!(
         problems("[cluster]\nview_size = 9\n"),
-        ["castor.toml:2: cluster.view_size: integer 9 is out of range; use 1 to 7"]
+        ["castor.toml:2: cluster.view_size: integer 9 is out of range; use 1 to 5"]
     );
 }
 
@@ -188,7 +188,8 @@ fn what_does_not_fit_together_is_refused() {
             "[http]\npublic_url = \"https://a.example/sso\"\n",
             "http.prefix",
         ),
-        ("[cluster]\nname = \"\"\n", "cluster.name"),
+        ("[cluster]\nname = \"A B\"\n", "cluster.name"),
+        ("[cluster]\nview_size = 2\n", "cluster.view_size"),
     ] {
         let found = problems(text);
         assert!(

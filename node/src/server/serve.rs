@@ -1,8 +1,9 @@
 //! The accept loop: one task for each connection, bounded in number and time.
 //!
-//! Stopping has two steps: while `closing` says so, every answer carries `Connection: close`, so that
-//! proxies let go without losing a request; [`Running::stop`] then takes no more connections, lets
-//! those that are busy finish, and ends what is left at the deadline.
+//! Stopping loses no request of a proxy that keeps connections: while `closing` says so, every answer
+//! carries `Connection: close`; [`Running::stop`] then serves what the system has already accepted,
+//! takes no more, answers what still comes over open connections for a moment, closes the idle ones,
+//! lets the busy ones finish, and ends what is left at the deadline.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Pause after a failed accept: the process is out of descriptors and some must be freed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A stopping listener's open connections may bring one more request for this long: a proxy that uses
+/// its connections does so within it, and an idle one is then safely closed.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +79,21 @@ pub struct Options {
     pub metrics: ServerMetrics,
 }
 
+/// How far a listener has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Takes connections.
+    Serving,
+    /// Takes no new ones; answers ask for the end of the open ones.
+    Lingering,
+    /// Open ones end as soon as they are idle.
+    Ending,
+}
+
 /// A listener that is being served.
 #[derive(Debug)]
 pub struct Running {
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     task: JoinHandle<JoinSet<()>>,
     name: &'static str,
 }
@@ -87,12 +103,21 @@ impl Running {
     ///
     /// *Cancel safety*: dropping the future leaves the connections to finish on their own.
     pub async fn stop(self, grace: Duration) {
-        self.stop.send_replace(true);
+        self.stage.send_replace(Stage::Lingering);
         let Ok(mut connections) = self.task.await else {
             return;
         };
-        let finish = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(grace, finish).await.is_err() {
+        let finished = async {
+            let linger = LINGER.min(grace / 2);
+            if tokio::time::timeout(linger, all(&mut connections))
+                .await
+                .is_err()
+            {
+                self.stage.send_replace(Stage::Ending);
+                all(&mut connections).await;
+            }
+        };
+        if tokio::time::timeout(grace, finished).await.is_err() {
             tracing::warn!(
                 listener = self.name,
                 connections = connections.len(),
@@ -103,23 +128,48 @@ impl Running {
     }
 }
 
+async fn all(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
+}
+
 /// Serves `router` on `listener` in tasks of its own.
 pub fn run(listener: Listener, router: Router, options: Options) -> Running {
-    let (stop, stopping) = watch::channel(false);
+    let (sender, stage) = watch::channel(Stage::Serving);
     let name = options.name;
-    let task = tokio::spawn(accept(listener, router, options, stopping));
-    Running { stop, task, name }
+    let task = tokio::spawn(accept(listener, router, options, stage));
+    Running {
+        stage: sender,
+        task,
+        name,
+    }
 }
 
 async fn accept(
     listener: Listener,
     router: Router,
     options: Options,
-    mut stopping: watch::Receiver<bool>,
+    mut stage: watch::Receiver<Stage>,
 ) -> JoinSet<()> {
     let mut connections = JoinSet::new();
     let slots = Arc::new(Semaphore::new(options.limits.connections));
     let options = Arc::new(options);
+    let mut begin = |accepted, slot, stage: &watch::Receiver<Stage>| {
+        while connections.try_join_next().is_some() {}
+        let (stream, address) = accepted;
+        let connection = Connection {
+            peer: Peer {
+                address,
+                tls: options.tls.is_some(),
+            },
+            router: router.clone(),
+            options: Arc::clone(&options),
+            stage: stage.clone(),
+        };
+        connections.spawn(async move {
+            connection.run(stream).await;
+            drop(slot);
+        });
+    };
     loop {
         let next = async {
             // The semaphore is never closed, so a failure cannot happen; it would only mean no limit.
@@ -128,40 +178,33 @@ async fn accept(
         };
         let (slot, accepted) = tokio::select! {
             biased;
-            _ = stopping.wait_for(|stop| *stop) => return connections,
+            _ = stage.wait_for(|stage| *stage > Stage::Serving) => break,
             next = next => next,
         };
-        while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, address)) => {
-                let peer = Peer {
-                    address,
-                    tls: options.tls.is_some(),
-                };
-                let connection = Connection {
-                    peer,
-                    router: router.clone(),
-                    options: Arc::clone(&options),
-                    stopping: stopping.clone(),
-                };
-                connections.spawn(async move {
-                    connection.run(stream).await;
-                    drop(slot);
-                });
-            }
+            Ok(accepted) => begin(accepted, slot, &stage),
             Err(error) => {
                 tracing::warn!(listener = options.name, %error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // What waits in the system's queue has been told that it is connected: closing the listener now
+    // would reset it, and with it perhaps a request.
+    while let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+        match tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+            Ok(Ok(accepted)) => begin(accepted, Some(slot), &stage),
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    connections
 }
 
 struct Connection {
     peer: Peer,
     router: Router,
     options: Arc<Options>,
-    stopping: watch::Receiver<bool>,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Connection {
@@ -203,13 +246,18 @@ impl Connection {
         let io = TokioIo::new(Timed::new(stream, patience, shared.clone()));
         let router = self.router.clone();
         let options = Arc::clone(&self.options);
+        let stage = self.stage.clone();
         let peer = self.peer;
         let state = shared.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let guard = state.enter();
             let answer = answer(router.clone(), request, peer, Arc::clone(&options));
+            let stage = stage.clone();
             async move {
-                let response = answer.await;
+                let mut response = answer.await;
+                if *stage.borrow() > Stage::Serving {
+                    close(&mut response);
+                }
                 drop(guard);
                 Ok::<_, Infallible>(response)
             }
@@ -221,10 +269,13 @@ impl Connection {
             // `Timed` tells an idle connection from a half-sent head, hyper's timer does not.
             .header_read_timeout(None);
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-        let stopped = async { self.stopping.wait_for(|stop| *stop).await.is_ok() };
+        let ending = async {
+            let reached = self.stage.wait_for(|stage| *stage == Stage::Ending);
+            reached.await.is_ok()
+        };
         let early = tokio::select! {
             result = connection.as_mut() => Some(result),
-            _ = stopped => None,
+            _ = ending => None,
         };
         let result = match early {
             Some(result) => result,

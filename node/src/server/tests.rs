@@ -220,7 +220,7 @@ async fn more_connections_than_allowed_wait_for_a_free_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_lets_a_request_finish_and_closes_idle_connections_at_once() {
+async fn stopping_takes_no_connection_and_lets_a_request_finish() {
     let server = serve(LIMITS);
     let mut idle = server.connect().await;
     get_on(&mut idle, "/").await;
@@ -231,7 +231,7 @@ async fn stopping_lets_a_request_finish_and_closes_idle_connections_at_once() {
     server.entered.acquire().await.unwrap().forget();
     let address = server.listen.clone();
     let stop = tokio::spawn(server.running.stop(Duration::from_secs(9)));
-    assert_eq!(until_closed(&mut idle).await.0, 0);
+    assert_eq!(until_closed(&mut idle).await.0, 1, "after the linger");
     let Listen::Tcp(address) = address else {
         panic!("TCP")
     };
@@ -239,6 +239,29 @@ async fn stopping_lets_a_request_finish_and_closes_idle_connections_at_once() {
     assert!(!stop.is_finished());
     server.release.notify_waiters();
     assert!(read_answer(&mut busy).await.ends_with("at last"));
+    stop.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_answers_what_an_open_connection_still_brings() {
+    let server = serve(LIMITS);
+    let mut kept = server.connect().await;
+    get_on(&mut kept, "/").await;
+    let Listen::Tcp(address) = server.listen.clone() else {
+        panic!("TCP")
+    };
+    // Connected as far as the system is concerned, not yet taken by the server.
+    let mut queued = TcpStream::connect(address).await.unwrap();
+    let stop = tokio::spawn(server.running.stop(Duration::from_secs(9)));
+    while TcpStream::connect(address).await.is_ok() {}
+    for stream in [&mut kept, &mut queued] {
+        let answer = get_on(stream, "/").await;
+        assert!(
+            answer.contains("connection: close") && answer.ends_with("hello"),
+            "{answer}"
+        );
+        assert_eq!(until_closed(stream).await.0, 0);
+    }
     stop.await.unwrap();
 }
 

@@ -4,4 +4,5 @@
 
 mod differential;
 mod golden;
+mod laws;
 mod samples;

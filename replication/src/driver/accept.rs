@@ -14,13 +14,13 @@ use castor_proto::ids::Member;
 use castor_proto::message::Lane;
 use castor_proto::seal::{KeyId, PublicKey, ReplayGuard};
 use castor_proto::version::WireVersion;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ReadExactError, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::carrier;
 use super::dial::{self, is_tls_failure, peer_certificate};
-use super::gossip;
 use super::lane::{InLane, ReadEnd, read_frame};
 use super::network::{CODE_PROTOCOL, CODE_REFUSED, CODE_REPLACED, Shared};
 use super::peers::{Incoming, any_answers, echo_probes};
@@ -32,6 +32,8 @@ const HALF_OPEN_MAX: usize = 64;
 const HALF_OPEN_TRUSTED: usize = 16;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a stream may take to say what it is.
+const KIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the lanes of a replaced link may take to be read to their end.
 const HAND_OVER: Duration = Duration::from_millis(300);
 /// How often a linked peer's address counts as mentioned.
@@ -65,7 +67,9 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
                 Ok(Err(error)) => {
                     if is_tls_failure(&error) {
                         shared.metrics.rejected("tls");
-                        tracing::warn!(%error, "caller refused in the TLS handshake");
+                        if shared.worth_logging("tls") {
+                            tracing::warn!(%error, "caller refused in the TLS handshake");
+                        }
                     }
                 }
                 Err(_) => shared.metrics.rejected("timeout"),
@@ -102,11 +106,9 @@ async fn greet(shared: Arc<Shared>, connection: Connection, permit: OwnedSemapho
             serve(shared, connection, caller, guard, reading, answer_on).await;
         }
         Err(refusal) => {
-            shared.refusal(&refusal);
             if refusal != Refusal::Yourself {
-                let (node, from) = (&hello.node, connection.remote_address());
-                let known = if node.check() { node.as_str() } else { "?" };
-                tracing::warn!(node = known, %from, reason = %refusal, "hello refused");
+                shared.metrics.rejected(refusal.reason());
+                note_refusal(&shared, &connection, &hello, &refusal);
             }
             // The caller may be gone; it will call again.
             let _ = answer(&mut answer_on, &HelloAnswer::Refused(refusal)).await;
@@ -116,10 +118,27 @@ async fn greet(shared: Arc<Shared>, connection: Connection, permit: OwnedSemapho
     }
 }
 
+fn note_refusal(shared: &Shared, connection: &Connection, hello: &Hello, refusal: &Refusal) {
+    if shared.worth_logging(refusal.reason()) {
+        let node = if hello.node.check() {
+            hello.node.as_str()
+        } else {
+            "?"
+        };
+        let from = connection.remote_address();
+        tracing::warn!(node, %from, reason = %refusal, "hello refused");
+    }
+}
+
 fn turn_away(shared: &Shared, connection: &Connection, reason: &str) {
-    // A caller whose certificate the other side of the handshake refused is counted there.
-    let lost = connection.close_reason();
-    if lost.as_ref().is_none_or(|error| !is_tls_failure(error)) {
+    // Not counted here: what failed in TLS was counted there, and who closes properly (because there
+    // is a link already) has done nothing wrong.
+    let excused = match connection.close_reason() {
+        Some(quinn::ConnectionError::ApplicationClosed(_)) => true,
+        Some(error) => is_tls_failure(&error),
+        None => false,
+    };
+    if !excused {
         shared.metrics.rejected(reason);
     }
     connection.close(CODE_PROTOCOL, b"no hello");
@@ -244,7 +263,7 @@ async fn serve(
     });
     let member = caller.member.clone();
     if answer(&mut answer_on, &accepted).await.is_some() {
-        dial::call(&shared, caller.advertise);
+        dial::call_now(&shared, caller.advertise);
         let advertise = caller.advertise;
         let link = InLink {
             shared: Arc::clone(&shared),
@@ -252,7 +271,7 @@ async fn serve(
             caller,
             guard,
             reading,
-            opened: [false; Lane::ALL.len()],
+            lanes: [false; Lane::ALL.len()],
         };
         let mut aside = JoinSet::new();
         aside.spawn(echo_probes(connection.clone()));
@@ -277,22 +296,35 @@ struct InLink {
     caller: Caller,
     guard: Arc<Mutex<ReplayGuard>>,
     reading: watch::Sender<usize>,
-    opened: [bool; Lane::ALL.len()],
+    /// Lanes that were opened.
+    lanes: [bool; Lane::ALL.len()],
+}
+
+/// What a task of a link has to report.
+enum Report {
+    /// A stream and what its first byte says it is.
+    Opened(u8, RecvStream),
+    /// A stream was read to its end, or given up by the peer.
+    Ended,
+    /// A stream is not as the protocol says.
+    Broken(&'static str),
 }
 
 impl InLink {
     async fn run(mut self) {
-        let mut readers: JoinSet<Result<(), &'static str>> = JoinSet::new();
+        let mut tasks: JoinSet<Report> = JoinSet::new();
         loop {
             tokio::select! {
                 stream = self.connection.accept_uni() => match stream {
-                    Ok(stream) => self.accept(stream, &mut readers).await,
+                    Ok(stream) => {
+                        tasks.spawn(classify(stream));
+                    }
                     Err(_) => break,
                 },
-                Some(ended) = readers.join_next() => {
-                    if let Ok(Err(reason)) = ended {
-                        self.protest(reason);
-                    }
+                Some(Ok(report)) = tasks.join_next() => match report {
+                    Report::Opened(kind, stream) => self.opened(kind, stream, &mut tasks),
+                    Report::Ended => {}
+                    Report::Broken(reason) => self.protest(reason),
                 }
             }
         }
@@ -302,43 +334,33 @@ impl InLink {
     fn protest(&self, reason: &'static str) {
         self.shared.metrics.rejected(reason);
         let node = &self.caller.member.node;
-        tracing::warn!(%node, reason, "link closed: the peer does not keep to the protocol");
+        if self.shared.worth_logging(reason) {
+            tracing::warn!(%node, reason, "link closed: the peer does not keep to the protocol");
+        }
         self.connection.close(CODE_PROTOCOL, reason.as_bytes());
     }
 
-    async fn accept(
-        &mut self,
-        mut stream: RecvStream,
-        readers: &mut JoinSet<Result<(), &'static str>>,
-    ) {
-        let mut kind = [0];
-        // The kind comes with the first packet of the stream.
-        let Ok(Ok(())) = timeout(HELLO_TIMEOUT, stream.read_exact(&mut kind)).await else {
-            return self.protest("stream");
-        };
-        let [kind] = kind;
+    fn opened(&mut self, kind: u8, stream: RecvStream, tasks: &mut JoinSet<Report>) {
         if kind == STREAM_GOSSIP {
             let shared = Arc::clone(&self.shared);
             let from = self.caller.advertise;
-            readers.spawn(async move { gossip::receive(&shared, from, stream).await });
+            tasks.spawn(async move {
+                let received = carrier::receive(&shared, from, stream).await;
+                received.map_or_else(Report::Broken, |()| Report::Ended)
+            });
             return;
         }
         let lane = Lane::ALL.into_iter().find(|lane| *lane as u8 == kind);
         match lane {
-            Some(lane) if !self.opened[lane as usize] => {
-                self.opened[lane as usize] = true;
-                self.read(lane, stream, readers);
+            Some(lane) if !self.lanes[lane as usize] => {
+                self.lanes[lane as usize] = true;
+                self.read(lane, stream, tasks);
             }
             _ => self.protest("stream"),
         }
     }
 
-    fn read(
-        &self,
-        lane: Lane,
-        stream: RecvStream,
-        readers: &mut JoinSet<Result<(), &'static str>>,
-    ) {
+    fn read(&self, lane: Lane, stream: RecvStream, tasks: &mut JoinSet<Report>) {
         let node = self.caller.member.node.as_str();
         let lane = InLane {
             shared: Arc::clone(&self.shared),
@@ -351,13 +373,27 @@ impl InLink {
         };
         let reading = self.reading.clone();
         reading.send_modify(|lanes| *lanes += 1);
-        readers.spawn(async move {
+        tasks.spawn(async move {
             let ended = lane.run(stream).await;
             reading.send_modify(|lanes| *lanes -= 1);
             match ended {
-                Err(ReadEnd::Frame(error)) => Err(error.reason()),
-                Ok(()) | Err(ReadEnd::Stream(_)) => Ok(()),
+                Err(ReadEnd::Frame(error)) => Report::Broken(error.reason()),
+                Ok(()) | Err(ReadEnd::Stream(_)) => Report::Ended,
             }
         });
+    }
+}
+
+/// Reads the first byte of a stream.
+async fn classify(mut stream: RecvStream) -> Report {
+    let mut kind = [0];
+    match timeout(KIND_TIMEOUT, stream.read_exact(&mut kind)).await {
+        Ok(Ok(())) => {
+            let [kind] = kind;
+            Report::Opened(kind, stream)
+        }
+        Ok(Err(ReadExactError::FinishedEarly(_))) => Report::Broken("truncated"),
+        // Reset by the peer, or nothing came: the stream is dropped, the link goes on.
+        Ok(Err(ReadExactError::ReadError(_))) | Err(_) => Report::Ended,
     }
 }

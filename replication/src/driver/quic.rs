@@ -34,13 +34,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const INITIAL_RTT: Duration = Duration::from_millis(50);
 /// Kernel buffers, bytes: bursts of 64 full batches. The kernel may give less (net.core.rmem_max).
 const SOCKET_BUFFER: usize = 4 << 20;
-/// What one connection may have received and not read, bytes.
-const RECEIVE_WINDOW: u32 = 16 << 20;
-/// What one connection may have sent without acknowledgement, bytes. Small enough that a writer
-/// waits, and gathers, when the peer or the network is slower than we are.
-const SEND_WINDOW: u64 = 2 << 20;
-/// Unread bytes of one stream.
-const STREAM_WINDOW: u32 = 4 << 20;
+/// Unread bytes of one stream (1 MiB): two full batches, so a lane whose reader is behind makes its
+/// writer wait, and gather.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Unread bytes, and unacknowledged bytes, of one connection. More than all lanes together can have
+/// under way, so that a lane that waits never keeps another one waiting.
+const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Binds the peer port and starts QUIC on it.
 ///
@@ -98,8 +97,8 @@ fn transport() -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(4))
         .max_concurrent_uni_streams(VarInt::from_u32(32))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
-        .send_window(SEND_WINDOW)
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(CONNECTION_WINDOW))
         .datagram_receive_buffer_size(None);
     config
 }

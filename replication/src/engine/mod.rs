@@ -206,6 +206,11 @@ impl Engine {
         if *from == self.config.me || self.fenced {
             return;
         }
+        // An earlier incarnation's last words arrive after its successor was met.
+        let current = self.peers.get(&from.node);
+        if current.is_some_and(|peer| peer.member != *from && peer.is_present()) {
+            return;
+        }
         let resend = self.config.resend;
         let mono = self.now.mono;
         let peer = self.peers.admit(from, resend);
@@ -214,6 +219,10 @@ impl Engine {
         }
         peer.heard_at = mono;
         peer.suspect = false;
+        self.dispatch(from, message);
+    }
+
+    fn dispatch(&mut self, from: &Member, message: PeerMessage) {
         match message {
             PeerMessage::Ping { sent, phase } => self.pinged(from, sent, phase),
             PeerMessage::Pong { sent, wall, phase } => self.ponged(from, sent, wall, phase),
@@ -261,7 +270,12 @@ impl Engine {
             PeerMessage::CompareRequest { rpc, mine } => self.asked_to_compare(from, rpc, mine),
             PeerMessage::CompareReply { rpc, theirs } => self.compared(from, rpc, theirs),
             PeerMessage::EntriesRequest { rpc, keys } => self.asked_for_entries(from, rpc, &keys),
-            PeerMessage::Entries { rpc, entries } => self.entries(from, rpc, entries),
+            PeerMessage::Entries {
+                rpc,
+                entries,
+                covered,
+            } => self.entries(from, rpc, &entries, covered),
+            PeerMessage::EntriesTaken { rpc } => self.entries_taken(from, rpc),
             PeerMessage::Fenced => self.fence_self(),
         }
     }

@@ -95,6 +95,11 @@ impl Peer {
         !self.fenced && (self.out.subscribed || self.gossip == Gossip::Alive)
     }
 
+    /// This very incarnation is linked or believed alive.
+    pub(super) fn is_present(&self) -> bool {
+        self.link || self.gossip == Gossip::Alive
+    }
+
     /// Can be asked something now.
     pub(super) fn is_reachable(&self) -> bool {
         self.link && !self.fenced

@@ -25,7 +25,7 @@ const WALL_START: u64 = 1_800_000_000_000;
 
 enum Happening {
     Deliver {
-        from: usize,
+        from: Member,
         to: usize,
         bytes: Vec<u8>,
         life: u64,
@@ -159,9 +159,17 @@ impl World {
         self.heap.push(Reverse((at, self.serial)));
     }
 
+    /// With `CASTOR_TRACE` set, a failing run tells its story in milliseconds.
+    fn trace(&self, what: &str) {
+        if std::env::var_os("CASTOR_TRACE").is_some() {
+            eprintln!("{:>10} {what}", self.now / MS - 3_600_000);
+        }
+    }
+
     // ---- nodes --------------------------------------------------------------------------------
 
     pub fn start(&mut self, i: usize) {
+        self.trace(&format!("start {i}"));
         assert!(self.nodes[i].is_none(), "node {i} runs already");
         self.lives += 1;
         let mut nonce = [0; 16];
@@ -212,6 +220,7 @@ impl World {
 
     /// Memory and all messages on their way from it are not lost: only the node is.
     pub fn crash(&mut self, i: usize) {
+        self.trace(&format!("crash {i}"));
         if self.nodes[i].take().is_some() {
             for other in 0..self.nodes.len() {
                 let after = 100 * MS + self.below(900 * MS);
@@ -274,6 +283,7 @@ impl World {
     }
 
     pub fn cut(&mut self, a: usize, b: usize) {
+        self.trace(&format!("cut {a} {b}"));
         self.cut.insert((a, b));
         self.cut.insert((b, a));
         for (at, to) in [(a, b), (b, a)] {
@@ -295,6 +305,7 @@ impl World {
     }
 
     pub fn heal(&mut self) {
+        self.trace("heal");
         self.cut.clear();
         for a in 0..self.nodes.len() {
             for b in 0..self.nodes.len() {
@@ -319,7 +330,12 @@ impl World {
                 Output::Reply(number, reply) => {
                     self.replies.insert(number, reply);
                 }
-                Output::Event(event) => node.events.push(event),
+                Output::Event(event) => {
+                    if std::env::var_os("CASTOR_TRACE").is_some() {
+                        eprintln!("{:>10} node {i}: {event:?}", self.now / MS - 3_600_000);
+                    }
+                    node.events.push(event);
+                }
             }
         }
         let wake = node.engine.next_wake().unwrap_or(u64::MAX).max(self.now);
@@ -345,10 +361,11 @@ impl World {
         assert!(!bytes.is_empty());
         let copies = 1 + u64::from(self.below(1_000) < self.weather.doubled);
         let life = self.nodes[index].as_ref().unwrap().life;
+        let from = self.nodes[from].as_ref().unwrap().member.clone();
         for _ in 0..copies {
             let (low, high) = self.weather.delay;
             let at = self.now + low + self.below(high - low + 1);
-            let bytes = bytes.clone();
+            let (from, bytes) = (from.clone(), bytes.clone());
             self.schedule(
                 at,
                 Happening::Deliver {
@@ -383,7 +400,7 @@ impl World {
                 bytes,
                 life,
             }) if lives[to] == Some(life) => {
-                self.deliver(from, to, &bytes);
+                self.deliver(&from, to, &bytes);
             }
             Some(Happening::Link { at, to, up, life }) if lives[at] == Some(life) => {
                 self.change_link(at, to, up);
@@ -394,16 +411,13 @@ impl World {
         true
     }
 
-    fn deliver(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        let Some(sender) = self.nodes[from].as_ref().map(|node| node.member.clone()) else {
-            return;
-        };
+    fn deliver(&mut self, from: &Member, to: usize, bytes: &[u8]) {
         for message in codec::decode::<Vec<PeerMessage>>(bytes).expect("what was encoded decodes") {
             assert!(
                 message.check(),
                 "an engine sends only messages within the limits"
             );
-            self.input(to, Input::Message(sender.clone(), message));
+            self.input(to, Input::Message(from.clone(), message));
         }
     }
 
@@ -636,6 +650,14 @@ impl World {
             states.len() < self.nodes.iter().flatten().count()
                 || states.iter().map(part).collect::<BTreeSet<_>>().len() > 1
         });
+        for (i, node) in self.nodes.iter().enumerate() {
+            let sound = node
+                .as_ref()
+                .is_none_or(|node| node.engine.digests_are_true());
+            all.entry(TicketKey([i as u8; 16]))
+                .or_default()
+                .push(format!("digests: {sound}"));
+        }
         let status = self.nodes.iter().flatten().map(|node| node.engine.status());
         format!("{all:#?}\n{:#?}", status.collect::<Vec<_>>())
     }

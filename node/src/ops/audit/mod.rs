@@ -68,8 +68,6 @@ actions! {
     NodeDrained = "NODE_DRAINED",
     /// An operator takes this node into service again.
     NodeResumed = "NODE_RESUMED",
-    /// Configuration, users, definitions or certificates were read again.
-    ConfigurationReloaded = "CONFIGURATION_RELOADED",
     /// An operator looked at sessions.
     SessionsListed = "SESSIONS_LISTED",
 }

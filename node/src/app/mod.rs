@@ -1,0 +1,366 @@
+//! The only place where rooms are assembled: a checked configuration becomes a running node.
+//!
+//! [`App::start`] binds every listener and joins the cluster; [`App::run`] serves until told to stop
+//! and then drains. What is read and checked before anything is bound is in [`preflight`].
+
+pub mod preflight;
+mod reloads;
+mod replica;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use castor_replication::driver::{Handle, Readiness};
+use prometheus::{GaugeVec, Opts};
+
+use crate::admin::{Access, Admin, DemoFill};
+use crate::authn::{Authenticator, Chain};
+use crate::cas::{self, Cas};
+use crate::clock::{Clock, Rng};
+use crate::config::{Listen, Live};
+use crate::ops::audit::{self, Audit};
+use crate::ops::health::{self, Health};
+use crate::ops::lifecycle::{self, Signals, Stop};
+use crate::ops::logging::Logging;
+use crate::ops::metrics::Metrics;
+use crate::routes;
+use crate::server::{self, Limits, Options, RequestMetrics, Running, ServerMetrics};
+use crate::tickets::{Policy, Tickets};
+
+pub use preflight::Checked;
+use replica::Replica;
+
+/// After the drain, connections and peers get this long before they are cut.
+const LAST_GRACE: Duration = Duration::from_secs(3);
+
+/// Connections that operators and monitoring may have at one time.
+const OPS_CONNECTIONS: usize = 64;
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration, or a file it names, is wrong; one line for each problem. Exit code 2.
+    #[error("{}", .0.join("\n"))]
+    Configuration(Vec<String>),
+    /// Anything else. Exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl AppError {
+    fn failed(says: impl Into<String>) -> Self {
+        Self::Failed(says.into())
+    }
+
+    fn metrics(error: prometheus::Error) -> Self {
+        Self::Failed(format!("metrics: {error}"))
+    }
+}
+
+/// A running node.
+pub struct App {
+    live: Live,
+    handle: Handle,
+    audit: Audit,
+    replica: Replica,
+    reloader: Arc<crate::ops::reload::Reloader>,
+    http: Running,
+    ops: Running,
+    admin: Running,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "App({})", self.handle.node())
+    }
+}
+
+impl App {
+    /// Binds the listeners, joins the cluster and begins to serve; `logging` is what a reload of the
+    /// log level changes.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be bound or opened; nothing is left running.
+    pub async fn start(
+        checked: Checked,
+        logging: Option<Logging>,
+        clock: Clock,
+        rng: Rng,
+    ) -> Result<Self, AppError> {
+        let config = checked.loaded.config.clone();
+        let metrics =
+            Metrics::new(castor_proto::version::CURRENT.number()).map_err(AppError::metrics)?;
+        // All are bound before the node shows itself to its peers.
+        let bind = |listen: &Listen, group| {
+            server::bind(listen, group).map_err(|error| AppError::failed(error.to_string()))
+        };
+        let http = bind(&config.http.listen, None)?;
+        let ops = bind(&config.ops.listen, None)?;
+        let admin_socket = Listen::Unix(config.ops.admin_socket.clone());
+        let admin = bind(&admin_socket, checked.admin_group)?;
+
+        let audit = open_audit(&checked, http.listen(), &clock, &metrics)?;
+        let replica = Replica::start(&checked, metrics.registry()).await?;
+        let handle = replica.handle.clone();
+        let live = Live::new(config.clone());
+        let tls = checked.tls.as_ref().map(server::tls::TlsAcceptor::new);
+        show_times(&checked, &metrics)?;
+        let targets = reloads::Targets {
+            live: live.clone(),
+            logging,
+            tls: tls.clone(),
+            network: replica.network.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+        };
+        let reloader = Arc::new(reloads::reloader(&checked, &targets));
+
+        let shared = Shared {
+            live: live.clone(),
+            handle: handle.clone(),
+            audit: audit.clone(),
+            metrics: metrics.clone(),
+            rng,
+        };
+        let routers = Routers::build(&checked, &shared)?;
+        let server_metrics =
+            ServerMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
+        let options = |name, limits, tls| Options {
+            name,
+            limits,
+            tls,
+            closing: closing(&handle),
+            metrics: server_metrics.clone(),
+        };
+        let limits = Limits::from(&config.http);
+        let few = Limits {
+            connections: OPS_CONNECTIONS,
+            ..limits
+        };
+        tracing::info!(
+            node = %handle.node(),
+            http = %http.listen(),
+            ops = %ops.listen(),
+            cluster = %replica.network.advertise(),
+            "listening"
+        );
+        Ok(Self {
+            http: server::run(http, routers.http, options("http", limits, tls)),
+            ops: server::run(ops, routers.ops, options("ops", few, None)),
+            admin: server::run(admin, routers.admin, options("admin", few, None)),
+            live,
+            handle,
+            audit,
+            replica,
+            reloader,
+        })
+    }
+
+    /// Serves until a signal or a failure, then drains and stops.
+    ///
+    /// # Errors
+    ///
+    /// What made the node stop, when it was not asked to.
+    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
+        lifecycle::tell_ready();
+        let watchdog = tokio::spawn(lifecycle::feed_watchdog());
+        let told = tokio::spawn(tell_progress(self.handle.clone()));
+        let mut progress = self.handle.progress();
+        let failed = async {
+            // The channel ends with the event loop: the node cannot live without it.
+            let _ = progress.wait_for(|progress| progress.fatal.is_some()).await;
+        };
+        let audit = self.audit.clone();
+        let on_hangup = move || audit.reopen();
+        let reloader = Arc::clone(&self.reloader);
+        let why = lifecycle::until_stop(&mut signals, reloader, on_hangup, failed).await;
+        told.abort();
+        lifecycle::tell_stopping();
+        let result = match why {
+            Stop::Drain => {
+                tokio::select! {
+                    () = self.stop() => Ok(()),
+                    () = signals.stop() => {
+                        tracing::warn!("second signal: stopping at once");
+                        Ok(())
+                    }
+                }
+            }
+            Stop::Failed => {
+                let fatal = self.handle.progress().borrow().fatal.clone();
+                self.audit.flush(Duration::from_secs(1));
+                Err(AppError::failed(
+                    fatal.unwrap_or_else(|| "replication has stopped".to_owned()),
+                ))
+            }
+        };
+        watchdog.abort();
+        result
+    }
+
+    /// Drains, closes the listeners, says goodbye.
+    async fn stop(self) {
+        let limit = self.live.load().cluster.drain_timeout.0;
+        tracing::info!("draining");
+        if let Err(error) = self.handle.drain().await {
+            tracing::warn!(%error, "cannot drain");
+        }
+        let mut progress = self.handle.progress();
+        let drained = progress.wait_for(|progress| progress.drained);
+        if tokio::time::timeout(limit, drained).await.is_err() {
+            tracing::warn!(?limit, "the drain did not finish in time");
+        }
+        self.http.stop(LAST_GRACE).await;
+        self.replica.stop(LAST_GRACE).await;
+        self.admin.stop(Duration::from_secs(1)).await;
+        self.ops.stop(Duration::from_secs(1)).await;
+        self.audit.flush(Duration::from_secs(2));
+        tracing::info!("stopped");
+    }
+}
+
+/// While the node drains, answers ask for the end of the connection.
+fn closing(handle: &Handle) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let handle = handle.clone();
+    Arc::new(move || handle.readiness() == Readiness::Draining)
+}
+
+fn open_audit(
+    checked: &Checked,
+    http: &Listen,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Audit, AppError> {
+    let server: Option<IpAddr> = match http {
+        Listen::Tcp(address) => Some(address.ip()),
+        Listen::Unix(_) => None,
+    };
+    let place = audit::Place {
+        node: checked.node.to_string(),
+        server,
+    };
+    let config = &checked.loaded.config.audit;
+    audit::start(config, place, clock.clone(), metrics.registry()).map_err(|error| match error {
+        audit::AuditError::Open { .. } => AppError::Configuration(vec![error.to_string()]),
+        other => AppError::failed(other.to_string()),
+    })
+}
+
+/// Ends of certificates and ages of keys.
+fn show_times(checked: &Checked, metrics: &Metrics) -> Result<(), AppError> {
+    if let Some(identity) = &checked.tls {
+        reloads::show_http_expiry(metrics, identity);
+    }
+    reloads::show_cluster_expiry(metrics, &checked.identity);
+    let created = GaugeVec::new(
+        Opts::new(
+            "castor_cluster_key_created_timestamp_seconds",
+            "When each key of the cluster key ring was made, by its public id.",
+        ),
+        &["key"],
+    )
+    .map_err(AppError::metrics)?;
+    metrics
+        .registry()
+        .register(Box::new(created.clone()))
+        .map_err(AppError::metrics)?;
+    for entry in checked.ring.iter() {
+        created
+            .with_label_values(&[&entry.id().to_string()])
+            .set(entry.key().created() as f64 / 1000.0);
+    }
+    Ok(())
+}
+
+/// What each listener serves.
+struct Routers {
+    http: Router,
+    ops: Router,
+    admin: Router,
+}
+
+impl Routers {
+    fn build(checked: &Checked, shared: &Shared) -> Result<Self, AppError> {
+        let Shared {
+            live,
+            handle,
+            audit,
+            metrics,
+            rng,
+        } = shared;
+        let registry = metrics.registry();
+        let config = &checked.loaded.config;
+        let users: Arc<dyn Authenticator> = Arc::clone(&checked.users) as _;
+        let cas = Arc::new(Cas::new(cas::Parts {
+            config: live.clone(),
+            web: Arc::clone(&checked.web),
+            services: checked.services.registry(),
+            authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
+            tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
+            audit: audit.clone(),
+            rng: rng.clone(),
+        }));
+        let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
+        let health = Health::new(handle.clone());
+        let tgt = &config.tickets.tgt;
+        let demo = config.node.demo_folder.clone().map(|folder| DemoFill {
+            folder,
+            life_ms: tgt.max_life.as_millis(),
+            idle_ms: tgt.idle.as_millis(),
+        });
+        let admin = Admin::new(handle.clone(), audit.clone()).with_demo(demo);
+        let over_tcp = match &config.ops.token {
+            Some(token) => admin.router(Access::Token(token.clone())),
+            None => Router::new(),
+        };
+        let body_limit = DefaultBodyLimit::max(config.http.max_body.0);
+        let probes = health.probes(&config.http.prefix.0);
+        Ok(Self {
+            http: routes::router(&cas, requests, probes).layer(body_limit),
+            ops: health::router(&health, metrics, live, over_tcp),
+            admin: admin.router(Access::Socket),
+        })
+    }
+}
+
+/// What rooms share.
+struct Shared {
+    live: Live,
+    handle: Handle,
+    audit: Audit,
+    metrics: Metrics,
+    rng: Rng,
+}
+
+/// Tells the service manager how far the bootstrap is, until it is complete.
+async fn tell_progress(handle: Handle) {
+    let mut progress = handle.progress();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let bootstrapped = async {
+            let reached = progress.wait_for(|progress| progress.bootstrapped);
+            reached.await.is_ok()
+        };
+        tokio::select! {
+            done = bootstrapped => {
+                if done {
+                    lifecycle::tell_status("ready");
+                }
+                return;
+            }
+            _ = ticks.tick() => {
+                if let Ok(status) = handle.status().await {
+                    let bootstrap = status.bootstrap;
+                    lifecycle::tell_status(&format!(
+                        "filling: {} of 256 parts, {} tickets",
+                        bootstrap.shards, bootstrap.entries
+                    ));
+                }
+            }
+        }
+    }
+}
