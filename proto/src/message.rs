@@ -242,12 +242,19 @@ pub enum PeerMessage {
         /// Which.
         keys: Vec<TicketKey>,
     },
-    /// Entries asked for, or pushed because the receiver lacks them (`rpc` 0).
+    /// Entries asked for, or given because the receiver lacks them.
     Entries {
-        /// Pairs the answer.
+        /// Of the `EntriesRequest` that this answers; otherwise pairs the `EntriesTaken`.
         rpc: u64,
         /// The entries.
         entries: Vec<Entry>,
+        /// How many of the keys asked for, from the first, are answered for; some may be forgotten.
+        covered: u64,
+    },
+    /// Given entries are joined.
+    EntriesTaken {
+        /// Pairs the answer.
+        rpc: u64,
     },
     /// The receiver's incarnation was seen going backwards and is ignored: it must exit (rule 1).
     Fenced,
@@ -292,7 +299,8 @@ impl PeerMessage {
             | Self::CompareRequest { .. }
             | Self::CompareReply { .. }
             | Self::EntriesRequest { .. }
-            | Self::Entries { .. } => Lane::Bulk,
+            | Self::Entries { .. }
+            | Self::EntriesTaken { .. } => Lane::Bulk,
         }
     }
 

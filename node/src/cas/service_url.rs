@@ -1,6 +1,6 @@
 //! Service URLs: what is accepted, how a ticket is added, when two are the same.
 //!
-//! Compared as the field does (cas-protocol, "service URL matching"): without `;jsessionid` and
+//! Compared as the field does: without `;jsessionid` and
 //! fragment, percent-decoded, whatever the case; nothing else is normalised. Redirects go to the URL
 //! as it was received, the ticket before the fragment.
 

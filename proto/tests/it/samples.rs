@@ -334,8 +334,10 @@ fn bulk_messages() -> Vec<(&'static str, PeerMessage)> {
             M::Entries {
                 rpc: 4,
                 entries: entries(),
+                covered: 3,
             },
         ),
+        ("entries_taken", M::EntriesTaken { rpc: 4 }),
     ]
 }
 

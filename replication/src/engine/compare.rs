@@ -14,11 +14,15 @@ use castor_proto::ticket::TicketKey;
 use super::config::Micros;
 use super::digests::{bucket_of, first_compared};
 use super::ops::Op;
+use super::peers::{Gossip, Peer};
 use super::timers::Timer;
 use super::{Engine, Event, MS, stats};
 
 /// Time for one answer before the comparison is given up.
 const STEP_TIMEOUT: Micros = 3_000 * MS;
+
+/// Pause between two comparisons around a cut link.
+const DETOUR: Micros = 1_000 * MS;
 
 /// Shards whose buckets are compared in one message.
 const SHARDS_PER_STEP: usize = 64;
@@ -36,11 +40,12 @@ const ENTRIES_PER_STEP: usize = 512;
 pub(super) struct CompareOp {
     peer: Member,
     first: u32,
-    step: u32,
     shards: Vec<u8>,
     buckets: Vec<(u8, u32)>,
     asked_buckets: Vec<(u8, u32)>,
     wanted: Vec<TicketKey>,
+    asked: Vec<TicketKey>,
+    give: Vec<TicketKey>,
     received: u64,
     sent: u64,
 }
@@ -48,20 +53,35 @@ pub(super) struct CompareOp {
 type Pairs = Vec<castor_proto::message::BucketPairs>;
 
 impl Engine {
-    /// Repairs with every peer that can be reached: after a broken stream, a death, or a logout
-    /// that not everyone acknowledged.
+    /// Repairs with every peer, now or as soon as it can be reached: after a broken stream, a death,
+    /// or a logout that not everyone acknowledged.
     pub(super) fn repair_after_break(&mut self) {
-        if !self.fill.is_done() {
-            return;
-        }
-        let peers: Vec<Member> = self
-            .peers
-            .iter()
-            .filter(|peer| peer.is_reachable())
-            .map(|peer| peer.member.clone())
-            .collect();
+        let peers: Vec<Member> = self.peers.iter().map(|peer| peer.member.clone()).collect();
         for peer in peers {
             self.repair_with(&peer);
+        }
+    }
+
+    /// While somebody who is alive cannot be reached from here, his stream does not come: a neighbour
+    /// that has it is compared with instead, one a second.
+    pub(super) fn repair_around_a_cut(&mut self) {
+        let cut_off = |peer: &Peer| {
+            peer.gossip == Gossip::Alive && !peer.fenced && !(peer.link && peer.inbound.started)
+        };
+        let due = self.now.mono >= self.next_detour && self.fill.is_done();
+        if !due || !self.peers.iter().any(cut_off) {
+            return;
+        }
+        self.next_detour = self.now.mono + DETOUR;
+        let near: Vec<Member> = self
+            .peers
+            .iter()
+            .filter(|peer| peer.is_reachable() && peer.inbound.started)
+            .map(|peer| peer.member.clone())
+            .collect();
+        let at = self.random.u64() as usize % near.len().max(1);
+        if let Some(peer) = near.get(at) {
+            self.repair_with(&peer.clone());
         }
     }
 
@@ -75,7 +95,7 @@ impl Engine {
     }
 
     pub(super) fn repair_if_due(&mut self, peer: &Member) {
-        let due = |peer: &super::peers::Peer| peer.repair_due && peer.is_reachable();
+        let due = |peer: &Peer| peer.repair_due && peer.is_reachable();
         if self.fill.is_done() && self.peers.exact(peer).is_some_and(due) {
             self.compare_with(peer);
         }
@@ -93,41 +113,40 @@ impl Engine {
             peer.repair_due = false;
         }
         let first = first_compared(self.own(), self.config.tolerance_ms);
-        let number = self.ops.number();
         let op = CompareOp {
             peer: peer.clone(),
             first,
-            step: 0,
             shards: Vec::new(),
             buckets: Vec::new(),
             asked_buckets: Vec::new(),
             wanted: Vec::new(),
+            asked: Vec::new(),
+            give: Vec::new(),
             received: 0,
             sent: 0,
         };
         let mine = Compare::Shards(first, self.digests.shards(first));
-        self.compare_ask(number, op, mine);
+        self.compare_ask(op, mine);
     }
 
-    fn compare_ask(&mut self, number: u64, op: CompareOp, mine: Compare) {
+    fn compare_ask(&mut self, op: CompareOp, mine: Compare) {
         let peer = op.peer.clone();
-        self.compare_wait(number, op);
+        let number = self.compare_wait(op);
         self.send(&peer, PeerMessage::CompareRequest { rpc: number, mine });
     }
 
-    fn compare_wait(&mut self, number: u64, mut op: CompareOp) {
-        op.step += 1;
+    /// Sets the comparison aside under a number of its own for every step, so that an answer that
+    /// comes twice or late cannot stand for the one that is awaited.
+    fn compare_wait(&mut self, op: CompareOp) -> u64 {
+        let number = self.ops.number();
         self.timers
-            .set(self.now.mono + STEP_TIMEOUT, Timer::Op(number, op.step));
+            .set(self.now.mono + STEP_TIMEOUT, Timer::Op(number, 0));
         self.ops.put(number, Op::Compare(op));
+        number
     }
 
-    pub(super) fn compare_timeout(&mut self, number: u64, op: CompareOp, step: u32) {
-        if step == op.step {
-            self.repair_with(&op.peer);
-        } else {
-            self.ops.put(number, Op::Compare(op));
-        }
+    pub(super) fn compare_timeout(&mut self, op: &CompareOp) {
+        self.repair_with(&op.peer);
     }
 
     pub(super) fn compared(&mut self, from: &Member, rpc: u64, theirs: Compare) {
@@ -153,17 +172,33 @@ impl Engine {
             Compare::Buckets(theirs) => self.differing_buckets(&mut op, &theirs),
             Compare::Entries(theirs) => self.differing_entries(&mut op, theirs),
         }
-        self.compare_next(rpc, op);
+        self.compare_next(op);
     }
 
     /// Goes on with the deepest level that has work left.
-    fn compare_next(&mut self, number: u64, mut op: CompareOp) {
+    fn compare_next(&mut self, mut op: CompareOp) {
+        let peer = op.peer.clone();
         if !op.wanted.is_empty() {
             let at = op.wanted.len().saturating_sub(ENTRIES_PER_STEP);
-            let keys = op.wanted.split_off(at);
-            let peer = op.peer.clone();
-            self.compare_wait(number, op);
+            op.asked = op.wanted.split_off(at);
+            let keys = op.asked.clone();
+            let number = self.compare_wait(op);
             return self.send(&peer, PeerMessage::EntriesRequest { rpc: number, keys });
+        }
+        if !op.give.is_empty() {
+            let (entries, covered) = self.some_entries(&op.give);
+            op.give.drain(..covered);
+            op.sent += entries.len() as u64;
+            let rpc = self.compare_wait(op);
+            let covered = covered as u64;
+            return self.send(
+                &peer,
+                PeerMessage::Entries {
+                    rpc,
+                    entries,
+                    covered,
+                },
+            );
         }
         if !op.buckets.is_empty() {
             let at = op.buckets.len().saturating_sub(BUCKETS_PER_STEP);
@@ -172,7 +207,7 @@ impl Engine {
             // What did not fit is asked for later.
             let fits = mine.len();
             op.buckets.extend(op.asked_buckets.drain(fits..));
-            return self.compare_ask(number, op, Compare::Entries(mine));
+            return self.compare_ask(op, Compare::Entries(mine));
         }
         if !op.shards.is_empty() {
             let at = op.shards.len().saturating_sub(SHARDS_PER_STEP);
@@ -181,9 +216,9 @@ impl Engine {
                 .iter()
                 .map(|s| (*s, self.digests.buckets(*s, op.first)))
                 .collect();
-            return self.compare_ask(number, op, Compare::Buckets(mine));
+            return self.compare_ask(op, Compare::Buckets(mine));
         }
-        let (peer, received, sent) = (op.peer, op.received, op.sent);
+        let (received, sent) = (op.received, op.sent);
         if received + sent > 0 {
             self.event(Event::Repaired {
                 peer: peer.clone(),
@@ -231,7 +266,6 @@ impl Engine {
     }
 
     fn differing_entries(&mut self, op: &mut CompareOp, theirs: Pairs) {
-        let mut give = Vec::new();
         for (shard, bucket, theirs) in theirs {
             op.asked_buckets.retain(|asked| *asked != (shard, bucket));
             let theirs: BTreeMap<TicketKey, u128> = theirs.into_iter().collect();
@@ -242,34 +276,44 @@ impl Engine {
             op.wanted
                 .extend(theirs.iter().filter(differs).map(|(key, _)| *key));
             let lacks = |(key, digest): &(&TicketKey, &u128)| theirs.get(*key) != Some(*digest);
-            give.extend(mine.iter().filter(lacks).map(|(key, _)| *key));
+            op.give
+                .extend(mine.iter().filter(lacks).map(|(key, _)| *key));
         }
         // Buckets that the peer's answer had no room for.
         op.buckets.append(&mut op.asked_buckets);
-        op.sent += give.len() as u64;
-        let peer = op.peer.clone();
-        for keys in give.chunks(ENTRIES_PER_STEP) {
-            for entries in self.entry_batches(keys) {
-                self.send(&peer, PeerMessage::Entries { rpc: 0, entries });
-            }
-        }
     }
 
-    /// The entries of some keys, in messages within the limits.
-    fn entry_batches(&self, keys: &[TicketKey]) -> Vec<Vec<Entry>> {
-        let mut batches = vec![Vec::new()];
+    /// The entries of the first of some keys, as many as fit into a message, and how many keys that
+    /// covers; at least one. What has been forgotten meanwhile is covered without an entry.
+    fn some_entries(&self, keys: &[TicketKey]) -> (Vec<Entry>, usize) {
+        let mut entries = Vec::new();
         let mut weight = 0;
-        for entry in keys.iter().filter_map(|key| self.store.entry(key)) {
-            weight += entry.weight();
-            if weight > self.config.batch_bytes {
-                weight = entry.weight();
-                batches.push(Vec::new());
+        for (covered, key) in keys.iter().enumerate() {
+            if weight > self.config.batch_bytes || entries.len() >= ENTRIES_PER_STEP {
+                return (entries, covered);
             }
-            if let Some(batch) = batches.last_mut() {
-                batch.push(entry);
+            if let Some(entry) = self.store.entry(key) {
+                weight += entry.weight();
+                entries.push(entry);
             }
         }
-        batches
+        (entries, keys.len())
+    }
+
+    /// Whether the digests that are kept up to date are those of what the store holds. Walks the
+    /// whole store: for tests and for a suspicion.
+    pub fn digests_are_true(&self) -> bool {
+        (0..=255).all(|shard| {
+            let mut counted: BTreeMap<u32, u128> = BTreeMap::new();
+            for (_, end, digest) in self.store.shard_keys(shard) {
+                *counted.entry(bucket_of(end)).or_default() ^= digest;
+            }
+            self.digests
+                .buckets(shard, 0)
+                .into_iter()
+                .collect::<BTreeMap<_, _>>()
+                == counted
+        })
     }
 
     // ---- the asked side -----------------------------------------------------------------------
@@ -294,42 +338,52 @@ impl Engine {
     }
 
     pub(super) fn asked_for_entries(&mut self, from: &Member, rpc: u64, keys: &[TicketKey]) {
-        // An empty message ends the answer, whatever has been forgotten meanwhile.
-        for entries in self
-            .entry_batches(keys)
-            .into_iter()
-            .filter(|batch| !batch.is_empty())
-        {
-            self.send(from, PeerMessage::Entries { rpc, entries });
-        }
+        let (entries, covered) = self.some_entries(keys);
+        let covered = covered as u64;
         self.send(
             from,
             PeerMessage::Entries {
                 rpc,
-                entries: Vec::new(),
+                entries,
+                covered,
             },
         );
     }
 
-    pub(super) fn entries(&mut self, from: &Member, rpc: u64, entries: Vec<Entry>) {
-        for entry in &entries {
+    pub(super) fn entries(&mut self, from: &Member, rpc: u64, entries: &[Entry], covered: u64) {
+        for entry in entries {
             let joined = self.apply(entry);
             stats::add(&self.stats.repaired, u64::from(joined.changed));
             if joined.newly_destroyed {
                 self.remember_duty(entry.key, from);
             }
         }
-        let Some(Op::Compare(op)) = self.ops.get_mut(rpc) else {
-            return;
-        };
-        if op.peer != *from {
-            return;
+        match self.ops.get_mut(rpc) {
+            Some(Op::Compare(op)) if op.peer == *from && !op.asked.is_empty() => {
+                let covered = usize::try_from(covered)
+                    .unwrap_or(usize::MAX)
+                    .min(op.asked.len());
+                op.received += entries.len() as u64;
+                op.asked.drain(..covered);
+                let rest = std::mem::take(&mut op.asked);
+                op.wanted.extend(rest);
+                // An answer that covers nothing would be asked for without end.
+                if covered > 0
+                    && let Some(Op::Compare(op)) = self.ops.take(rpc)
+                {
+                    self.compare_next(op);
+                }
+            }
+            _ => self.send(from, PeerMessage::EntriesTaken { rpc }),
         }
-        op.received += entries.len() as u64;
-        if entries.is_empty()
+    }
+
+    pub(super) fn entries_taken(&mut self, from: &Member, rpc: u64) {
+        let gave = |op: &CompareOp| op.peer == *from && op.asked.is_empty();
+        if matches!(self.ops.get_mut(rpc), Some(Op::Compare(op)) if gave(op))
             && let Some(Op::Compare(op)) = self.ops.take(rpc)
         {
-            self.compare_next(rpc, op);
+            self.compare_next(op);
         }
     }
 }

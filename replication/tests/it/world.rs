@@ -159,9 +159,17 @@ impl World {
         self.heap.push(Reverse((at, self.serial)));
     }
 
+    /// With `CASTOR_TRACE` set, a failing run tells its story in milliseconds.
+    fn trace(&self, what: &str) {
+        if std::env::var_os("CASTOR_TRACE").is_some() {
+            eprintln!("{:>10} {what}", self.now / MS - 3_600_000);
+        }
+    }
+
     // ---- nodes --------------------------------------------------------------------------------
 
     pub fn start(&mut self, i: usize) {
+        self.trace(&format!("start {i}"));
         assert!(self.nodes[i].is_none(), "node {i} runs already");
         self.lives += 1;
         let mut nonce = [0; 16];
@@ -212,6 +220,7 @@ impl World {
 
     /// Memory and all messages on their way from it are not lost: only the node is.
     pub fn crash(&mut self, i: usize) {
+        self.trace(&format!("crash {i}"));
         if self.nodes[i].take().is_some() {
             for other in 0..self.nodes.len() {
                 let after = 100 * MS + self.below(900 * MS);
@@ -274,6 +283,7 @@ impl World {
     }
 
     pub fn cut(&mut self, a: usize, b: usize) {
+        self.trace(&format!("cut {a} {b}"));
         self.cut.insert((a, b));
         self.cut.insert((b, a));
         for (at, to) in [(a, b), (b, a)] {
@@ -295,6 +305,7 @@ impl World {
     }
 
     pub fn heal(&mut self) {
+        self.trace("heal");
         self.cut.clear();
         for a in 0..self.nodes.len() {
             for b in 0..self.nodes.len() {
@@ -319,7 +330,12 @@ impl World {
                 Output::Reply(number, reply) => {
                     self.replies.insert(number, reply);
                 }
-                Output::Event(event) => node.events.push(event),
+                Output::Event(event) => {
+                    if std::env::var_os("CASTOR_TRACE").is_some() {
+                        eprintln!("{:>10} node {i}: {event:?}", self.now / MS - 3_600_000);
+                    }
+                    node.events.push(event);
+                }
             }
         }
         let wake = node.engine.next_wake().unwrap_or(u64::MAX).max(self.now);
@@ -634,6 +650,14 @@ impl World {
             states.len() < self.nodes.iter().flatten().count()
                 || states.iter().map(part).collect::<BTreeSet<_>>().len() > 1
         });
+        for (i, node) in self.nodes.iter().enumerate() {
+            let sound = node
+                .as_ref()
+                .is_none_or(|node| node.engine.digests_are_true());
+            all.entry(TicketKey([i as u8; 16]))
+                .or_default()
+                .push(format!("digests: {sound}"));
+        }
         let status = self.nodes.iter().flatten().map(|node| node.engine.status());
         format!("{all:#?}\n{:#?}", status.collect::<Vec<_>>())
     }

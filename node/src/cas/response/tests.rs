@@ -112,7 +112,14 @@ fn names_that_xml_cannot_hold_are_encoded() {
 
 #[test]
 fn json_of_outcomes() {
-    let expected = r#"{"serviceResponse":{"authenticationSuccess":{"user":"mlee7","proxyGrantingTicket":"PGTIOU-7-4dQ1kV0xAn9w3y-node1","proxies":["https://portal.example.edu/pgt"],"attributes":{"mail":"mlee7@example.edu","memberOf":["staff","R&D"],"authenticationDate":"2026-11-20T17:30:00.123Z","longTermAuthenticationRequestTokenUsed":false,"isFromNewLogin":true}}}}"#;
+    let expected = concat!(
+        r#"{"serviceResponse":{"authenticationSuccess":{"user":"mlee7","#,
+        r#""proxyGrantingTicket":"PGTIOU-7-4dQ1kV0xAn9w3y-node1","#,
+        r#""proxies":["https://portal.example.edu/pgt"],"#,
+        r#""attributes":{"mail":"mlee7@example.edu","memberOf":["staff","R&D"],"#,
+        r#""authenticationDate":"2026-11-20T17:30:00.123Z","#,
+        r#""longTermAuthenticationRequestTokenUsed":false,"isFromNewLogin":true}}}}"#,
+    );
     assert_eq!(json::write(&full()), expected);
     let bare = json::write(&Outcome::Success(Box::new(bare("u"))));
     assert_eq!(
@@ -197,7 +204,9 @@ fn texts(document: &str) -> Vec<(String, String)> {
 proptest! {
     #[test]
     fn whatever_the_values_the_document_is_well_formed(
-        user in "[ -~é\u{1}\u{fffe}]{1,30}", name in "[ -~é]{1,12}", value in "[ -~é\r\u{b}]{1,30}",
+        user in "[ -~é\u{1}\u{fffe}]{1,30}",
+        name in "[ -~é]{1,12}",
+        value in "[ -~é\r\u{b}]{1,30}",
     ) {
         prop_assume!(!user.trim().is_empty());
         let mut success = bare(&user);

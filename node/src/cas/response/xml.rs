@@ -96,7 +96,7 @@ fn escape(out: &mut String, text: &str) {
 
 /// Whether XML 1.0 can hold a character.
 fn is_xml(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// An attribute name as the name of an element: a name that XML cannot hold is written as `_` and

@@ -1,0 +1,5 @@
+//! Through several endpoints, and several nodes.
+
+mod cluster;
+mod service_states;
+mod sso;

@@ -1,0 +1,247 @@
+//! `GET /login`.
+
+use crate::util::{Browser, Cluster, Options};
+
+const PORTAL: &str = "https%3A%2F%2Fportal.example.edu%2Fhome%3Fa%3D1%23top";
+
+#[tokio::test]
+async fn without_a_session_the_form_is_shown() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    let page = browser
+        .get(router, &format!("/cas/login?service={PORTAL}"))
+        .await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.contains("to continue to <strong>Portal</strong>"),
+        "{}",
+        page.body
+    );
+    assert!(page.body.contains("The campus portal"));
+    let action = "action=\"login?service=https%3A%2F%2Fportal.example.edu%2Fhome%3Fa%3D1%23top\"";
+    assert!(page.body.contains(action), "{}", page.body);
+    assert_eq!(page.header("cache-control"), "no-store");
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && policy.ends_with("form-action 'self' https:"));
+    assert!(page.tgc().is_none());
+    let plain = browser.get(router, "/cas/login").await;
+    assert!(
+        plain
+            .header("content-security-policy")
+            .ends_with("form-action 'self'")
+    );
+}
+
+#[tokio::test]
+async fn with_a_session_the_browser_goes_on_with_a_ticket_before_the_fragment() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    browser.sign_in(router, "/cas/login").await;
+    let path = format!("/cas/login?service={PORTAL}");
+    let answer = browser.get(router, &path).await;
+    assert_eq!(answer.status, 302);
+    let ticket = answer.ticket().unwrap();
+    let expected = format!("https://portal.example.edu/home?a=1&ticket={ticket}#top");
+    assert_eq!(answer.header("location"), expected);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(ticket.starts_with("ST-") && ticket.len() <= 64);
+    assert!(
+        ticket
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    );
+    let page = browser.get(router, "/cas/login").await;
+    assert!(
+        page.status == 200 && page.body.contains("casuser"),
+        "{}",
+        page.body
+    );
+}
+
+#[tokio::test]
+async fn renew_asks_again_and_gateway_never_does() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    let with = |more: &str| format!("/cas/login?service={PORTAL}{more}");
+    let away = browser.get(router, &with("&gateway=true")).await;
+    assert_eq!(
+        away.header("location"),
+        "https://portal.example.edu/home?a=1#top"
+    );
+    assert_eq!(away.status, 302);
+    let both = browser.get(router, &with("&gateway=true&renew=true")).await;
+    assert!(both.status == 200 && both.body.contains("name=\"password\""));
+    let no_service = browser.get(router, "/cas/login?gateway=true").await;
+    assert!(no_service.status == 200 && no_service.body.contains("name=\"password\""));
+
+    browser.sign_in(router, "/cas/login").await;
+    for renew in ["&renew=true", "&renew", "&renew=false"] {
+        let form = browser.get(router, &with(renew)).await;
+        assert!(
+            form.status == 200 && form.body.contains("name=\"password\""),
+            "{renew}"
+        );
+    }
+    let there = browser.get(router, &with("&gateway=true")).await;
+    assert!(there.ticket().is_some());
+}
+
+#[tokio::test]
+async fn tickets_go_back_by_redirect_form_or_header() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    browser.sign_in(router, "/cas/login").await;
+    let with = |method: &str| format!("/cas/login?service={PORTAL}&method={method}");
+    for method in ["GET", "get", "FAX"] {
+        let answer = browser.get(router, &with(method)).await;
+        assert!(
+            answer.status == 302 && answer.ticket().is_some(),
+            "{method}"
+        );
+    }
+    let post = browser.get(router, &with("post")).await;
+    assert_eq!(post.status, 200);
+    assert!(
+        post.body.contains("name=\"ticket\" value=\"ST-"),
+        "{}",
+        post.body
+    );
+    assert!(post.body.contains("<button"), "works without scripts");
+    let policy = post.header("content-security-policy");
+    assert!(policy.contains("script-src 'self'") && policy.contains("form-action 'self' https:"));
+    let header = browser.get(router, &with("HEADER")).await;
+    assert_eq!(header.status, 200);
+    assert!(header.header("ticket").starts_with("ST-"));
+    assert_eq!(
+        header.header("service"),
+        "https://portal.example.edu/home?a=1#top"
+    );
+}
+
+#[tokio::test]
+async fn applications_that_may_not_are_refused_with_403() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    for host in ["evil.example", "closed.example.edu"] {
+        let path = format!("/cas/login?service=https://{host}/");
+        let answer = browser.get(router, &path).await;
+        assert_eq!(answer.status, 403, "{host}");
+        assert!(answer.body.contains("not registered"), "{}", answer.body);
+    }
+    browser.sign_in(router, "/cas/login").await;
+    let faculty = "/cas/login?service=https://faculty.example.edu/";
+    let answer = browser.get(router, faculty).await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.body.contains("may not use this application"));
+    let gateway = browser
+        .get(router, &format!("{faculty}&gateway=true"))
+        .await;
+    assert_eq!(gateway.header("location"), "https://faculty.example.edu/");
+    let actions = cluster.actions(0);
+    assert!(actions.contains(&"SERVICE_ACCESS_ENFORCEMENT_TRIGGERED".to_owned()));
+    assert!(actions.contains(&"SERVICE_TICKET_NOT_CREATED".to_owned()));
+}
+
+#[tokio::test]
+async fn malformed_requests_get_a_clear_page() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    let long = format!(
+        "/cas/login?service=https://portal.example.edu/{}",
+        "x".repeat(9000)
+    );
+    for path in [
+        "/cas/login?service=https://portal.example.edu/%0d%0aSet-Cookie:x",
+        "/cas/login?service=https://portal.example.edu/%00",
+        "/cas/login?service=https://portal.example.edu/&service=https://portal.example.edu/",
+        "/cas/login?service=%ff%fe",
+        "/cas/login?service=javascript://portal.example.edu/",
+        "/cas/login?service=portal",
+        &long,
+    ] {
+        let answer = browser.get(router, path).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(
+            answer.body.contains("cannot be understood"),
+            "{}",
+            answer.body
+        );
+        assert!(answer.headers.get("location").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_service_without_single_sign_on_asks_every_time() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    browser.sign_in(router, "/cas/login").await;
+    let payroll = "/cas/login?service=https://payroll.example.edu/me";
+    let form = browser.get(router, payroll).await;
+    assert!(form.body.contains("name=\"password\""));
+    let gateway = browser
+        .get(router, &format!("{payroll}&gateway=true"))
+        .await;
+    assert_eq!(gateway.header("location"), "https://payroll.example.edu/me");
+    let answer = browser.sign_in(router, payroll).await;
+    assert!(answer.status == 302 && answer.ticket().is_some());
+}
+
+#[tokio::test]
+async fn a_cookie_that_means_nothing_is_removed() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    browser.cookies.insert("TGC".into(), "TGT-1-made-up".into());
+    let answer = browser.get(router, "/cas/login").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .tgc()
+            .unwrap()
+            .starts_with("TGC=; Max-Age=0; Path=/cas; Secure; HttpOnly")
+    );
+    assert!(browser.cookies.is_empty());
+}
+
+#[tokio::test]
+async fn the_cookie_follows_the_configuration() {
+    let options = Options {
+        set: vec![
+            ("tickets.remember_me.enabled", "true"),
+            ("web.cookie.same_site", "lax"),
+            ("http.public_url", "https://sso.example.edu/cas"),
+        ],
+        ..Options::default()
+    };
+    let cluster = Cluster::start(1, options).await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    let form = browser.get(router, "/cas/login").await;
+    assert!(form.body.contains("name=\"rememberMe\""));
+    assert!(!form.header("strict-transport-security").is_empty());
+    let answer = browser
+        .post(
+            router,
+            "/cas/login",
+            &[
+                ("username", "casuser"),
+                ("password", "Mellon"),
+                ("rememberMe", "true"),
+                ("execution", &form.execution()),
+                ("_eventId", "submit"),
+            ],
+        )
+        .await;
+    let cookie = answer.tgc().unwrap();
+    assert!(cookie.contains("; SameSite=Lax"), "{cookie}");
+    let (_, age) = cookie.split_once("Max-Age=").unwrap();
+    let age: u64 = age.split(';').next().unwrap().parse().unwrap();
+    assert!((1_209_500..=1_209_600).contains(&age), "{age}");
+}

@@ -1,0 +1,7 @@
+//! What the tests stand on.
+
+pub(crate) mod browser;
+pub(crate) mod cluster;
+
+pub(crate) use browser::{Answer, Browser};
+pub(crate) use cluster::{Cluster, Options};
