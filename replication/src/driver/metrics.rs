@@ -34,6 +34,7 @@ pub struct Metrics {
     backlog: IntGaugeVec,
     ack_duration: HistogramVec,
     deltas: IntCounterVec,
+    repairs: IntCounterVec,
     clock_offset: GaugeVec,
     members: IntGaugeVec,
     tickets: IntGaugeVec,
@@ -201,6 +202,11 @@ impl Metrics {
                 "Deltas exchanged with the peer, repetitions included.",
                 &["peer", "direction"],
             )?,
+            repairs: add.counters(
+                "castor_replication_repairs_total",
+                "Comparisons with the peer that found and mended a difference.",
+                &["peer"],
+            )?,
             clock_offset: add.gauges(
                 "castor_cluster_clock_offset_seconds",
                 "The peer's clock minus this node's.",
@@ -252,6 +258,10 @@ impl Metrics {
         self.ack_duration
             .with_label_values(&[peer])
             .observe(seconds(micros));
+    }
+
+    pub(super) fn repaired(&self, peer: &str) {
+        self.repairs.with_label_values(&[peer]).inc();
     }
 
     pub(super) fn exchanged(&self, peer: &str, direction: &str, deltas: usize) {
