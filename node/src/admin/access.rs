@@ -41,36 +41,47 @@ pub(super) async fn authorise(
             request.extensions_mut().insert(actor);
             next.run(request).await
         }
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.answer(),
     }
 }
 
-fn actor(access: &Access, request: &Request) -> Result<Actor, Response> {
+/// Why somebody may not administer here.
+enum Refused {
+    /// No token, or a wrong one.
+    NoToken,
+    /// Not over the socket.
+    NotLocal,
+}
+
+impl Refused {
+    fn answer(self) -> Response {
+        match self {
+            Self::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                [(header::WWW_AUTHENTICATE, "Bearer")],
+                "This needs the bearer token of ops.token_file.\n",
+            )
+                .into_response(),
+            Self::NotLocal => {
+                (StatusCode::FORBIDDEN, "This is for the Unix socket.\n").into_response()
+            }
+        }
+    }
+}
+
+fn actor(access: &Access, request: &Request) -> Result<Actor, Refused> {
     let peer = request.extensions().get::<Peer>();
     match (access, peer.map(|peer| peer.address)) {
         (Access::Socket, Some(PeerAddress::Unix { uid, pid, .. })) => Ok(Actor {
             name: unix_name(uid, pid),
             client: None,
         }),
-        (Access::Token(token), Some(address)) if has_token(request, token) => {
-            let client = match address {
-                PeerAddress::Tcp(_) => peer.and_then(Peer::ip),
-                PeerAddress::Unix { .. } => None,
-            };
-            Ok(Actor {
-                name: "token".to_owned(),
-                client,
-            })
-        }
-        (Access::Token(_), _) => Err((
-            StatusCode::UNAUTHORIZED,
-            [(header::WWW_AUTHENTICATE, "Bearer")],
-            "This needs the bearer token of ops.token_file.\n",
-        )
-            .into_response()),
-        (Access::Socket, _) => {
-            Err((StatusCode::FORBIDDEN, "This is for the Unix socket.\n").into_response())
-        }
+        (Access::Token(token), Some(_)) if has_token(request, token) => Ok(Actor {
+            name: "token".to_owned(),
+            client: peer.and_then(Peer::ip),
+        }),
+        (Access::Token(_), _) => Err(Refused::NoToken),
+        (Access::Socket, _) => Err(Refused::NotLocal),
     }
 }
 

@@ -181,18 +181,22 @@ struct Found {
 }
 
 /// Goes through the replica; the most recently used sessions first.
-async fn find(admin: &Admin, filter: &Filter) -> Result<Found, Response> {
+async fn find(admin: &Admin, filter: &Filter) -> Result<Found, Box<Response>> {
     let Ok(_scan) = admin.scans.try_acquire() else {
-        return Err(refusal(
+        return Err(Box::new(refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "somebody else is looking through the sessions; try again in a moment",
-        ));
+        )));
     };
     let handle = admin.handle.clone();
     let filter = filter.clone();
     let scan = tokio::task::spawn_blocking(move || scan(&handle, &filter));
-    scan.await
-        .map_err(|error| refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    scan.await.map_err(|error| {
+        Box::new(refusal(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+        ))
+    })
 }
 
 fn scan(handle: &Handle, filter: &Filter) -> Found {
@@ -226,7 +230,7 @@ pub(super) async fn list(
             let sessions: Vec<Value> = found.sessions.iter().map(|s| s.summary(&ring)).collect();
             Json(json!({ "sessions": sessions, "more": found.more })).into_response()
         }
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -245,7 +249,7 @@ pub(super) async fn show(
             Some(session) => Json(session.details(&admin.handle.keyring())).into_response(),
             None => refusal(StatusCode::NOT_FOUND, "no session has this handle"),
         },
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -262,7 +266,7 @@ pub(super) async fn end(
     }
     let found = match find(&admin, &filter).await {
         Ok(found) => found,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let mut ended = 0;
     let mut unconfirmed = 0;

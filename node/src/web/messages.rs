@@ -57,11 +57,6 @@ impl Messages {
     }
 }
 
-/// A text with `{name}` replaced by a value; a key nobody knows is shown as it is.
-pub fn fill(texts: &Texts, key: &str, name: &str, value: &str) -> String {
-    text(texts, key).replace(&format!("{{{name}}}"), value)
-}
-
 /// The text of a key.
 pub fn text<'a>(texts: &'a Texts, key: &'a str) -> &'a str {
     texts.get(key).map_or(key, String::as_str)
@@ -79,10 +74,6 @@ mod tests {
         let messages = Messages::load(Some(dir.path())).unwrap();
         let texts = messages.pick(Some("de"));
         assert_eq!(text(texts, "login_title"), "Welcome");
-        assert_eq!(
-            fill(texts, "login_continue", "service", "{x}"),
-            "to continue to {x}"
-        );
 
         std::fs::write(&path, "a = 1\n\nb = \n").unwrap();
         let error = Messages::load(Some(dir.path())).unwrap_err().to_string();

@@ -86,6 +86,12 @@ impl Templates {
 fn built_in() -> Result<Environment<'static>, WebError> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) if !value.is_safe() && matches!(state.auto_escape(), AutoEscape::Html) => {
+            escape(out, text).map_err(minijinja::Error::from)
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(32);
@@ -95,6 +101,28 @@ fn built_in() -> Result<Environment<'static>, WebError> {
             .map_err(|e| WebError(format!("built-in template {}", tell(&e))))?;
     }
     Ok(environment)
+}
+
+/// Escapes text for content and quoted attributes, and leaves `/` readable in addresses.
+fn escape(out: &mut impl std::fmt::Write, text: &str) -> std::fmt::Result {
+    for c in text.chars() {
+        match c {
+            '&' => out.write_str("&amp;")?,
+            '<' => out.write_str("&lt;")?,
+            '>' => out.write_str("&gt;")?,
+            '"' => out.write_str("&quot;")?,
+            '\'' => out.write_str("&#39;")?,
+            _ => out.write_char(c)?,
+        }
+    }
+    Ok(())
+}
+
+/// A text escaped for content and quoted attributes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let _ = escape(&mut out, text);
+    out
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, WebError> {

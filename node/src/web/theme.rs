@@ -59,12 +59,55 @@ impl Rgb {
         )
     }
 
-    /// The nearest mix with `towards` that can be read on `ground`.
-    fn readable_on(self, ground: Self, towards: Self) -> Self {
-        (0..=16)
-            .map(|share| self.mix(towards, share))
-            .find(|mixed| mixed.contrast(ground) >= CONTRAST_MIN)
-            .unwrap_or(towards)
+    /// The nearest colour of the same hue that can be read on `ground`, darker or lighter.
+    fn readable_on(self, ground: Self, lighter: bool) -> Self {
+        let (hue, saturation, lightness) = self.hsl();
+        let end = if lighter { 1.0 } else { 0.0 };
+        (0..=64)
+            .map(|step| {
+                let share = f64::from(step) / 64.0;
+                Self::from_hsl(hue, saturation, lightness + (end - lightness) * share)
+            })
+            .find(|colour| colour.contrast(ground) >= CONTRAST_MIN)
+            .unwrap_or(if lighter { Self::WHITE } else { Self::BLACK })
+    }
+
+    /// Hue in sixths of the circle, saturation and lightness from 0 to 1.
+    fn hsl(self) -> (f64, f64, f64) {
+        let [r, g, b] = [self.0, self.1, self.2].map(|c| f64::from(c) / 255.0);
+        let (max, min) = (r.max(g).max(b), r.min(g).min(b));
+        let (lightness, range) = ((max + min) / 2.0, max - min);
+        if range == 0.0 {
+            return (0.0, 0.0, lightness);
+        }
+        let saturation = range / (1.0 - (2.0 * lightness - 1.0).abs());
+        let hue = if max == r {
+            ((g - b) / range).rem_euclid(6.0)
+        } else if max == g {
+            (b - r) / range + 2.0
+        } else {
+            (r - g) / range + 4.0
+        };
+        (hue, saturation, lightness)
+    }
+
+    fn from_hsl(hue: f64, saturation: f64, lightness: f64) -> Self {
+        let chroma = (1.0 - (2.0 * lightness - 1.0).abs()) * saturation;
+        let second = chroma * (1.0 - (hue.rem_euclid(2.0) - 1.0).abs());
+        let (r, g, b) = match hue {
+            h if h < 1.0 => (chroma, second, 0.0),
+            h if h < 2.0 => (second, chroma, 0.0),
+            h if h < 3.0 => (0.0, chroma, second),
+            h if h < 4.0 => (0.0, second, chroma),
+            h if h < 5.0 => (second, 0.0, chroma),
+            _ => (chroma, 0.0, second),
+        };
+        let part = |c: f64| {
+            let value = ((c + lightness - chroma / 2.0) * 255.0).round();
+            // Casts of floats saturate, so the result is a channel whatever the rounding did.
+            value as u8
+        };
+        Self(part(r), part(g), part(b))
     }
 
     fn ink(self) -> Self {
@@ -88,8 +131,8 @@ impl Theme {
     pub fn from_accent(accent: &str) -> Self {
         let accent = Rgb::parse(accent).unwrap_or(Rgb(0x1f, 0x4e, 0x79));
         Self {
-            light: accent.readable_on(LIGHT_CARD, Rgb::BLACK),
-            dark: accent.readable_on(DARK_CARD, Rgb::WHITE),
+            light: accent.readable_on(LIGHT_CARD, false),
+            dark: accent.readable_on(DARK_CARD, true),
         }
     }
 
@@ -188,6 +231,19 @@ mod tests {
                 "dark {dark}"
             );
         }
+    }
+
+    #[test]
+    fn a_colour_that_can_be_read_stays_as_it_is() {
+        for accent in ["#1f4e79", "#7a0019", "#000000"] {
+            assert_eq!(Theme::from_accent(accent).accent(), accent);
+        }
+        let theme = Theme::from_accent("#1f4e79");
+        assert!(
+            theme.dark.2 > theme.dark.0 + 60,
+            "still blue: {}",
+            theme.dark.css()
+        );
     }
 
     proptest! {

@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::carrier;
 use super::dial::{self, is_tls_failure, peer_certificate};
-use super::gossip;
 use super::lane::{InLane, ReadEnd, read_frame};
 use super::network::{CODE_PROTOCOL, CODE_REFUSED, CODE_REPLACED, Shared};
 use super::peers::{Incoming, any_answers, echo_probes};
@@ -67,7 +67,9 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
                 Ok(Err(error)) => {
                     if is_tls_failure(&error) {
                         shared.metrics.rejected("tls");
-                        tracing::warn!(%error, "caller refused in the TLS handshake");
+                        if shared.worth_logging("tls") {
+                            tracing::warn!(%error, "caller refused in the TLS handshake");
+                        }
                     }
                 }
                 Err(_) => shared.metrics.rejected("timeout"),
@@ -104,11 +106,9 @@ async fn greet(shared: Arc<Shared>, connection: Connection, permit: OwnedSemapho
             serve(shared, connection, caller, guard, reading, answer_on).await;
         }
         Err(refusal) => {
-            shared.refusal(&refusal);
             if refusal != Refusal::Yourself {
-                let (node, from) = (&hello.node, connection.remote_address());
-                let known = if node.check() { node.as_str() } else { "?" };
-                tracing::warn!(node = known, %from, reason = %refusal, "hello refused");
+                shared.metrics.rejected(refusal.reason());
+                note_refusal(&shared, &connection, &hello, &refusal);
             }
             // The caller may be gone; it will call again.
             let _ = answer(&mut answer_on, &HelloAnswer::Refused(refusal)).await;
@@ -118,10 +118,27 @@ async fn greet(shared: Arc<Shared>, connection: Connection, permit: OwnedSemapho
     }
 }
 
+fn note_refusal(shared: &Shared, connection: &Connection, hello: &Hello, refusal: &Refusal) {
+    if shared.worth_logging(refusal.reason()) {
+        let node = if hello.node.check() {
+            hello.node.as_str()
+        } else {
+            "?"
+        };
+        let from = connection.remote_address();
+        tracing::warn!(node, %from, reason = %refusal, "hello refused");
+    }
+}
+
 fn turn_away(shared: &Shared, connection: &Connection, reason: &str) {
-    // A caller whose certificate the other side of the handshake refused is counted there.
-    let lost = connection.close_reason();
-    if lost.as_ref().is_none_or(|error| !is_tls_failure(error)) {
+    // Not counted here: what failed in TLS was counted there, and who closes properly (because there
+    // is a link already) has done nothing wrong.
+    let excused = match connection.close_reason() {
+        Some(quinn::ConnectionError::ApplicationClosed(_)) => true,
+        Some(error) => is_tls_failure(&error),
+        None => false,
+    };
+    if !excused {
         shared.metrics.rejected(reason);
     }
     connection.close(CODE_PROTOCOL, b"no hello");
@@ -246,7 +263,7 @@ async fn serve(
     });
     let member = caller.member.clone();
     if answer(&mut answer_on, &accepted).await.is_some() {
-        dial::call(&shared, caller.advertise);
+        dial::call_now(&shared, caller.advertise);
         let advertise = caller.advertise;
         let link = InLink {
             shared: Arc::clone(&shared),
@@ -317,7 +334,9 @@ impl InLink {
     fn protest(&self, reason: &'static str) {
         self.shared.metrics.rejected(reason);
         let node = &self.caller.member.node;
-        tracing::warn!(%node, reason, "link closed: the peer does not keep to the protocol");
+        if self.shared.worth_logging(reason) {
+            tracing::warn!(%node, reason, "link closed: the peer does not keep to the protocol");
+        }
         self.connection.close(CODE_PROTOCOL, reason.as_bytes());
     }
 
@@ -326,7 +345,7 @@ impl InLink {
             let shared = Arc::clone(&self.shared);
             let from = self.caller.advertise;
             tasks.spawn(async move {
-                let received = gossip::receive(&shared, from, stream).await;
+                let received = carrier::receive(&shared, from, stream).await;
                 received.map_or_else(Report::Broken, |()| Report::Ended)
             });
             return;

@@ -1,8 +1,8 @@
 //! Calling: one task per address, for ever.
 //!
-//! A task connects, says hello, runs the link until it breaks, and calls again: at once after a
-//! working link, else after 50 ms doubling to 500 ms, so that a peer's return is noticed within a
-//! second. A renewed certificate makes a new connection before the old one ends.
+//! A task connects, says hello, runs the link ([`super::link`]) until it breaks, and calls again: at
+//! once after a working link or when the peer itself has called, else after 50 ms doubling to 500 ms,
+//! so that a peer's return is noticed within a second.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,20 +11,18 @@ use std::time::Duration;
 use castor_proto::codec;
 use castor_proto::frame::{self, FrameKind};
 use castor_proto::hello::{Accepted, Hello, HelloAnswer, Refusal};
-use castor_proto::ids::Member;
+use castor_proto::ids::{Member, NodeName};
 use castor_proto::message::Lane;
 use castor_proto::seal::NodeSigner;
 use castor_proto::version::WireVersion;
 use quinn::Connection;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clock;
-use super::gossip;
-use super::lane::{LaneQueue, OutLane, read_frame};
-use super::network::{CODE_PROTOCOL, CODE_REPLACED, Credentials, NetFatal, Shared};
-use super::peers::{Outgoing, echo_probes};
+use super::lane::{LaneQueue, read_frame};
+use super::network::{CODE_PROTOCOL, Credentials, NetFatal, Shared};
+use super::peers::any_answers;
 use super::tls::{CertificateDetails, cluster_host, node_host};
 use super::transport::NetEvent;
 
@@ -36,11 +34,11 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// After a refusal that only an operator can cure.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+/// A link that lasted this long worked; one that did not is not called again at once.
+const STABLE: Duration = Duration::from_secs(1);
 /// How often host names of seeds are looked up again.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(30);
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Gossip messages waiting for one peer.
-const GOSSIP_QUEUE_MAX: usize = 16;
 
 /// Looks up the seeds, calls them, and reports how many have never answered.
 pub(super) async fn seed_loop(shared: Arc<Shared>) {
@@ -112,19 +110,27 @@ impl Seed {
 pub(super) fn call(shared: &Arc<Shared>, address: SocketAddr) {
     let own = address == shared.advertise || address.port() == 0;
     if !own && shared.registry().mention(address, clock::instant()) {
+        let wake = shared.registry().wake(&address);
         let caller = Caller {
             shared: Arc::clone(shared),
             address,
+            wake,
             backoff: BACKOFF_MIN,
             in_use_since: None,
-            refused: None,
+            complaint: None,
         };
         tokio::spawn(caller.run());
     }
 }
 
+/// Calls this address now: someone is there.
+pub(super) fn call_now(shared: &Arc<Shared>, address: SocketAddr) {
+    call(shared, address);
+    shared.registry().wake(&address).notify_one();
+}
+
 /// Why a call led to no link.
-enum Miss {
+pub(super) enum Miss {
     /// Nobody there, or not in time.
     Unreachable,
     /// The other end is not of this cluster, or does not accept our certificate.
@@ -133,8 +139,10 @@ enum Miss {
     Protocol(&'static str),
     /// The hello was refused.
     Refused(Refusal),
-    /// There is a link to this node already.
-    Linked,
+    /// There is a link to this node already, by another address.
+    Linked(NodeName),
+    /// A peer at this address has just called: call it again at once.
+    Woken,
     /// The name at the other end belongs to another process, which still answers.
     Impostor,
     /// The network is shutting down.
@@ -142,36 +150,32 @@ enum Miss {
 }
 
 /// A connection before the hello.
-struct Dialled {
+pub(super) struct Dialled {
     connection: Connection,
     signer: Arc<NodeSigner>,
     names: Vec<String>,
 }
 
 /// A link after the hello.
-struct Up {
-    connection: Connection,
-    signer: Arc<NodeSigner>,
-    member: Member,
-    wire: WireVersion,
-    accepted: Accepted,
-    queues: [Arc<LaneQueue>; Lane::ALL.len()],
+pub(super) struct Up {
+    pub(super) connection: Connection,
+    pub(super) signer: Arc<NodeSigner>,
+    pub(super) member: Member,
+    pub(super) wire: WireVersion,
+    pub(super) accepted: Accepted,
+    pub(super) queues: [Arc<LaneQueue>; Lane::ALL.len()],
 }
 
-/// How a link ended.
-enum Ended {
-    Broken,
-    Renewed(Box<Up>),
-    Stopping,
-}
-
-struct Caller {
-    shared: Arc<Shared>,
-    address: SocketAddr,
+/// Calls one address.
+pub(super) struct Caller {
+    pub(super) shared: Arc<Shared>,
+    pub(super) address: SocketAddr,
     backoff: Duration,
     in_use_since: Option<Instant>,
-    /// The last refusal that was logged.
-    refused: Option<Refusal>,
+    /// What was last logged, so that it is not repeated with every call.
+    complaint: Option<String>,
+    /// Rung when a peer at this address has called.
+    wake: Arc<Notify>,
 }
 
 impl Caller {
@@ -181,10 +185,16 @@ impl Caller {
             match self.attempt().await {
                 Ok(up) => {
                     self.answered();
+                    let began = clock::instant();
                     self.link(up).await;
+                    if began.elapsed() >= STABLE {
+                        self.backoff = BACKOFF_MIN;
+                    } else {
+                        let pause = self.next_backoff();
+                        self.pause(pause).await;
+                    }
                     continue;
                 }
-                Err(Miss::Stopping) => break,
                 Err(miss) => self.missed(miss).await,
             }
             let after = self.shared.config.forget_after;
@@ -197,9 +207,8 @@ impl Caller {
     }
 
     fn answered(&mut self) {
-        self.backoff = BACKOFF_MIN;
         self.in_use_since = None;
-        self.refused = None;
+        self.complaint = None;
         self.shared.registry().answered(self.address);
     }
 
@@ -209,24 +218,39 @@ impl Caller {
             Miss::Unreachable => self.next_backoff(),
             Miss::Tls(error) => {
                 self.shared.metrics.rejected("tls");
-                tracing::warn!(address = %self.address, error, "peer refused in the TLS handshake");
+                self.complain(format!("refused in the TLS handshake: {error}"));
                 REFUSED_PAUSE
             }
             Miss::Protocol(problem) => {
                 self.shared.metrics.rejected("hello");
-                tracing::warn!(address = %self.address, problem, "peer does not speak properly");
+                self.complain(format!("does not speak properly: {problem}"));
                 REFUSED_PAUSE
             }
             Miss::Refused(refusal) => self.refused(refusal).await,
-            Miss::Linked => BACKOFF_MAX,
+            Miss::Linked(node) => {
+                let mut links = self.shared.registry().changes();
+                let shared = Arc::clone(&self.shared);
+                tokio::select! {
+                    () = self.shared.stopping() => {}
+                    // An error means that the network has ended.
+                    _ = links.wait_for(move |_| !shared.registry().has_link(&node)) => {}
+                }
+                BACKOFF_MIN
+            }
             Miss::Impostor => {
                 self.shared.metrics.rejected("name_in_use");
+                self.complain("has the name of another process, which answers".to_owned());
                 BACKOFF_MAX
             }
-            Miss::Stopping => Duration::ZERO,
+            Miss::Woken | Miss::Stopping => return,
         };
+        self.pause(pause).await;
+    }
+
+    async fn pause(&self, pause: Duration) {
         tokio::select! {
             () = self.shared.stopping() => {}
+            () = self.wake.notified() => {}
             () = sleep(pause) => {}
         }
     }
@@ -237,12 +261,21 @@ impl Caller {
         pause
     }
 
+    fn complain(&mut self, problem: String) {
+        if self.complaint.as_ref() != Some(&problem) {
+            tracing::warn!(address = %self.address, problem, "no link to peer");
+            self.complaint = Some(problem);
+        }
+    }
+
     async fn refused(&mut self, refusal: Refusal) -> Duration {
         self.shared.registry().answered(self.address);
-        if self.refused.as_ref() != Some(&refusal) && refusal != Refusal::Yourself {
-            tracing::warn!(address = %self.address, reason = %refusal, "hello refused by peer");
-            self.refused = Some(refusal.clone());
+        if refusal == Refusal::Yourself {
+            // This is our own address under another name.
+            self.shared.stopping().await;
+            return Duration::ZERO;
         }
+        self.complain(format!("hello refused: {refusal}"));
         match refusal {
             Refusal::NameInUse { address } => {
                 let since = *self.in_use_since.get_or_insert_with(clock::instant);
@@ -253,9 +286,8 @@ impl Caller {
                 BACKOFF_MAX
             }
             Refusal::Banned => {
-                self.shared
-                    .emit(NetEvent::Fatal(NetFatal::Banned.to_string()))
-                    .await;
+                let fatal = NetFatal::Banned.to_string();
+                self.shared.emit(NetEvent::Fatal(fatal)).await;
                 REFUSED_PAUSE
             }
             _ => REFUSED_PAUSE,
@@ -263,28 +295,33 @@ impl Caller {
     }
 
     async fn attempt(&self) -> Result<Up, Miss> {
+        let up = async {
+            let dialled = tokio::select! {
+                biased;
+                dialled = self.connect() => dialled?,
+                () = self.wake.notified() => return Err(Miss::Woken),
+            };
+            let node = self.node_of(&dialled.names);
+            if let Some(node) = node.filter(|node| self.shared.registry().has_link(node)) {
+                return Err(Miss::Linked(node));
+            }
+            self.hello(dialled, None).await
+        };
         tokio::select! {
             biased;
             () = self.shared.stopping() => Err(Miss::Stopping),
-            up = async {
-                let dialled = self.connect().await?;
-                let node = self.node_of(&dialled.names);
-                if node.is_some_and(|node| self.shared.registry().has_link(&node)) {
-                    return Err(Miss::Linked);
-                }
-                self.hello(dialled, None).await
-            } => up,
+            up = up => up,
         }
     }
 
     /// The node that a certificate was issued for.
-    fn node_of(&self, names: &[String]) -> Option<castor_proto::ids::NodeName> {
+    fn node_of(&self, names: &[String]) -> Option<NodeName> {
         let suffix = format!(".node.{}", cluster_host(&self.shared.cluster));
         let node = names.iter().find_map(|name| name.strip_suffix(&suffix))?;
-        castor_proto::ids::NodeName::parse(node).ok()
+        NodeName::parse(node).ok()
     }
 
-    async fn connect(&self) -> Result<Dialled, Miss> {
+    pub(super) async fn connect(&self) -> Result<Dialled, Miss> {
         let credentials: Arc<Credentials> = Arc::clone(&self.shared.credentials.borrow());
         let host = cluster_host(&self.shared.cluster);
         let connecting = self
@@ -307,7 +344,7 @@ impl Caller {
     }
 
     /// Says hello and judges the answer. `earlier` is the link that this one renews.
-    async fn hello(&self, dialled: Dialled, earlier: Option<&Up>) -> Result<Up, Miss> {
+    pub(super) async fn hello(&self, dialled: Dialled, earlier: Option<&Up>) -> Result<Up, Miss> {
         let connection = dialled.connection.clone();
         let answered = timeout(HELLO_TIMEOUT, self.ask(&connection)).await;
         let judged = match answered.unwrap_or(Err(Miss::Unreachable)) {
@@ -385,7 +422,7 @@ impl Caller {
         };
         let incumbent = shared.registry().incumbent(&member);
         if let Some(incumbent) = incumbent
-            && super::peers::any_answers(&incumbent.connections).await
+            && any_answers(&incumbent.connections).await
         {
             return Err(Miss::Impostor);
         }
@@ -405,125 +442,6 @@ impl Caller {
             queues,
         })
     }
-
-    /// Runs a link, and the ones that renew it, until it breaks.
-    async fn link(&self, mut up: Up) {
-        let shared = &self.shared;
-        let mut announced: Option<Member> = None;
-        loop {
-            let (gossip, gossip_queue) = mpsc::channel(GOSSIP_QUEUE_MAX);
-            let outgoing = Outgoing {
-                connection: up.connection.clone(),
-                address: self.address,
-                wire: up.wire,
-                queues: up.queues.clone(),
-                gossip,
-            };
-            let advertise = up.accepted.advertise.parse().unwrap_or(self.address);
-            if !shared.registry().link_up(&up.member, advertise, outgoing) {
-                tracing::error!(node = %up.member.node, "more nodes than a cluster may have");
-                up.connection.close(CODE_PROTOCOL, b"too many nodes");
-                return;
-            }
-            if announced.replace(up.member.clone()).as_ref() != Some(&up.member) {
-                self.announce(&up, advertise).await;
-            }
-            match self.serve(&up, gossip_queue).await {
-                Ended::Renewed(next) => up = *next,
-                Ended::Broken => break,
-                Ended::Stopping => break,
-            }
-        }
-        if shared.registry().link_down(&up.member, &up.connection) {
-            shared.metrics.link("out", -1);
-            tracing::info!(node = %up.member.node, address = %self.address, "link down");
-            shared.emit(NetEvent::LinkDown(up.member)).await;
-        } else {
-            shared.metrics.link("out", -1);
-        }
-    }
-
-    async fn announce(&self, up: &Up, advertise: SocketAddr) {
-        let shared = &self.shared;
-        shared.metrics.link("out", 1);
-        tracing::info!(node = %up.member.node, address = %self.address, wire = %up.wire, "link up");
-        shared.emit(NetEvent::LinkUp(up.member.clone())).await;
-        call(shared, advertise);
-        // Full means that greetings are waiting already.
-        let _ = shared.greet.try_send(advertise);
-    }
-
-    /// Writes lanes and gossip until the link breaks, is renewed, or the network stops.
-    async fn serve(&self, up: &Up, gossip_queue: mpsc::Receiver<Vec<u8>>) -> Ended {
-        let mut credentials = self.shared.credentials.subscribe();
-        let (stop, stopped) = watch::channel(false);
-        let mut writers = JoinSet::new();
-        for lane in Lane::ALL {
-            writers.spawn(write_lane(
-                self.out_lane(up, lane),
-                up.connection.clone(),
-                stopped.clone(),
-            ));
-        }
-        let mut aside = JoinSet::new();
-        aside.spawn(echo_probes(up.connection.clone()));
-        aside.spawn(gossip::send_loop(up.connection.clone(), gossip_queue));
-        loop {
-            tokio::select! {
-                _ = up.connection.closed() => return Ended::Broken,
-                Some(ended) = writers.join_next() => {
-                    tracing::debug!(node = %up.member.node, ?ended, "a lane ended");
-                    up.connection.close(CODE_PROTOCOL, b"a lane ended");
-                    return Ended::Broken;
-                }
-                () = self.shared.stopping() => {
-                    stop.send_replace(true);
-                    let _ = timeout(Duration::from_millis(500), drain(&mut writers)).await;
-                    up.connection.close(super::network::CODE_LEAVING, b"leaving");
-                    return Ended::Stopping;
-                }
-                Ok(()) = credentials.changed() => {
-                    let Ok(dialled) = self.connect().await else {
-                        // The old link still works; try again with the next change or break.
-                        tracing::warn!(node = %up.member.node, "the link could not be renewed");
-                        continue;
-                    };
-                    stop.send_replace(true);
-                    let _ = timeout(Duration::from_secs(1), drain(&mut writers)).await;
-                    let next = self.hello(dialled, Some(up)).await;
-                    up.connection.close(CODE_REPLACED, b"renewed");
-                    return next.map_or(Ended::Broken, |next| Ended::Renewed(Box::new(next)));
-                }
-            }
-        }
-    }
-
-    fn out_lane(&self, up: &Up, lane: Lane) -> OutLane {
-        OutLane {
-            shared: Arc::clone(&self.shared),
-            lane,
-            queue: Arc::clone(&up.queues[lane as usize]),
-            peer: up.member.clone(),
-            version: up.wire,
-            signer: Arc::clone(&up.signer),
-            sent: self.shared.metrics.bytes(up.member.node.as_str(), "out"),
-        }
-    }
-}
-
-async fn write_lane(lane: OutLane, connection: Connection, stop: watch::Receiver<bool>) {
-    let Ok(stream) = connection.open_uni().await else {
-        return;
-    };
-    // Refused only when the stream has ended.
-    let _ = stream.set_priority(2 - lane.lane as i32);
-    if let Err(error) = lane.run(stream, stop).await {
-        tracing::debug!(%error, "a lane broke");
-    }
-}
-
-async fn drain(tasks: &mut JoinSet<()>) {
-    while tasks.join_next().await.is_some() {}
 }
 
 /// What the verified certificate of the other end says.

@@ -250,10 +250,8 @@ impl<T: Transport> EventLoop<T> {
                 }
             }
             Event::Acknowledged { peer, age } => self.metrics.acknowledged(peer.as_str(), age),
-            Event::DecidedConflict(_)
-            | Event::Partial { .. }
-            | Event::ClockStep { .. }
-            | Event::Repaired { .. } => {}
+            Event::Repaired { peer, .. } => self.metrics.repaired(peer.node.as_str()),
+            Event::DecidedConflict(_) | Event::Partial { .. } | Event::ClockStep { .. } => {}
         }
     }
 }

@@ -1,46 +1,30 @@
 //! Who is a member: the gossip library over our own authenticated links.
 //!
-//! The library's own carrier is plain UDP without authentication; here each message is one
-//! unidirectional stream on a link that a hello has opened, so a stranger's bytes never reach its
-//! decoder. Promises: queues are bounded and drop when full (gossip repeats itself); a slow peer never
-//! delays a heartbeat to another; keys and values keep to what the library can carry; a node that
+//! How its messages travel is in [`super::carrier`]. Promises: keys and values keep to what the library can carry; a node that
 //! stops answering is found dead within two seconds. "Alive" can come from a third node and says
 //! nothing about the own link.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use castor_proto::frame::{self, FrameKind};
 use castor_proto::ids::{Incarnation, Member, NodeName};
-use castor_proto::limits::{GOSSIP_MAX, MEMBERS_MAX};
+use castor_proto::limits::MEMBERS_MAX;
 use castor_proto::message::Phase;
-use chitchat::transport::{Socket, Transport};
 use chitchat::{
-    ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, Deserializable,
-    FailureDetectorConfig, NodeState, Serializable, spawn_chitchat,
+    ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat,
 };
-use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 
-use super::accept::STREAM_GOSSIP;
+use super::carrier::{Carrier, Received};
 use super::dial;
-use super::lane::{ReadEnd, read_frame};
 use super::network::{MemberInfo, NetFatal, Shared};
 use super::transport::NetEvent;
 use crate::engine::GossipMember;
 
-/// Received messages waiting for the library.
-pub(super) const INBOX_MAX: usize = 256;
 /// Addresses waiting to be greeted.
 pub(super) const GREETINGS_MAX: usize = 64;
-/// Opening a stream and writing one message takes no longer on a link that works.
-const SEND_TIMEOUT: Duration = Duration::from_millis(500);
-const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the addresses of known members count as mentioned, and split clusters are sought.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
 /// Heartbeat intervals that the failure detector averages over.
@@ -50,9 +34,6 @@ const VALUE_MAX: usize = 1 << 10;
 const KEY_INCARNATION: &str = "incarnation";
 const KEY_PHASE: &str = "phase";
 const KEY_WIRE: &str = "wire";
-
-/// A message and the advertised address of its sender.
-pub(super) type Received = (SocketAddr, ChitchatMessage);
 
 /// Timing of the membership protocol.
 #[derive(Clone, Debug)]
@@ -117,10 +98,7 @@ impl Gossip {
             ),
             (KEY_WIRE.to_owned(), shared.config.wire.to_string()),
         ];
-        let carrier = Carrier {
-            shared: Arc::clone(&shared),
-            received: Mutex::new(Some(received)),
-        };
+        let carrier = Carrier::new(Arc::clone(&shared), received);
         let handle = Arc::new(spawn_chitchat(library_config(&shared), facts, &carrier).await?);
         let live = handle
             .with_chitchat(|gossip| gossip.live_nodes_watcher())
@@ -246,6 +224,9 @@ impl Members {
                 }
                 Some(address) = greetings.recv() => self.greet(address),
                 _ = review.tick() => {
+                    if self.forget_with_the_library().await {
+                        self.tell().await;
+                    }
                     self.call_all();
                     self.greet_strangers();
                 }
@@ -278,7 +259,7 @@ impl Members {
                 continue;
             }
             let known = self.seen.get(&member.member.node);
-            if known.is_none_or(|known| known.generation <= member.generation) {
+            if known.is_none_or(|known| !known.alive || known.generation <= member.generation) {
                 self.seen.insert(member.member.node.clone(), member);
             }
         }
@@ -291,6 +272,23 @@ impl Members {
             self.seen.remove(&oldest);
         }
         self.seen != before
+    }
+
+    /// Whoever the library has forgotten is no member any more. Whether anyone was.
+    async fn forget_with_the_library(&mut self) -> bool {
+        let known: BTreeSet<String> = self
+            .handle
+            .with_chitchat(|gossip| {
+                gossip
+                    .node_states()
+                    .keys()
+                    .map(|id| id.node_id.to_string())
+                    .collect()
+            })
+            .await;
+        let before = self.seen.len();
+        self.seen.retain(|node, _| known.contains(node.as_str()));
+        self.seen.len() != before
     }
 
     fn call_all(&self) {
@@ -328,126 +326,6 @@ fn member_of(id: &ChitchatId, state: &NodeState) -> Option<MemberInfo> {
     })
 }
 
-/// Carries the library's messages over links.
-struct Carrier {
-    shared: Arc<Shared>,
-    received: Mutex<Option<mpsc::Receiver<Received>>>,
-}
-
-#[async_trait]
-impl Transport for Carrier {
-    async fn open(&self, _listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
-        let received = self
-            .received
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let received = received.ok_or_else(|| anyhow::anyhow!("the carrier is open already"))?;
-        Ok(Box::new(CarrierSocket {
-            shared: Arc::clone(&self.shared),
-            received,
-        }))
-    }
-}
-
-struct CarrierSocket {
-    shared: Arc<Shared>,
-    received: mpsc::Receiver<Received>,
-}
-
-#[async_trait]
-impl Socket for CarrierSocket {
-    /// Never waits: the library sends to all from one task.
-    async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
-        let queue = self.shared.registry().gossip_to(&to);
-        let Some(queue) = queue else {
-            dial::call(&self.shared, to);
-            return Ok(());
-        };
-        let bytes = message.serialize_to_vec();
-        if bytes.len() > GOSSIP_MAX || queue.try_send(bytes).is_err() {
-            self.shared.metrics.gossip_dropped();
-        }
-        Ok(())
-    }
-
-    /// Cancel safe, as the library needs it to be.
-    async fn recv(&mut self) -> anyhow::Result<Received> {
-        self.received
-            .recv()
-            .await
-            .ok_or_else(|| anyhow::anyhow!("the network has ended"))
-    }
-}
-
-/// Sends what the library has for one peer, a stream for each message.
-pub(super) async fn send_loop(connection: Connection, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(message) = queue.recv().await {
-        let Ok(frame) = frame::encode(FrameKind::Gossip, &message) else {
-            continue;
-        };
-        let sent = async {
-            let mut stream = connection.open_uni().await.ok()?;
-            // Refused only when the stream has ended.
-            let _ = stream.set_priority(3);
-            if timeout(SEND_TIMEOUT, write_one(&mut stream, &frame))
-                .await
-                .is_err()
-            {
-                // Dropping it would end it properly, as if this were the whole message.
-                let _ = stream.reset(VarInt::from_u32(0));
-            }
-            Some(())
-        };
-        if timeout(2 * SEND_TIMEOUT, sent).await.is_err() {
-            tracing::debug!("no stream for a gossip message");
-        }
-    }
-}
-
-async fn write_one(stream: &mut SendStream, frame: &[u8]) -> Option<()> {
-    stream.write_all(&[STREAM_GOSSIP]).await.ok()?;
-    stream.write_all(frame).await.ok()?;
-    stream.finish().ok()
-}
-
-/// Reads one message of a linked peer and hands it to the library.
-///
-/// # Errors
-/// The reason, when it is not one frame with one message.
-pub(super) async fn receive(
-    shared: &Shared,
-    from: SocketAddr,
-    mut stream: RecvStream,
-) -> Result<(), &'static str> {
-    let read = read_frame(&mut stream, FrameKind::Gossip);
-    let Ok(read) = timeout(RECEIVE_TIMEOUT, read).await else {
-        return Ok(());
-    };
-    let bytes = match read {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Err("truncated"),
-        Err(ReadEnd::Frame(error)) => return Err(error.reason()),
-        // The link broke, or the sender gave up.
-        Err(ReadEnd::Stream(_)) => return Ok(()),
-    };
-    let message = decode(&bytes).ok_or("gossip")?;
-    if shared.gossip_in.try_send((from, message)).is_err() {
-        shared.metrics.gossip_dropped();
-    }
-    Ok(())
-}
-
-/// The library's decoder has assertions in it; they must not end the process.
-fn decode(bytes: &[u8]) -> Option<ChitchatMessage> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        let mut rest = bytes;
-        let message = ChitchatMessage::deserialize(&mut rest).ok()?;
-        rest.is_empty().then_some(message)
-    }));
-    decoded.ok().flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -475,13 +353,5 @@ mod tests {
             assert_eq!(phase_of(phase_word(phase)), Some(phase));
         }
         assert_eq!(phase_of("dancing"), None);
-    }
-
-    #[test]
-    fn junk_is_no_gossip_message() {
-        for length in 0..64u8 {
-            let bytes: Vec<u8> = (0..length).map(|place| place.wrapping_mul(37)).collect();
-            assert!(decode(&bytes).is_none());
-        }
     }
 }

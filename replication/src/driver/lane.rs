@@ -208,7 +208,9 @@ impl InLane {
                 }
                 Err(reason) => {
                     self.shared.metrics.rejected(reason);
-                    tracing::warn!(peer = %self.peer.node, reason, "batch refused");
+                    if self.shared.worth_logging(reason) {
+                        tracing::warn!(peer = %self.peer.node, reason, "batch refused");
+                    }
                 }
             }
         }

@@ -101,7 +101,7 @@ impl LinkMetrics {
 }
 
 /// Every reason, so that a rate over any of them exists from the start.
-const REASONS: [&str; 23] = [
+const REASONS: [&str; 22] = [
     "truncated",
     "oversize",
     "frame",
@@ -118,7 +118,6 @@ const REASONS: [&str; 23] = [
     "hello",
     "banned",
     "name_in_use",
-    "yourself",
     "gossip",
     "stream",
     "junk",

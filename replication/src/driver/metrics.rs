@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use castor_proto::message::Phase;
 use castor_proto::ticket::TicketKind;
+use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
 
@@ -33,6 +34,7 @@ pub struct Metrics {
     backlog: IntGaugeVec,
     ack_duration: HistogramVec,
     deltas: IntCounterVec,
+    repairs: IntCounterVec,
     clock_offset: GaugeVec,
     members: IntGaugeVec,
     tickets: IntGaugeVec,
@@ -40,7 +42,7 @@ pub struct Metrics {
     claims: IntCounterVec,
     claim_duration: Histogram,
     plain: Vec<(IntCounter, Read)>,
-    bootstrap_duration: prometheus::Gauge,
+    bootstrap_duration: Gauge,
     operations: IntGauge,
     seen: Mutex<Seen>,
 }
@@ -52,17 +54,54 @@ struct Seen {
     claims: [u64; OUTCOMES.len()],
 }
 
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help)
+/// Makes metrics and registers them.
+struct Registrar<'a> {
+    registry: &'a Registry,
 }
 
-macro_rules! register {
-    ($registry:expr, $metric:expr) => {{
-        let metric = $metric?;
-        $registry.register(Box::new(metric.clone()))?;
-        metric
-    }};
+impl Registrar<'_> {
+    fn add<M: Collector + Clone + 'static>(&self, metric: Made<M>) -> Made<M> {
+        let metric = metric?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Made<Gauge> {
+        self.add(Gauge::new(name, help))
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> Made<IntGauge> {
+        self.add(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, label: &str) -> Made<GaugeVec> {
+        self.add(GaugeVec::new(Opts::new(name, help), &[label]))
+    }
+
+    fn int_gauges(&self, name: &str, help: &str, label: &str) -> Made<IntGaugeVec> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), &[label]))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Made<IntCounter> {
+        self.add(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Made<Histogram> {
+        let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+        self.add(Histogram::with_opts(options))
+    }
+
+    fn histograms(&self, name: &str, help: &str) -> Made<HistogramVec> {
+        let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+        self.add(HistogramVec::new(options, &["peer"]))
+    }
 }
+
+type Made<M> = Result<M, prometheus::Error>;
 
 /// Reads one counter of the engine.
 type Read = fn(&Stats) -> u64;
@@ -138,124 +177,72 @@ impl Metrics {
     /// # Errors
     /// A name is registered already.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let mut plain = Vec::new();
-        for (name, help, read) in PLAIN {
-            plain.push((
-                register!(registry, IntCounter::with_opts(opts(name, help))),
-                read,
-            ));
-        }
-        let histogram = |name, help| HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+        let add = Registrar { registry };
+        let plain = PLAIN
+            .iter()
+            .map(|(name, help, read)| Ok((add.counter(name, help)?, *read)));
         Ok(Self {
-            lag: register!(
-                registry,
-                GaugeVec::new(
-                    opts(
-                        "castor_replication_lag_seconds",
-                        "Age of the oldest local delta that the peer has not acknowledged; 0 for none."
-                    ),
-                    &["peer"]
-                )
-            ),
-            backlog: register!(
-                registry,
-                IntGaugeVec::new(
-                    opts(
-                        "castor_replication_backlog_deltas",
-                        "Local deltas that the peer has not acknowledged."
-                    ),
-                    &["peer"]
-                )
-            ),
-            ack_duration: register!(
-                registry,
-                HistogramVec::new(
-                    histogram(
-                        "castor_replication_ack_duration_seconds",
-                        "Time from a delta to its acknowledgement by the peer; one sample per batch."
-                    ),
-                    &["peer"]
-                )
-            ),
-            deltas: register!(
-                registry,
-                IntCounterVec::new(
-                    opts(
-                        "castor_replication_deltas_total",
-                        "Deltas exchanged with the peer, repetitions included."
-                    ),
-                    &["peer", "direction"]
-                )
-            ),
-            clock_offset: register!(
-                registry,
-                GaugeVec::new(
-                    opts(
-                        "castor_cluster_clock_offset_seconds",
-                        "The peer's clock minus this node's."
-                    ),
-                    &["peer"]
-                )
-            ),
-            members: register!(
-                registry,
-                IntGaugeVec::new(
-                    opts(
-                        "castor_cluster_members",
-                        "Members by state as this node sees them, itself included."
-                    ),
-                    &["state"]
-                )
-            ),
-            tickets: register!(
-                registry,
-                IntGaugeVec::new(
-                    opts(
-                        "castor_tickets",
-                        "Live tickets held by this node; every session is on every node."
-                    ),
-                    &["kind"]
-                )
-            ),
-            store_bytes: register!(
-                registry,
-                IntGauge::with_opts(opts(
-                    "castor_ticket_store_bytes",
-                    "Estimated memory of all tickets held by this node."
-                ))
-            ),
-            claims: register!(
-                registry,
-                IntCounterVec::new(
-                    opts(
-                        "castor_claims_total",
-                        "Claims of single-use tickets made on this node."
-                    ),
-                    &["outcome"]
-                )
-            ),
-            claim_duration: register!(
-                registry,
-                Histogram::with_opts(histogram(
-                    "castor_claim_duration_seconds",
-                    "Time to decide a claim made on this node."
-                ))
-            ),
-            bootstrap_duration: register!(
-                registry,
-                prometheus::Gauge::with_opts(opts(
-                    "castor_bootstrap_duration_seconds",
-                    "How long filling took, or has taken so far."
-                ))
-            ),
-            operations: register!(
-                registry,
-                IntGauge::with_opts(opts(
-                    "castor_replication_operations",
-                    "Operations that wait for peers."
-                ))
-            ),
-            plain,
+            plain: plain.collect::<Result<_, prometheus::Error>>()?,
+            lag: add.gauges(
+                "castor_replication_lag_seconds",
+                "Age of the oldest local delta that the peer has not acknowledged; 0 for none.",
+                "peer",
+            )?,
+            backlog: add.int_gauges(
+                "castor_replication_backlog_deltas",
+                "Local deltas that the peer has not acknowledged.",
+                "peer",
+            )?,
+            ack_duration: add.histograms(
+                "castor_replication_ack_duration_seconds",
+                "Time from a delta to its acknowledgement by the peer; one sample per batch.",
+            )?,
+            deltas: add.counters(
+                "castor_replication_deltas_total",
+                "Deltas exchanged with the peer, repetitions included.",
+                &["peer", "direction"],
+            )?,
+            repairs: add.counters(
+                "castor_replication_repairs_total",
+                "Comparisons with the peer that found and mended a difference.",
+                &["peer"],
+            )?,
+            clock_offset: add.gauges(
+                "castor_cluster_clock_offset_seconds",
+                "The peer's clock minus this node's.",
+                "peer",
+            )?,
+            members: add.int_gauges(
+                "castor_cluster_members",
+                "Members by state as this node sees them, itself included.",
+                "state",
+            )?,
+            tickets: add.int_gauges(
+                "castor_tickets",
+                "Live tickets held by this node; every session is on every node.",
+                "kind",
+            )?,
+            store_bytes: add.int_gauge(
+                "castor_ticket_store_bytes",
+                "Estimated memory of all tickets held by this node.",
+            )?,
+            claims: add.counters(
+                "castor_claims_total",
+                "Claims of single-use tickets made on this node.",
+                &["outcome"],
+            )?,
+            claim_duration: add.histogram(
+                "castor_claim_duration_seconds",
+                "Time to decide a claim made on this node.",
+            )?,
+            bootstrap_duration: add.gauge(
+                "castor_bootstrap_duration_seconds",
+                "How long filling took, or has taken so far.",
+            )?,
+            operations: add.int_gauge(
+                "castor_replication_operations",
+                "Operations that wait for peers.",
+            )?,
             seen: Mutex::new(Seen {
                 plain: vec![0; PLAIN.len()],
                 ..Seen::default()
@@ -271,6 +258,10 @@ impl Metrics {
         self.ack_duration
             .with_label_values(&[peer])
             .observe(seconds(micros));
+    }
+
+    pub(super) fn repaired(&self, peer: &str) {
+        self.repairs.with_label_values(&[peer]).inc();
     }
 
     pub(super) fn exchanged(&self, peer: &str, direction: &str, deltas: usize) {

@@ -8,12 +8,14 @@
 //! threads between the socket and the engine takes three times as long.
 
 mod accept;
+mod carrier;
 mod clock;
 mod dial;
 mod event_loop;
 pub mod gossip;
 mod handle;
 mod lane;
+mod link;
 pub mod link_metrics;
 pub mod memory;
 mod metrics;

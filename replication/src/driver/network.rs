@@ -6,6 +6,7 @@
 //! message may be lost (the engine repeats what matters) but is never altered, doubled or reordered
 //! within a lane. Not here: what the messages mean.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use castor_proto::codec;
-use castor_proto::hello::{ClusterTag, Refusal};
+use castor_proto::hello::ClusterTag;
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{Lane, PeerMessage, Phase};
 use castor_proto::seal::{KeyRing, NodeSigner};
 use castor_proto::version::{VersionRange, WireVersion};
 use quinn::{ClientConfig, Endpoint, VarInt};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::gossip::{self, Gossip, GossipSettings};
 use super::link_metrics::LinkMetrics;
@@ -29,10 +31,13 @@ use super::quic::{self, EndpointKeys};
 use super::socket::KnownAddresses;
 use super::tls::{IdentityError, NodeIdentity};
 use super::transport::{NetEvent, Transport};
-use super::{accept, clock, dial};
+use super::{accept, carrier, clock, dial};
 
 /// Events waiting for the event loop; beyond it, readers wait.
-const EVENTS_MAX: usize = 256;
+const EVENTS_MAX: usize = 64;
+
+/// Lines in the log for one reason are at least this far apart.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a network needs to know.
 #[derive(Clone, Debug)]
@@ -182,12 +187,14 @@ pub(super) struct Shared {
     pub(super) registry: Mutex<Registry>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) stop: watch::Sender<bool>,
-    pub(super) gossip_in: mpsc::Sender<gossip::Received>,
+    pub(super) gossip_in: mpsc::Sender<carrier::Received>,
     /// Addresses to gossip with at once, because a link to them has come up.
     pub(super) greet: mpsc::Sender<SocketAddr>,
     pub(super) members: watch::Sender<Vec<MemberInfo>>,
     events: mpsc::Sender<NetEvent>,
     sequences: [AtomicU64; Lane::ALL.len()],
+    /// When a refusal for each reason was last logged.
+    logged: Mutex<HashMap<&'static str, Instant>>,
 }
 
 impl Shared {
@@ -216,8 +223,18 @@ impl Shared {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    pub(super) fn refusal(&self, refusal: &Refusal) {
-        self.metrics.rejected(refusal.reason());
+    /// Whether a refusal for this reason is worth a line in the log: one in five seconds is, so that
+    /// a stranger cannot fill it. Every refusal is counted.
+    pub(super) fn worth_logging(&self, reason: &'static str) -> bool {
+        let now = clock::instant();
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = logged
+            .get(reason)
+            .is_none_or(|last| now.duration_since(*last) > LOG_INTERVAL);
+        if due {
+            logged.insert(reason, now);
+        }
+        due
     }
 }
 
@@ -265,7 +282,7 @@ impl Network {
             advertise.set_port(endpoint.local_addr().map_err(bind_error)?.port());
         }
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
-        let (gossip_in, received) = mpsc::channel(gossip::INBOX_MAX);
+        let (gossip_in, received) = mpsc::channel(carrier::INBOX_MAX);
         let (greet, greetings) = mpsc::channel(gossip::GREETINGS_MAX);
         let shared = Arc::new(Shared {
             me: config.me.clone(),
@@ -285,6 +302,7 @@ impl Network {
             members: watch::channel(Vec::new()).0,
             events,
             sequences: Default::default(),
+            logged: Mutex::default(),
             config,
         });
         let gossip = match Gossip::start(Arc::clone(&shared), received, greetings).await {

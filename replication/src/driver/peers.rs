@@ -16,7 +16,7 @@ use castor_proto::message::Lane;
 use castor_proto::seal::ReplayGuard;
 use castor_proto::version::WireVersion;
 use quinn::{Connection, VarInt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::lane::{LaneQueue, read_frame};
@@ -83,12 +83,18 @@ pub(super) struct Incumbent {
     pub(super) connections: Vec<Connection>,
 }
 
+/// An address that is called.
+struct Mention {
+    last: Instant,
+    wake: Arc<Notify>,
+}
+
 /// Everything known about peers and where they are.
 pub(super) struct Registry {
     peers: BTreeMap<NodeName, Peer>,
     banned: BTreeSet<NodeName>,
     /// Addresses that are called, and when each was last mentioned by anyone.
-    addresses: HashMap<SocketAddr, Instant>,
+    addresses: HashMap<SocketAddr, Mention>,
     /// Addresses where someone has answered a hello, whatever the answer.
     answered: HashSet<SocketAddr>,
     /// How many outgoing links are up.
@@ -270,16 +276,28 @@ impl Registry {
     pub(super) fn mention(&mut self, address: SocketAddr, now: Instant) -> bool {
         let full = self.addresses.len() >= ADDRESSES_MAX;
         match self.addresses.get_mut(&address) {
-            Some(mentioned) => {
-                *mentioned = now;
+            Some(mention) => {
+                mention.last = now;
                 false
             }
             None if full => false,
             None => {
-                self.addresses.insert(address, now);
+                let mention = Mention {
+                    last: now,
+                    wake: Arc::default(),
+                };
+                self.addresses.insert(address, mention);
                 true
             }
         }
+    }
+
+    /// Wakes whoever calls this address; nobody, when it is not called.
+    pub(super) fn wake(&self, address: &SocketAddr) -> Arc<Notify> {
+        self.addresses
+            .get(address)
+            .map(|mention| Arc::clone(&mention.wake))
+            .unwrap_or_default()
     }
 
     /// Notes that a hello was answered at this address.
@@ -300,7 +318,7 @@ impl Registry {
 
     /// Forgets an address that nobody has mentioned for too long. Whether it is forgotten.
     pub(super) fn forget(&mut self, address: &SocketAddr, now: Instant, after: Duration) -> bool {
-        let old = |mentioned: &Instant| now.duration_since(*mentioned) > after;
+        let old = |mention: &Mention| now.duration_since(mention.last) > after;
         let forgotten = self.addresses.get(address).is_none_or(old);
         if forgotten {
             self.addresses.remove(address);

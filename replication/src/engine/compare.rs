@@ -14,11 +14,15 @@ use castor_proto::ticket::TicketKey;
 use super::config::Micros;
 use super::digests::{bucket_of, first_compared};
 use super::ops::Op;
+use super::peers::{Gossip, Peer};
 use super::timers::Timer;
 use super::{Engine, Event, MS, stats};
 
 /// Time for one answer before the comparison is given up.
 const STEP_TIMEOUT: Micros = 3_000 * MS;
+
+/// Pause between two comparisons around a cut link.
+const DETOUR: Micros = 1_000 * MS;
 
 /// Shards whose buckets are compared in one message.
 const SHARDS_PER_STEP: usize = 64;
@@ -49,20 +53,35 @@ pub(super) struct CompareOp {
 type Pairs = Vec<castor_proto::message::BucketPairs>;
 
 impl Engine {
-    /// Repairs with every peer that can be reached: after a broken stream, a death, or a logout
-    /// that not everyone acknowledged.
+    /// Repairs with every peer, now or as soon as it can be reached: after a broken stream, a death,
+    /// or a logout that not everyone acknowledged.
     pub(super) fn repair_after_break(&mut self) {
-        if !self.fill.is_done() {
-            return;
-        }
-        let peers: Vec<Member> = self
-            .peers
-            .iter()
-            .filter(|peer| peer.is_reachable())
-            .map(|peer| peer.member.clone())
-            .collect();
+        let peers: Vec<Member> = self.peers.iter().map(|peer| peer.member.clone()).collect();
         for peer in peers {
             self.repair_with(&peer);
+        }
+    }
+
+    /// While somebody who is alive cannot be reached from here, his stream does not come: a neighbour
+    /// that has it is compared with instead, one a second.
+    pub(super) fn repair_around_a_cut(&mut self) {
+        let cut_off = |peer: &Peer| {
+            peer.gossip == Gossip::Alive && !peer.fenced && !(peer.link && peer.inbound.started)
+        };
+        let due = self.now.mono >= self.next_detour && self.fill.is_done();
+        if !due || !self.peers.iter().any(cut_off) {
+            return;
+        }
+        self.next_detour = self.now.mono + DETOUR;
+        let near: Vec<Member> = self
+            .peers
+            .iter()
+            .filter(|peer| peer.is_reachable() && peer.inbound.started)
+            .map(|peer| peer.member.clone())
+            .collect();
+        let at = self.random.u64() as usize % near.len().max(1);
+        if let Some(peer) = near.get(at) {
+            self.repair_with(&peer.clone());
         }
     }
 
@@ -76,7 +95,7 @@ impl Engine {
     }
 
     pub(super) fn repair_if_due(&mut self, peer: &Member) {
-        let due = |peer: &super::peers::Peer| peer.repair_due && peer.is_reachable();
+        let due = |peer: &Peer| peer.repair_due && peer.is_reachable();
         if self.fill.is_done() && self.peers.exact(peer).is_some_and(due) {
             self.compare_with(peer);
         }

@@ -72,6 +72,8 @@ pub struct Engine {
     fill: fill::Fill,
     drain: drain::Drain,
     duties: logout::Duties,
+    /// Earliest moment of the next comparison around a cut link.
+    next_detour: Micros,
     outputs: VecDeque<Output>,
 }
 
@@ -124,6 +126,7 @@ impl Engine {
             timers,
             drain: drain::Drain::default(),
             duties: logout::Duties::default(),
+            next_detour: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -219,6 +222,10 @@ impl Engine {
         }
         peer.heard_at = mono;
         peer.suspect = false;
+        self.dispatch(from, message);
+    }
+
+    fn dispatch(&mut self, from: &Member, message: PeerMessage) {
         match message {
             PeerMessage::Ping { sent, phase } => self.pinged(from, sent, phase),
             PeerMessage::Pong { sent, wall, phase } => self.ponged(from, sent, wall, phase),
@@ -289,6 +296,7 @@ impl Engine {
     fn housekeeping(&mut self) {
         self.ping_all();
         self.watch_clock();
+        self.repair_around_a_cut();
         self.forget_expired();
         let again = if self.expiry_is_due() {
             MS

@@ -100,6 +100,25 @@ fn a_logout_hops_over_a_node_that_both_sides_reach() {
 }
 
 #[test]
+fn a_logout_goes_around_a_link_that_has_been_down_for_long() {
+    let mut world = World::new(3, 2);
+    let session = world.sign_in(0);
+    world.cut(0, 2);
+    world.run_for(30_000 * MS);
+    let destroyed = world.sign_out(0, session);
+    assert_eq!(destroyed.missing, 1);
+    let began = world.now;
+    world.until("the neighbour passes it on", |w| {
+        w.node(2).store.is_destroyed(&session)
+    });
+    assert!(
+        world.now - began < 2_500 * MS,
+        "{} microseconds",
+        world.now - began
+    );
+}
+
+#[test]
 fn a_stopped_peer_delays_sessions_once_only() {
     let mut world = World::new(3, 6);
     world.cut(0, 2);

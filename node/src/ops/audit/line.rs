@@ -20,7 +20,7 @@ pub(super) fn json(event: &Event, place: &Place, when: jiff::Timestamp) -> Strin
         "what": masked(&cut(&event.what, WHAT_CHARS_MAX)),
         "action": event.action.name(),
         "application": "CAS",
-        "when": when.to_string(),
+        "when": format!("{when:.3}"),
         "clientIpAddress": address(event.client),
         "serverIpAddress": address(place.server),
         "node": place.node,

@@ -184,6 +184,10 @@ fn start_with(
         "Audit events that were lost: the queue was full or the output failed.",
     )?;
     registry.register(Box::new(events.clone()))?;
+    // A rate needs a beginning: every action is there from the start.
+    for (action, _) in Action::ALL {
+        events.with_label_values(&[action.name()]);
+    }
     registry.register(Box::new(dropped.clone()))?;
     let (sender, receiver) = sync_channel(queue);
     let reopen = Arc::new(AtomicBool::new(false));

@@ -8,7 +8,7 @@ use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
 use super::messages::{self, Texts};
-use super::{Look, WebError};
+use super::{Look, WebError, templates};
 
 /// Why the login form is shown again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +226,7 @@ fn login_context(login: &LoginPage, texts: &Texts) -> Value {
     context! {
         action => login.action.as_str(),
         service => Value::from(Serde(login.service.as_ref())),
-        continue_text => messages::fill(texts, "login_continue", "service", name),
+        continue_text => emphasised(texts, "login_continue", name),
         failure => login.failure.map(|f| messages::text(texts, f.key()).to_owned()),
         failure_marks_fields => login.failure.is_some_and(Failure::marks_fields),
         username => login.username.as_str(),
@@ -234,6 +234,14 @@ fn login_context(login: &LoginPage, texts: &Texts) -> Value {
         remember_me => login.remember_me,
         flow_fields => Value::from_safe_string(flow_fields(&login.execution)),
     }
+}
+
+/// A text with the application's name in it, as HTML that sets the name off.
+fn emphasised(texts: &Texts, key: &str, service: &str) -> Value {
+    let text = messages::text(texts, key);
+    let (before, after) = text.split_once("{service}").unwrap_or((text, ""));
+    let [before, name, after] = [before, service, after].map(templates::escaped);
+    Value::from_safe_string(format!("{before}<strong>{name}</strong>{after}"))
 }
 
 /// The two hidden inputs, exactly as load scripts and clients look for them.
@@ -257,7 +265,7 @@ fn post_context(action: &str, service: &str, fields: &[(String, String)], texts:
         .collect();
     context! {
         action,
-        post_text => messages::fill(texts, "post_text", "service", service),
+        post_text => emphasised(texts, "post_text", service),
         fields,
     }
 }

@@ -13,12 +13,14 @@ async fn without_a_session_the_form_is_shown() {
         .get(router, &format!("/cas/login?service={PORTAL}"))
         .await;
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("to continue to Portal"), "{}", page.body);
-    assert!(page.body.contains("The campus portal"));
     assert!(
-        page.body.contains("action=\"login?service&#x3d;")
-            || page.body.contains("action=\"login?service=")
+        page.body.contains("to continue to <strong>Portal</strong>"),
+        "{}",
+        page.body
     );
+    assert!(page.body.contains("The campus portal"));
+    let action = "action=\"login?service=https%3A%2F%2Fportal.example.edu%2Fhome%3Fa%3D1%23top\"";
+    assert!(page.body.contains(action), "{}", page.body);
     assert_eq!(page.header("cache-control"), "no-store");
     let policy = page.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.ends_with("form-action 'self' https:"));
