@@ -94,10 +94,11 @@ pub fn mask(ticket: &str) -> String {
     format!("{}-*****{tail}", head.join("-"))
 }
 
-/// The tag of the node that issued `ticket`: the first of the four-character groups at its end.
-/// A hint for the reader of a report, nothing more.
+/// The tag of the node that issued `ticket`: the first four characters of its last part, which
+/// has four for each node that decides about it. A hint for the reader of a report, nothing more.
 pub fn issuer_tag(ticket: &str) -> Option<&str> {
-    ticket.split('-').nth(3).filter(|tag| tag.len() == 4)
+    let tags = ticket.rsplit('-').next()?;
+    if tags.len() % 4 == 0 { tags.get(..4) } else { None }
 }
 
 #[cfg(test)]
@@ -126,6 +127,7 @@ mod tests {
     #[test]
     fn tickets_are_masked() {
         assert_eq!(mask("ST-12-secretsecret-ab12-cd34"), "ST-12-*****d34");
-        assert_eq!(issuer_tag("ST-12-secretsecret-ab12-cd34"), Some("ab12"));
+        assert_eq!(issuer_tag("ST-12-secretsecret-xyz"), None);
+        assert_eq!(issuer_tag("ST-12-secretsecret-ab12cd34"), Some("ab12"));
     }
 }

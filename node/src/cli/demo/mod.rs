@@ -115,6 +115,7 @@ impl Place {
             .map(|node| NodeFiles::new(&dir, node, args))
             .collect::<Result<_, _>>()?;
         end_leftovers(&dir, &all).await;
+        state.check_ports(count, nginx.is_some())?;
         let nodes: Vec<NodeFiles> = all.into_iter().take(count).collect();
         let web_ca = WebCa::open(&dir.join("web"), &clock)?;
         let host = args.host_name();

@@ -24,6 +24,8 @@ use crate::clock;
 
 /// How long the nodes may take until all are ready.
 const READY_TIME: Duration = Duration::from_secs(60);
+/// How long nodes of an earlier run may drain: longer than their own limit.
+const LEFTOVER_TIME: Duration = Duration::from_secs(20);
 /// Pause between two looks at a condition that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long one look may take.
@@ -45,6 +47,11 @@ impl NodeProcess {
     /// Process id while the node runs, as far as it is known.
     pub(super) fn pid(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id).or(self.adopted)
+    }
+
+    /// Ready, and not somebody else on the same port.
+    async fn is_ready_itself(&self, fetch: &Fetch) -> bool {
+        is_ready(fetch, &self.files).await && serving_pid(&self.files).await == self.pid()
     }
 
     fn signal(&self, signal: Signal) {
@@ -101,7 +108,7 @@ impl Fleet {
         let deadline = clock::timer_now() + READY_TIME;
         for node in &mut self.nodes {
             let name = node.files.state.name.clone();
-            while !is_ready(fetch, &node.files).await {
+            while !node.is_ready_itself(fetch).await {
                 if !node.is_running() {
                     bail!("{name} ended at its start:\n{}", log_end(&node.files.log));
                 }
@@ -276,21 +283,21 @@ fn signal_by_config(pid: u32, config: &Path, signal: Signal) {
 /// Ends what an earlier run of this folder left behind when it was killed itself: processes whose
 /// command line names one of `files`. How many there were.
 pub(super) async fn end_leftovers(files: &[PathBuf]) -> usize {
-    let mut left = leftovers(files);
-    let count = left.len();
-    let deadline = clock::timer_now() + Duration::from_secs(20);
-    let mut signal = Signal::TERM;
-    while !left.is_empty() {
-        for (pid, file) in &left {
-            signal_by_config(*pid, file, signal);
-        }
+    let left = leftovers(files);
+    // Once: a second SIGTERM would tell a node not to drain.
+    for (pid, file) in &left {
+        signal_by_config(*pid, file, Signal::TERM);
+    }
+    let deadline = clock::timer_now() + LEFTOVER_TIME;
+    while left.iter().any(|(pid, file)| runs_config(*pid, file)) {
         tokio::time::sleep(LOOK_EVERY).await;
         if clock::timer_now() >= deadline {
-            signal = Signal::KILL;
+            for (pid, file) in &left {
+                signal_by_config(*pid, file, Signal::KILL);
+            }
         }
-        left = leftovers(files);
     }
-    count
+    left.len()
 }
 
 fn leftovers(files: &[PathBuf]) -> Vec<(u32, PathBuf)> {

@@ -6,7 +6,7 @@
 //! refused. Does not: remember arguments.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,28 @@ impl State {
         }
         state.save(dir)?;
         Ok(state)
+    }
+
+    /// Checks that the kept ports of the first `nodes` nodes, and the front's, are free.
+    ///
+    /// # Errors
+    /// The port that is taken, and what to do.
+    pub(super) fn check_ports(&self, nodes: usize, nginx: bool) -> anyhow::Result<()> {
+        let mut tcp: Vec<(u16, &str)> = self.app_ports.map(|port| (port, "an application")).into();
+        if nginx {
+            tcp.push((self.front_port, "the front door"));
+        }
+        let nodes = self.nodes.iter().take(nodes);
+        tcp.extend(nodes.flat_map(|n| [n.http_port, n.ops_port].map(|port| (port, &*n.name))));
+        for (port, whose) in tcp {
+            if let Err(error) = bind_tcp(port) {
+                bail!(
+                    "port {port}, kept for {whose}, cannot be had: {error}; stop what listens \
+                     there, or give another --dir"
+                );
+            }
+        }
+        Ok(())
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
@@ -198,6 +220,17 @@ fn random_password(rng: &Rng) -> String {
     )
 }
 
+/// Binds and lets go again, as the servers do: a port in the aftermath of a connection is free.
+fn bind_tcp(port: u16) -> std::io::Result<u16> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.listen(1)?;
+    let address = socket.local_addr()?.as_socket();
+    Ok(address.map_or(port, |address| address.port()))
+}
+
 /// Finds free ports and never gives one twice.
 #[derive(Default)]
 struct Ports {
@@ -216,11 +249,7 @@ impl Ports {
     }
 
     fn tcp(&mut self, wanted: u16) -> anyhow::Result<u16> {
-        self.find(wanted, |port| {
-            // nginx listens on both loopback addresses where there are two.
-            let four = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-            Ok(four.local_addr()?.port())
-        })
+        self.find(wanted, bind_tcp)
     }
 
     fn udp(&mut self, wanted: u16) -> anyhow::Result<u16> {
@@ -282,11 +311,15 @@ mod tests {
     #[test]
     fn a_port_in_use_is_not_taken() {
         let dir = tempfile::tempdir().unwrap();
-        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let held = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = held.local_addr().unwrap().port();
         let mut ports = Ports::default();
         assert_ne!(ports.tcp(port).unwrap(), port);
-        assert!(load(dir.path(), Some(1), true).is_ok());
+        let mut state = load(dir.path(), Some(1), true).unwrap();
+        state.check_ports(1, true).unwrap();
+        state.nodes[0].ops_port = port;
+        let error = state.check_ports(1, true).unwrap_err().to_string();
+        assert!(error.contains(&port.to_string()) && error.contains("node1"), "{error}");
     }
 
     #[test]

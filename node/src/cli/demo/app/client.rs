@@ -95,7 +95,7 @@ fn visit(
     upstream: Option<&str>,
     millis: f64,
 ) -> Visit {
-    let tag = ticket.split('-').nth(3).unwrap_or_default().to_owned();
+    let tag = issuer_tag(ticket).to_owned();
     let fresh = success.attributes.get("isFromNewLogin");
     Visit {
         user: success.user,
@@ -114,6 +114,12 @@ fn visit(
             .map(|(k, v)| (k.clone(), texts(v)))
             .collect(),
     }
+}
+
+/// The tag of the issuing node: the first four characters of the last part.
+pub(super) fn issuer_tag(ticket: &str) -> &str {
+    let tags = ticket.rsplit('-').next().unwrap_or_default();
+    tags.get(..4).unwrap_or_default()
 }
 
 fn texts(value: &serde_json::Value) -> Vec<String> {
@@ -179,6 +185,8 @@ mod tests {
         assert_eq!(last_port(""), None);
         assert_eq!(mask("ST-7-secretsecret-ab12-cd34"), "ST-7-*****d34");
         assert_eq!(mask("x"), "x--*****");
+        assert_eq!(issuer_tag("ST-7-secretsecret-ab12cd34"), "ab12");
+        assert_eq!(issuer_tag("ü"), "");
         let logout = "<samlp:LogoutRequest><samlp:SessionIndex> ST-1-a </samlp:SessionIndex>";
         assert_eq!(session_index(logout), Some("ST-1-a"));
         assert_eq!(session_index("<samlp:LogoutRequest/>"), None);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::super::fetch::{Answer, Fetch, Target};
-use super::client::encode;
+use super::client::{encode, issuer_tag};
 
 const CALL_TIME: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ pub(in super::super) async fn learn(
             .get(header::LOCATION)
             .and_then(|location| location.to_str().ok())
             .and_then(|location| location.split("ticket=").nth(1))
-            .and_then(|ticket| ticket.split('-').nth(3))
+            .map(issuer_tag)
             .with_context(|| format!("{name} gave no ticket ({})", answer.status))?;
         tags.insert(tag.to_owned(), name.clone());
     }

@@ -11,7 +11,7 @@ use super::super::web_ca::WebCa;
 use super::*;
 use crate::server::tls::{TlsAcceptor, load};
 
-const TICKET: &str = "ST-1-secretsecret-tag1-tag2";
+const TICKET: &str = "ST-1-secretsecret-tag1tag2";
 
 struct Stage {
     setup: Setup,
@@ -210,7 +210,7 @@ async fn a_back_channel_logout_ends_the_session() {
     assert_eq!(send("logoutRequest=%3Cnothing%2F%3E").await, 400);
     assert_eq!(stage.ask(stage.port, "/", &cookie).await.0, 200);
     let body = "logoutRequest=%3Csamlp%3ALogoutRequest%3E%3Csamlp%3ASessionIndex%3E\
-                ST-1-secretsecret-tag1-tag2%3C%2Fsamlp%3ASessionIndex%3E";
+                ST-1-secretsecret-tag1tag2%3C%2Fsamlp%3ASessionIndex%3E";
     assert_eq!(send(body).await, 200);
     assert_eq!(stage.ask(stage.port, "/", &cookie).await.0, 302);
 }
