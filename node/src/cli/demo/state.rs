@@ -319,7 +319,10 @@ mod tests {
         state.check_ports(1, true).unwrap();
         state.nodes[0].ops_port = port;
         let error = state.check_ports(1, true).unwrap_err().to_string();
-        assert!(error.contains(&port.to_string()) && error.contains("node1"), "{error}");
+        assert!(
+            error.contains(&port.to_string()) && error.contains("node1"),
+            "{error}"
+        );
     }
 
     #[test]
