@@ -98,7 +98,11 @@ pub fn mask(ticket: &str) -> String {
 /// has four for each node that decides about it. A hint for the reader of a report, nothing more.
 pub fn issuer_tag(ticket: &str) -> Option<&str> {
     let tags = ticket.rsplit('-').next()?;
-    if tags.len() % 4 == 0 { tags.get(..4) } else { None }
+    if tags.len() % 4 == 0 {
+        tags.get(..4)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

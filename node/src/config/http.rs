@@ -9,7 +9,8 @@ section! {
     /// The listener for people and applications.
     pub struct Http("http") {
         /// Where CAS requests are accepted. Without `http.tls.certificate` only a loopback address
-        /// or a Unix socket is allowed.
+        /// or a Unix socket is allowed. The socket has mode 0660 and the group of the service, to
+        /// which the proxy's user must belong.
         listen: Listen = "127.0.0.1:8443", Restart;
         /// Path of the CAS endpoints; also the path of the cookies.
         prefix: PathPrefix = "/cas", Restart;

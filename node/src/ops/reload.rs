@@ -87,9 +87,9 @@ impl Reloader {
     /// When the system does not allow to watch; SIGHUP still works then.
     pub fn watch(&self) -> notify::Result<(Watch, mpsc::Receiver<()>)> {
         let (raw_sender, mut raw) = mpsc::channel(1);
-        let watched = self.watched.clone();
+        let places = self.places();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<_>| {
-            if event.is_ok_and(|event| concerns(&event, &watched)) {
+            if event.is_ok_and(|event| concerns(&event, &places)) {
                 // One message is enough: whoever reads it looks at everything.
                 let _ = raw_sender.try_send(());
             }
@@ -120,21 +120,28 @@ impl Reloader {
         ))
     }
 
+    /// The watched files and folders, and where links lead, as they are now. Looked up once: a
+    /// folder may have a busy neighbour, such as a record that grows.
+    fn places(&self) -> BTreeSet<PathBuf> {
+        let real = self
+            .watched
+            .iter()
+            .filter_map(|path| path.canonicalize().ok());
+        self.watched.iter().cloned().chain(real).collect()
+    }
+
     /// Folders to watch: a file is watched through its folder, because it is often replaced by
-    /// renaming, and a folder through itself, its own folder and where links lead.
+    /// renaming, and a folder through itself.
     fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
-        for path in &self.watched {
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            for place in [path.as_path(), real.as_path()] {
-                if place.is_dir() {
-                    folders.insert(place.to_owned());
-                } else if let Some(parent) = place.parent() {
-                    folders.insert(match parent.as_os_str().is_empty() {
-                        true => PathBuf::from("."),
-                        false => parent.to_owned(),
-                    });
-                }
+        for place in self.places() {
+            if place.is_dir() {
+                folders.insert(place);
+            } else if let Some(parent) = place.parent() {
+                folders.insert(match parent.as_os_str().is_empty() {
+                    true => PathBuf::from("."),
+                    false => parent.to_owned(),
+                });
             }
         }
         folders
@@ -153,29 +160,24 @@ impl Drop for Watch {
     }
 }
 
-fn concerns(event: &notify::Event, watched: &BTreeSet<PathBuf>) -> bool {
+fn concerns(event: &notify::Event, places: &BTreeSet<PathBuf>) -> bool {
     use notify::EventKind;
     // Reading a file must not cause it to be read.
     if matches!(event.kind, EventKind::Access(_)) {
         return false;
     }
-    event.paths.iter().any(|changed| {
-        watched.iter().any(|path| {
-            let real = path.canonicalize();
-            let real = real.as_deref().unwrap_or(path);
-            is_at(changed, path) || is_at(changed, real)
-        })
-    })
+    let mut changed = event.paths.iter();
+    changed.any(|changed| places.iter().any(|place| is_at(changed, place)))
 }
 
-/// Whether `changed` is `path` or a visible file in it.
-fn is_at(changed: &Path, path: &Path) -> bool {
-    let hidden = changed
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    changed == path
-        || changed.strip_prefix("./").is_ok_and(|rest| rest == path)
-        || (changed.parent() == Some(path) && !hidden)
+/// Whether `changed` is `place`, a visible file in it, or the link through which container platforms
+/// swap all files of a folder at once.
+fn is_at(changed: &Path, place: &Path) -> bool {
+    let changed = changed.strip_prefix("./").unwrap_or(changed);
+    let name = changed.file_name().unwrap_or_default().to_string_lossy();
+    let swapped = name == "..data" && changed.parent() == place.parent();
+    let inside = changed.parent() == Some(place);
+    changed == place || swapped || (inside && (!name.starts_with('.') || name == "..data"))
 }
 
 #[cfg(test)]
@@ -252,6 +254,9 @@ mod tests {
         assert!(concerns(&event(modify, "/d/folder/x.json"), &watched));
         assert!(!concerns(&event(modify, "/d/folder/.x.json.swp"), &watched));
         assert!(!concerns(&event(modify, "/d/other"), &watched));
+        assert!(concerns(&event(modify, "/d/..data"), &watched));
+        assert!(concerns(&event(modify, "/d/folder/..data"), &watched));
+        assert!(!concerns(&event(modify, "/e/..data"), &watched));
         let access = EventKind::Access(AccessKind::Any);
         assert!(!concerns(&event(access, "/d/file"), &watched));
     }

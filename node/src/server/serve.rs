@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -200,6 +201,22 @@ async fn accept(
     connections
 }
 
+/// Counts a connection as open until it is dropped, however it ends.
+struct Open(IntGauge);
+
+impl Open {
+    fn count(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 struct Connection {
     peer: Peer,
     router: Router,
@@ -212,8 +229,7 @@ impl Connection {
         let metrics = &self.options.metrics;
         let name = self.options.name;
         metrics.accepted.with_label_values(&[name]).inc();
-        let open = metrics.connections.with_label_values(&[name]);
-        open.inc();
+        let _open = Open::count(metrics.connections.with_label_values(&[name]));
         let ended = metrics.ended.clone();
         let result = match (stream, self.options.tls.clone()) {
             (Stream::Tcp(stream), Some(tls)) => {
@@ -229,7 +245,6 @@ impl Connection {
         if let Err(reason) = result {
             ended.with_label_values(&[name, reason]).inc();
         }
-        open.dec();
     }
 
     async fn serve<S>(mut self, stream: S) -> Result<(), &'static str>

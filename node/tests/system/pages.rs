@@ -170,7 +170,7 @@ fn the_cookie_is_kept_from_scripts_and_plain_text() {
         ("content-security-policy", "default-src 'none'"),
         ("x-content-type-options", "nosniff"),
         ("cache-control", "no-store"),
-        ("referrer-policy", "no-referrer"),
+        ("referrer-policy", "same-origin"),
     ] {
         assert!(
             page.header(header).contains(wanted),

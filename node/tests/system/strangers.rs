@@ -47,6 +47,16 @@ fn another(demo: &Demo, index: usize, changes: &[&str]) -> Child {
         .expect("castor serve starts")
 }
 
+/// Where a node listens for its peers.
+fn address(demo: &Demo, index: usize) -> String {
+    let config = fs::read_to_string(&demo.cluster.nodes[index].config).expect("a configuration");
+    let table: toml::Table = config.parse().expect("the configuration is TOML");
+    table["cluster"]["listen"]
+        .as_str()
+        .expect("cluster.listen")
+        .to_owned()
+}
+
 fn said(demo: &Demo) -> String {
     fs::read_to_string(demo.folder().join("stranger.txt")).unwrap_or_default()
 }
@@ -79,26 +89,30 @@ fn a_name_in_use_is_refused_with_the_others_address() {
 #[test]
 fn a_node_of_another_cluster_is_refused_and_counted() {
     let demo = Demo::start();
+    // The same names, another authority: what somebody gets who sets up a second cluster.
+    let mut elsewhere = Demo::start_with(&["--nodes", "1"]);
+    elsewhere.interrupt();
     let rejected = || {
-        let counts = (0..demo.cluster.nodes.len())
-            .map(|index| demo.metric(index, "castor_replication_rejected_total"));
-        counts.sum::<f64>()
+        let nodes = 0..demo.cluster.nodes.len();
+        nodes
+            .map(|index| demo.metric(index, "castor_replication_rejected_total"))
+            .sum::<f64>()
     };
-    let before = rejected();
-    let mut foreign = another(&demo, 0, &["cluster.name=elsewhere"]);
+    let members = |index| demo.metric(index, "castor_cluster_members");
+    assert_eq!(rejected(), 0.0);
+    let before = members(0);
+    let seeds: Vec<String> = (0..3).map(|index| address(&demo, index)).collect();
+    let seeds = format!("cluster.seeds={}", seeds.join(","));
+    let mut foreign = another(&elsewhere, 0, &[&seeds]);
     wait::until("the refusal is counted", LIMIT, || {
-        (rejected() > before).then_some(())
+        (rejected() > 0.0).then_some(())
     });
     for index in 0..demo.cluster.nodes.len() {
         assert!(
             demo.is_ready(index),
             "node {index} suffered from the foreign one"
         );
-        let page = demo
-            .ops(index, "/status")
-            .expect("a node that answers")
-            .body;
-        assert!(!page.contains("elsewhere"), "the foreign node is in {page}");
+        assert_eq!(members(index), before, "node {index} took it for a member");
     }
     foreign.kill().expect("the foreign node is ours");
     foreign.wait().expect("and gone");

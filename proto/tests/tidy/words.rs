@@ -31,7 +31,7 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
                 }
             }
             for word in ONE_MACHINE {
-                if line.contains(word) {
+                if begins(line, word) {
                     fault(&format!("a path of one machine: {word}"));
                 }
             }
@@ -41,4 +41,19 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Whether an absolute path that starts so is in the line; `example.org/x/` holds none.
+fn begins(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '}'))
+    })
+}
+
+#[test]
+fn a_path_in_an_address_is_not_one_of_a_machine() {
+    let path = concat!("/ho", "me/");
+    assert!(begins(&format!("see {path}me"), path) && begins(path, path));
+    assert!(!begins(&format!("https://example.org{path}me"), path));
 }

@@ -66,6 +66,14 @@ impl Registrar<'_> {
         Ok(metric)
     }
 
+    /// The counters that the engine counts itself.
+    fn plain(&self) -> Made<Vec<(IntCounter, Read)>> {
+        let counters = PLAIN.iter();
+        counters
+            .map(|(name, help, read)| Ok((self.counter(name, help)?, *read)))
+            .collect()
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Made<Gauge> {
         self.add(Gauge::new(name, help))
     }
@@ -178,11 +186,8 @@ impl Metrics {
     /// A name is registered already.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let add = Registrar { registry };
-        let plain = PLAIN
-            .iter()
-            .map(|(name, help, read)| Ok((add.counter(name, help)?, *read)));
         Ok(Self {
-            plain: plain.collect::<Result<_, prometheus::Error>>()?,
+            plain: add.plain()?,
             lag: add.gauges(
                 "castor_replication_lag_seconds",
                 "Age of the oldest local delta that the peer has not acknowledged; 0 for none.",

@@ -215,11 +215,12 @@ impl Visitor<'_> {
             Some(Failure::Origin) => StatusCode::FORBIDDEN,
             Some(Failure::Missing | Failure::Form | Failure::Expired) => StatusCode::BAD_REQUEST,
         };
-        let registered = asked.target.as_ref().map(|t| &t.registered);
+        let service = asked.target.as_ref().map(|t| service_info(&t.registered));
+        let picture = service.as_ref().and_then(|info| info.logo.clone());
         let page = LoginPage {
             execution,
             action: action(&asked.flow),
-            service: registered.map(|r| service_info(r)),
+            service,
             failure,
             username: username.to_owned(),
             renew: asked.flow.renew,
@@ -227,7 +228,7 @@ impl Visitor<'_> {
         };
         let needs = Needs {
             leads_to: asked.flow.service.clone(),
-            picture: registered.and_then(|r| r.logo.clone()),
+            picture,
             script: false,
         };
         self.page(status, &Page::Login(Box::new(page)), &needs)

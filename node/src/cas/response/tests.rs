@@ -1,3 +1,5 @@
+//! Answers byte for byte, and against a real XML parser.
+
 use super::*;
 use crate::cas::outcome::{AuthenticationFacts, Success};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Definitions as operators write them.
+
 use super::*;
 
 fn read(text: &str) -> (Option<RegisteredService>, Report) {

@@ -1,3 +1,5 @@
+//! What Java patterns cover here.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Whom forwarded headers make the client.
+
 use super::*;
 use crate::config::value::Value as _;
 use proptest::prelude::*;

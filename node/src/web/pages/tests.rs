@@ -1,3 +1,5 @@
+//! Pages as browsers and scripts read them.
+
 use super::*;
 use crate::config::Config;
 use std::path::Path;

@@ -129,7 +129,7 @@ async fn a_wrong_attempt_uses_the_ticket_up() {
             "INVALID_SERVICE",
         ),
         (
-            "service=https://portal.example.edu/home/",
+            "service=https://portal.example.edu/home%2F",
             "INVALID_SERVICE",
         ),
         (

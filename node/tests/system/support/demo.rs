@@ -17,6 +17,8 @@ use super::wait;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long a demo that is only taken down may drain.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// How long a restarted node may take to be ready again.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -241,8 +243,13 @@ impl Drop for Demo {
             let _ = child.wait();
         }
         if matches!(self.program.try_wait(), Ok(None)) {
+            // The first drains, the second stops at once: nobody needs these sessions any more.
             signal("INT", self.program.id());
             let program = &mut self.program;
+            let drained = wait::poll(PATIENCE, || program.try_wait().ok().flatten());
+            if drained.is_none() {
+                signal("INT", program.id());
+            }
             let stopped = wait::poll(STOP_LIMIT, || program.try_wait().ok().flatten());
             if stopped.is_none() {
                 let _ = self.program.kill();
