@@ -3,6 +3,8 @@
 //! A session is found by going through this node's replica, which has them all. The answer never has a
 //! ticket id: sessions are named by a digest under a key of the cluster, the same on every node.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Form, Json};
@@ -13,6 +15,7 @@ use castor_replication::driver::Handle;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::Admin;
 use super::access::Actor;
@@ -23,6 +26,8 @@ use crate::ops::audit::{self, Action};
 /// Sessions in one answer, unless asked for fewer, and at most.
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 10_000;
+/// Sessions that are ended at one time: each waits for every other node.
+const END_AT_ONCE: usize = 32;
 /// Bytes of a handle before it is written as hexadecimal digits.
 const HANDLE_BYTES: usize = 10;
 
@@ -180,8 +185,17 @@ struct Found {
     more: bool,
 }
 
+/// Which sessions are taken when there are more than the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pick {
+    /// Those used last; all are looked at.
+    LastUsed,
+    /// Those found first.
+    Any,
+}
+
 /// Goes through the replica; the most recently used sessions first.
-async fn find(admin: &Admin, filter: &Filter) -> Result<Found, Box<Response>> {
+async fn find(admin: &Admin, filter: &Filter, pick: Pick) -> Result<Found, Box<Response>> {
     let Ok(_scan) = admin.scans.try_acquire() else {
         return Err(Box::new(refusal(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -190,7 +204,7 @@ async fn find(admin: &Admin, filter: &Filter) -> Result<Found, Box<Response>> {
     };
     let handle = admin.handle.clone();
     let filter = filter.clone();
-    let scan = tokio::task::spawn_blocking(move || scan(&handle, &filter));
+    let scan = tokio::task::spawn_blocking(move || scan(&handle, &filter, pick));
     scan.await.map_err(|error| {
         Box::new(refusal(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -199,23 +213,28 @@ async fn find(admin: &Admin, filter: &Filter) -> Result<Found, Box<Response>> {
     })
 }
 
-fn scan(handle: &Handle, filter: &Filter) -> Found {
+fn scan(handle: &Handle, filter: &Filter, pick: Pick) -> Found {
     let ring = handle.keyring();
     let now = handle.now();
-    let mut sessions = Vec::new();
     let limit = filter.limit();
+    let mut latest = BTreeMap::new();
     let mut more = false;
     handle.store().visit(TicketKind::Tgt, &mut |entry| {
         let session = Session::read(entry).filter(|s| s.matches(filter, &ring, now));
-        match session {
-            Some(_) if sessions.len() == limit => more = true,
-            Some(session) => sessions.push(session),
-            None => {}
+        if let Some(session) = session {
+            more |= latest.len() == limit;
+            latest.insert((session.entry.last_used, session.entry.key), session);
+            // Never more than the limit in memory: the one used longest ago makes room.
+            if latest.len() > limit {
+                latest.pop_first();
+            }
         }
-        !more
+        !(more && pick == Pick::Any)
     });
-    sessions.sort_by_key(|session| std::cmp::Reverse(session.entry.last_used));
-    Found { sessions, more }
+    Found {
+        sessions: latest.into_values().rev().collect(),
+        more,
+    }
 }
 
 pub(super) async fn list(
@@ -224,7 +243,7 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
 ) -> Response {
     admin.record(&actor, Action::SessionsListed, filter.words());
-    match find(&admin, &filter).await {
+    match find(&admin, &filter, Pick::LastUsed).await {
         Ok(found) => {
             let ring = admin.handle.keyring();
             let sessions: Vec<Value> = found.sessions.iter().map(|s| s.summary(&ring)).collect();
@@ -244,7 +263,7 @@ pub(super) async fn show(
         ..Filter::default()
     };
     admin.record(&actor, Action::SessionsListed, filter.words());
-    match find(&admin, &filter).await {
+    match find(&admin, &filter, Pick::Any).await {
         Ok(found) => match found.sessions.first() {
             Some(session) => Json(session.details(&admin.handle.keyring())).into_response(),
             None => refusal(StatusCode::NOT_FOUND, "no session has this handle"),
@@ -264,31 +283,63 @@ pub(super) async fn end(
             "say which sessions: by handle, user, service, address or older_than",
         );
     }
-    let found = match find(&admin, &filter).await {
+    let found = match find(&admin, &filter, Pick::Any).await {
         Ok(found) => found,
         Err(refusal) => return *refusal,
     };
-    let mut ended = 0;
-    let mut unconfirmed = 0;
-    for session in &found.sessions {
-        let key = session.entry.key;
-        let reason = DestroyReason::Operator;
-        match admin.handle.destroy_key(key, TicketKind::Tgt, reason).await {
-            Ok(destroyed) => {
-                ended += 1;
-                unconfirmed += usize::from(destroyed.missing > 0);
-                let what = format!(
-                    "{} of {}",
-                    session.body.id.masked(),
-                    session.tgt.principal.id
-                );
+    let mut done = Ended::default();
+    let mut under_way = JoinSet::new();
+    let mut sessions = found.sessions.into_iter();
+    loop {
+        // After a failure nothing is begun, but what is under way is waited for and counted.
+        while done.failure.is_none() && under_way.len() < END_AT_ONCE {
+            let Some(session) = sessions.next() else {
+                break;
+            };
+            let handle = admin.handle.clone();
+            under_way.spawn(async move {
+                let key = session.entry.key;
+                let reason = DestroyReason::Operator;
+                let destroyed = handle.destroy_key(key, TicketKind::Tgt, reason).await;
+                (session, destroyed)
+            });
+        }
+        match under_way.join_next().await {
+            Some(Ok((session, Ok(destroyed)))) => {
+                done.sessions += 1;
+                done.unconfirmed += usize::from(destroyed.missing > 0);
+                let id = session.body.id.masked();
+                let what = format!("{id} of {}", session.tgt.principal.id);
                 admin.record(&actor, Action::TicketGrantingTicketDestroyed, what);
             }
-            Err(error) => {
-                let says = format!("{error}; {ended} sessions were ended before");
-                return refusal(StatusCode::SERVICE_UNAVAILABLE, says);
-            }
+            Some(Ok((_, Err(error)))) => done.failure = Some(error.to_string()),
+            Some(Err(error)) => done.failure = Some(error.to_string()),
+            None => break,
         }
     }
-    Json(json!({ "ended": ended, "unconfirmed": unconfirmed, "more": found.more })).into_response()
+    done.answer(found.more)
+}
+
+/// What became of sessions that were to be ended.
+#[derive(Debug, Default)]
+struct Ended {
+    sessions: usize,
+    /// Of these, not confirmed by every node.
+    unconfirmed: usize,
+    failure: Option<String>,
+}
+
+impl Ended {
+    fn answer(self, more: bool) -> Response {
+        let Self {
+            sessions: ended,
+            unconfirmed,
+            failure,
+        } = self;
+        if let Some(error) = failure {
+            let says = format!("{error}; {ended} sessions were ended before");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, says);
+        }
+        Json(json!({ "ended": ended, "unconfirmed": unconfirmed, "more": more })).into_response()
+    }
 }

@@ -201,6 +201,44 @@ async fn draining_and_resuming_is_done_and_audited_with_the_actor() {
 }
 
 #[tokio::test]
+async fn of_many_sessions_those_used_last_are_shown_and_all_are_ended() {
+    let fixture = fixture().await;
+    let socket = fixture.socket();
+    for number in 0..100 {
+        fixture.sign_in(&format!("user{number}"), "192.0.2.1").await;
+    }
+    // The replica's clock must have gone on, so that these were used later than all others.
+    // Readers and the engine may round to neighbouring milliseconds.
+    let before = fixture.node.handle.now();
+    while fixture.node.handle.now() <= before + 1 {
+        tokio::task::yield_now().await;
+    }
+    for name in ["late1", "late2", "late3"] {
+        fixture.sign_in(name, "192.0.2.1").await;
+    }
+    let path = "/admin/v1/sessions?limit=3";
+    let (_, answer) = Ask::new("GET", path).of(&socket).await;
+    let shown = answer["sessions"].as_array().unwrap().iter();
+    let mut users: Vec<_> = shown
+        .map(|session| session["user"].as_str().unwrap())
+        .collect();
+    users.sort_unstable();
+    assert_eq!(users, ["late1", "late2", "late3"], "{answer}");
+    assert_eq!(answer["more"], true);
+
+    let mut ask = Ask::new("POST", "/admin/v1/sessions/end");
+    ask.form = "address=192.0.2.1&limit=1000";
+    let (code, answer) = ask.of(&socket).await;
+    assert_eq!((code, &answer["ended"]), (200, &103.into()), "{answer}");
+    assert_eq!(answer["more"], false);
+    let (_, answer) = Ask::new("GET", "/admin/v1/sessions").of(&socket).await;
+    assert_eq!(answer["sessions"].as_array().unwrap().len(), 0);
+    let record = fixture.recorded();
+    let ended = |line: &&Value| line["action"] == "TICKET_GRANTING_TICKET_DESTROYED";
+    assert_eq!(record.iter().filter(ended).count(), 103);
+}
+
+#[tokio::test]
 async fn sessions_are_found_by_what_is_asked_and_never_show_an_id() {
     let fixture = fixture().await;
     let socket = fixture.socket();

@@ -39,6 +39,10 @@ const LAST_GRACE: Duration = Duration::from_secs(3);
 /// Connections that operators and monitoring may have at one time.
 const OPS_CONNECTIONS: usize = 64;
 
+/// Time for an answer to operators: ending many sessions waits for every node. As long as the
+/// commands wait.
+const ADMIN_TIME: Duration = Duration::from_secs(120);
+
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -139,6 +143,7 @@ impl App {
         let limits = Limits::from(&config.http);
         let few = Limits {
             connections: OPS_CONNECTIONS,
+            request: ADMIN_TIME,
             ..limits
         };
         tracing::info!(
