@@ -4,18 +4,23 @@
 //! The same for `castor serve` and `castor config check`. All problems are found in one go, each one
 //! line that names the key, the file and the remedy.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use castor_proto::ids::NodeName;
 use castor_proto::seal::keyring::KeyRing;
 use castor_replication::driver::tls::{IdentityError, IdentityPem, NodeIdentity};
+use rustix::fs::Access;
 
 use crate::authn::file::FileAuthenticator;
 use crate::authn::password::HashPool;
 use crate::clock::{Clock, Rng};
 use crate::config::source::read_bounded;
+use crate::config::types::AuditOutput;
 use crate::config::{Cluster, Config, Loaded};
+use crate::ops::audit::AuditError;
 use crate::server::tls;
 use crate::services::file::ServiceFolder;
 use crate::web::Web;
@@ -74,7 +79,18 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
     let web = Web::open(&config.web, &config.http.prefix.0)
         .map_err(|error| note(error.to_string()))
         .ok();
-    match (node, tls, identity, ring, admin_group, users, services, web) {
+    let audit = audit_file(config).map_err(&mut note).ok();
+    match (
+        node,
+        tls,
+        identity,
+        ring,
+        admin_group,
+        users,
+        services,
+        web,
+        audit,
+    ) {
         (
             Some(node),
             Some(tls),
@@ -84,6 +100,7 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
             Some(users),
             Some(services),
             Some(web),
+            Some(()),
         ) => Ok(Checked {
             node,
             tls,
@@ -97,6 +114,85 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
         }),
         _ => Err(problems),
     }
+}
+
+/// What works, but should not stay so; one line each.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let cluster = &config.cluster;
+    let mut found: Vec<String> = [
+        ("cluster.key", Some(&cluster.key)),
+        ("cluster.keyring_file", Some(&cluster.keyring_file)),
+        ("http.tls.key", config.http.tls.key.as_ref()),
+    ]
+    .into_iter()
+    .filter_map(|(key, path)| exposed(key, path?))
+    .collect();
+    if let Some(folder) = missing_audit_folder(config) {
+        found.push(format!(
+            "audit.file: {}: this folder is not there yet; the service needs it to start",
+            folder.display()
+        ));
+    }
+    found
+}
+
+/// Says so when others than the service can use a secret file. Its group may read it where the
+/// file is somebody else's, because the service itself has no other way then.
+fn exposed(key: &str, path: &Path) -> Option<String> {
+    let data = std::fs::metadata(path).ok()?;
+    let mode = data.mode() & 0o777;
+    let own = data.uid() == rustix::process::geteuid().as_raw();
+    let allowed = if own { 0o700 } else { 0o740 };
+    (mode & !allowed != 0).then(|| {
+        format!(
+            "{key}: {}: mode {mode:04o} lets others use this secret; chmod {:04o} it, and make new \
+             keys if it was so for long",
+            path.display(),
+            mode & allowed & 0o640
+        )
+    })
+}
+
+/// The folder of the audit file, when it does not exist: a service manager may make it.
+fn missing_audit_folder(config: &Config) -> Option<&Path> {
+    let folder = audit_path(config)?.parent()?;
+    (!folder.as_os_str().is_empty() && !folder.exists()).then_some(folder)
+}
+
+fn audit_path(config: &Config) -> Option<&Path> {
+    (config.audit.output == AuditOutput::File)
+        .then_some(config.audit.file.as_deref())
+        .flatten()
+}
+
+/// Whether the audit file can be written. It is not made: whoever checks a configuration may not
+/// be the user of the service, who could not write the file then.
+fn audit_file(config: &Config) -> Result<(), String> {
+    let Some(path) = audit_path(config) else {
+        return Ok(());
+    };
+    if missing_audit_folder(config).is_some() {
+        return Ok(());
+    }
+    let opened = match File::options().append(true).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let needed = Access::WRITE_OK | Access::EXEC_OK;
+            rustix::fs::access(folder, needed).map_err(Into::into)
+        }
+        other => other.map(drop),
+    };
+    opened.map_err(|error| {
+        AuditError::Open {
+            key: "audit.file",
+            place: path.display().to_string(),
+            error,
+        }
+        .to_string()
+    })
 }
 
 /// The listener's certificate and key, when it has them.
@@ -182,4 +278,59 @@ fn users(config: &Config, rng: &Rng) -> Result<Arc<FileAuthenticator>, String> {
 
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn secrets_that_others_can_use_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::defaults().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        config.cluster.key = at("node.key");
+        config.cluster.keyring_file = at("keyring");
+        config.http.tls.key = Some(at("http.key"));
+        let with = |modes: [u32; 3]| {
+            for (name, mode) in ["node.key", "keyring", "http.key"].iter().zip(modes) {
+                std::fs::write(at(name), "secret").unwrap();
+                let mode = std::fs::Permissions::from_mode(mode);
+                std::fs::set_permissions(at(name), mode).unwrap();
+            }
+            warnings(&config)
+        };
+        assert_eq!(with([0o600, 0o400, 0o600]), [""; 0]);
+        let says = with([0o644, 0o640, 0o602]);
+        assert_eq!(says.len(), 3, "{says:?}");
+        for (says, key) in says
+            .iter()
+            .zip(["cluster.key", "cluster.keyring_file", "http.tls.key"])
+        {
+            assert!(says.starts_with(&format!("{key}: ")), "{says}");
+            assert!(says.contains("chmod 0600"), "{says}");
+        }
+    }
+
+    #[test]
+    fn an_audit_file_that_cannot_be_written_is_a_problem_and_none_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::defaults().unwrap();
+        let mut check = |file: &str| {
+            config.audit.output = AuditOutput::File;
+            config.audit.file = Some(dir.path().join(file));
+            (audit_file(&config), warnings(&config).len())
+        };
+        assert_eq!(check("audit.log"), (Ok(()), 0));
+        assert!(!dir.path().join("audit.log").exists());
+        std::fs::write(dir.path().join("audit.log"), "").unwrap();
+        assert_eq!(check("audit.log"), (Ok(()), 0));
+        assert_eq!(check("later/audit.log"), (Ok(()), 1));
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        let says = check("folder").0.unwrap_err();
+        assert!(says.starts_with("audit.file: "), "{says}");
+        assert!(check("audit.log/below").0.is_err(), "below a file");
+    }
 }

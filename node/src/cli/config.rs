@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::serve::{SourceArgs, checked};
-use super::{Done, Failure, print, print_json};
+use super::{Done, Failure, print, print_json, say};
+use crate::app::preflight;
 use crate::clock::{Clock, Rng};
 use crate::config::{self, reference};
 
@@ -45,6 +46,9 @@ pub(super) fn run(args: ConfigArgs) -> Done {
         ConfigCommand::Check { source } => {
             let file = source.config.display().to_string();
             let checked = checked(&source.sources(), &Clock::system(), &Rng::system())?;
+            for warning in preflight::warnings(&checked.loaded.config) {
+                say(&format!("warning: {warning}"));
+            }
             print(&format!("{file}: good, for node {}\n", checked.node))
         }
         ConfigCommand::Show { source, json } => {

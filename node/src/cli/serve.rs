@@ -55,6 +55,9 @@ pub(super) fn run(args: ServeArgs) -> Done {
     let logging = logging::start(&loaded.config.log).context("logging")?;
     let checked = preflight::check(loaded, &clock, &rng)
         .map_err(|problems| Failure::Usage(problems.join("\n")))?;
+    for warning in preflight::warnings(&checked.loaded.config) {
+        tracing::warn!("{warning}");
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = checked.loaded.config.node.threads {
         runtime.worker_threads(threads);
