@@ -158,7 +158,7 @@ mod tests {
         let file = dir.path().join("f");
         std::fs::write(&file, "1").unwrap();
         let (begun, mut has_begun) = mpsc::channel(1);
-        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let (release, hang) = std::sync::mpsc::sync_channel::<()>(1);
         let hang = Mutex::new(hang);
         let mut reloader = Reloader::new(&Metrics::new(1).unwrap());
         reloader.add("slow", [file.clone()], move || {

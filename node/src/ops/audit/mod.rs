@@ -276,10 +276,10 @@ impl Writer {
                     return;
                 }
             };
-            if self.reopen.swap(false, Ordering::AcqRel) {
-                if let Err(error) = self.sink.reopen() {
-                    self.failed(&error);
-                }
+            if self.reopen.swap(false, Ordering::AcqRel)
+                && let Err(error) = self.sink.reopen()
+            {
+                self.failed(&error);
             }
             match message {
                 Message::Line { action, json, when } => {
