@@ -155,6 +155,8 @@ impl Visitor<'_> {
             ErrorKind::Service | ErrorKind::Access => StatusCode::FORBIDDEN,
             ErrorKind::Request => StatusCode::BAD_REQUEST,
             ErrorKind::Busy | ErrorKind::Unready => StatusCode::SERVICE_UNAVAILABLE,
+            // Every other node is as full: a proxy must neither ask it nor hold this against us.
+            ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorKind::Missing => StatusCode::NOT_FOUND,
         };
@@ -168,7 +170,10 @@ impl Visitor<'_> {
             reference: Some(self.visit.request_id.clone()),
         };
         let mut response = self.page(status, &page, &Needs::default());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
+        ) {
             let seconds = HeaderValue::from_static("2");
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }

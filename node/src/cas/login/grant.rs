@@ -101,7 +101,7 @@ impl Visitor<'_> {
     pub(super) fn ticket_error(&self, error: TicketError) -> Response {
         tracing::warn!(%error, "no ticket");
         self.error(match error {
-            TicketError::Full => ErrorKind::Busy,
+            TicketError::Full => ErrorKind::Full,
             TicketError::NotNow | TicketError::SessionEnded => ErrorKind::Unready,
             TicketError::TooLarge => ErrorKind::Failed,
         })
