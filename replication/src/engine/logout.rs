@@ -187,41 +187,41 @@ impl Engine {
         let nobody = missing.is_empty();
         self.ops.put(number, Op::Ack(op));
         if nobody {
-            return self.finish_acks(number);
+            return self.finish_acks(number, 0);
         }
-        self.stream.wait(
-            seq,
-            Wait {
-                op: number,
-                missing,
-            },
-        );
+        let wait = Wait {
+            op: number,
+            missing,
+            lost: 0,
+        };
+        self.stream.wait(seq, wait);
         self.timers.set(
             self.now.mono + self.config.ack_timeout,
             Timer::Op(number, 0),
         );
     }
 
-    /// A member will never acknowledge again.
+    /// A member will never acknowledge again: what waited for it is answered, and counted as not
+    /// having reached it.
     pub(super) fn release_waits(&mut self, member: &Member) {
-        for op in self.stream.acknowledged(member, u64::MAX) {
-            self.finish_acks(op);
+        for (op, lost) in self.stream.acknowledged(member, (0, u64::MAX), true) {
+            self.finish_acks(op, lost);
         }
     }
 
     pub(super) fn ack_timeout(&mut self, number: u64, op: AckOp) {
-        let missing = self.stream.give_up(op.seq, number);
+        let (missing, lost) = self.stream.give_up(op.seq, number);
         for member in &missing {
             if let Some(peer) = self.peers.exact_mut(member) {
                 peer.lagging = true;
             }
         }
-        self.finish(op, missing.len());
+        self.finish(op, missing.len() + lost);
     }
 
-    pub(super) fn finish_acks(&mut self, number: u64) {
+    pub(super) fn finish_acks(&mut self, number: u64, lost: usize) {
         if let Some(Op::Ack(op)) = self.ops.take(number) {
-            self.finish(op, 0);
+            self.finish(op, lost);
         }
     }
 

@@ -4,6 +4,7 @@
 //! time. One connection for each call: the demo's parts are few and far between.
 //! Does not: follow redirects.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(super) struct Answer {
 #[derive(Clone)]
 pub(super) struct Fetch {
     tls: tokio_rustls::TlsConnector,
+    /// The front door's host and where it is: its name need not be known on this machine.
+    front: Option<(String, IpAddr)>,
 }
 
 impl Fetch {
@@ -62,7 +65,20 @@ impl Fetch {
             .with_no_client_auth();
         Ok(Self {
             tls: Arc::new(config).into(),
+            front: None,
         })
+    }
+
+    /// Finds `host` at `listen` without asking for its name.
+    #[must_use]
+    pub(super) fn with_front(mut self, host: &str, listen: IpAddr) -> Self {
+        let at = match listen {
+            IpAddr::V4(four) if four.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(six) if six.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            other => other,
+        };
+        self.front = Some((host.to_owned(), at));
+        self
     }
 
     /// GET.
@@ -123,7 +139,10 @@ impl Fetch {
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let request = request(method, path, &format!("{host}:{port}"), headers, body)?;
-        let stream = TcpStream::connect((bare, port)).await?;
+        let stream = match &self.front {
+            Some((front, at)) if front == bare => TcpStream::connect((*at, port)).await?,
+            _ => TcpStream::connect((bare, port)).await?,
+        };
         stream.set_nodelay(true)?;
         if !tls {
             return send(stream, request).await;

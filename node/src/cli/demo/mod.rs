@@ -140,7 +140,8 @@ impl Place {
     }
 
     async fn start(self, args: &DemoArgs) -> Result<Up, DemoError> {
-        let fetch = Fetch::new(&self.web_ca.certificate)?;
+        let fetch =
+            Fetch::new(&self.web_ca.certificate)?.with_front(&args.host_name(), args.listen);
         let castor = std::env::current_exe().context("where is this program?")?;
         tell::starting(&self.dir, &self.nodes);
         let mut fleet = Fleet::start(&castor, self.nodes.clone())?;
