@@ -52,8 +52,8 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
     router
         .route(&at(""), get(home.clone()))
         .route(&at("/"), get(home))
-        .route_layer(from_fn_with_state(Arc::clone(cas), identify))
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(cas), identify))
         .with_state(Arc::clone(cas))
         .merge(probes)
         .layer(from_fn_with_state(metrics, observe))

@@ -15,7 +15,7 @@ use super::Cas;
 use super::outcome::{AuthenticationFacts, Outcome, Success};
 use super::response::{Format, respond};
 use super::service_url::{self, ServiceUrl};
-use super::visit::{Visit, Visitor};
+use super::visit::{Visit, Visitor, log_ticket};
 use crate::clock;
 use crate::ops::audit::Action;
 use crate::services::release::Access;
@@ -82,11 +82,12 @@ pub(super) async fn validate(visitor: &Visitor<'_>, validation: &Validation) -> 
         Ok(None) => return Outcome::missing_parameters(),
         Err(error) => return Outcome::bad_request(error),
     };
-    let (outcome, who) = judge(visitor, validation.endpoint, &parameters).await;
     let shown = match TicketId::parse(parameters.ticket) {
         Ok(id) => id.masked(),
         Err(_) => "a ticket that is none".to_owned(),
     };
+    log_ticket(&shown);
+    let (outcome, who) = judge(visitor, validation.endpoint, &parameters).await;
     match &outcome {
         Outcome::Success(_) => visitor.audit(
             Action::ServiceTicketValidated,
