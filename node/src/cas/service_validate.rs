@@ -13,6 +13,7 @@ use castor_proto::ticket::{Payload, St, TicketId};
 
 use super::Cas;
 use super::outcome::{AuthenticationFacts, Outcome, Success};
+use super::paths::{P3_SERVICE_VALIDATE, SERVICE_VALIDATE};
 use super::response::{Format, respond};
 use super::service_url::{self, ServiceUrl};
 use super::visit::{Visit, Visitor, log_ticket};
@@ -24,12 +25,12 @@ use crate::web::form::{Form, FormError};
 
 /// Answers `GET /serviceValidate`.
 pub async fn get(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer("/serviceValidate", state, visit, request).await
+    answer(SERVICE_VALIDATE, state, visit, request).await
 }
 
 /// Answers `GET /p3/serviceValidate`.
 pub async fn get_p3(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer("/p3/serviceValidate", state, visit, request).await
+    answer(P3_SERVICE_VALIDATE, state, visit, request).await
 }
 
 async fn answer(

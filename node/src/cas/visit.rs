@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument as _;
 
 use super::Cas;
+use super::paths::{ASSETS, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
 use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
@@ -102,7 +103,6 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
 /// What a node that cannot serve answers itself: the page that says so needs its style sheet, and
 /// a validation is told in the format it asked for.
 fn answers_unready(cas: &Cas, method: &Method, endpoint: &str) -> bool {
-    use crate::routes::{ASSETS, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
     let validations = [VALIDATE, SERVICE_VALIDATE, P3_SERVICE_VALIDATE];
     endpoint.strip_prefix(cas.prefix()).is_some_and(|path| {
         path == ASSETS || (*method == Method::GET && validations.contains(&path))
