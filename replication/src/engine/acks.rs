@@ -54,7 +54,8 @@ impl Engine {
             // It answers this very question with less than it has sent: its memory went back.
             return self.fence(from);
         }
-        let gap = next > inbound.applied + 1;
+        // Whoever is met for the first time holds more than its own stream tells.
+        let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
         inbound.applied = inbound.applied.max(next.saturating_sub(1));
         inbound.head = inbound.head.max(head);
         if !unasked {

@@ -51,6 +51,9 @@ pub(super) struct CompareOp {
     sent: u64,
 }
 
+/// One shard's keys and digests by bucket.
+type Sorted = BTreeMap<u32, Vec<(TicketKey, u128)>>;
+
 type Pairs = Vec<castor_proto::message::BucketPairs>;
 
 impl Engine {
@@ -260,10 +263,10 @@ impl Engine {
         let mut pairs = Pairs::new();
         let mut total = 0;
         // Buckets come sorted by shard: each shard is walked once.
-        let mut walked: Option<(u8, BTreeMap<u32, Vec<(TicketKey, u128)>>)> = None;
+        let mut walked: Option<(u8, Sorted)> = None;
         for (shard, bucket) in buckets {
             if walked.as_ref().is_none_or(|(known, _)| known != shard) {
-                let mut sorted: BTreeMap<u32, Vec<(TicketKey, u128)>> = BTreeMap::new();
+                let mut sorted = Sorted::new();
                 for (key, end, digest) in self.store.shard_keys(*shard) {
                     sorted
                         .entry(bucket_of(end))

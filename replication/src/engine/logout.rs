@@ -115,7 +115,11 @@ impl Engine {
         if !self.in_service() {
             return Err(Denied::NotReady);
         }
-        if self.store.len() >= self.config.entries_max {
+        let gauges = self.store.gauges();
+        let live = gauges.tickets(TicketKind::Tgt) + gauges.tickets(TicketKind::Pgt);
+        let most = self.config.entries_max;
+        let crowded = usize::try_from(live).is_ok_and(|live| live >= most);
+        if crowded || self.store.len() >= most.saturating_mul(2) || self.is_heavy() {
             return Err(Denied::Full);
         }
         let hard_expiry = self.end_of_life(new.life_ms, &new.ancestors)?;
@@ -138,6 +142,11 @@ impl Engine {
         }
         // A body that its own decoder refuses would be refused by every peer.
         TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)
+    }
+
+    /// Whether the tickets take more memory than they may.
+    pub(super) fn is_heavy(&self) -> bool {
+        u64::try_from(self.store.gauges().bytes()).is_ok_and(|bytes| bytes >= self.config.bytes_max)
     }
 
     pub(super) fn destroy(
