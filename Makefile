@@ -33,7 +33,7 @@ packages:
 	@.ci/packages test
 
 .PHONY: verify
-verify: ## formatting, lints, docs, layering, licences; writes nothing outside target/
+verify: ## formatting, lints, docs, layering, licences (skipped without cargo-deny)
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package castor-node --test system --locked -- -D warnings

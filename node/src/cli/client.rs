@@ -1,5 +1,6 @@
 //! Asks a running node over its administration socket.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,20 +15,21 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::Failure;
-use crate::config::{self, Sources};
+use crate::config::{self, DEFAULT_ADMIN_SOCKET, Sources};
 
 /// Largest answer that is read: the longest list of sessions fits.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Time for one answer; ending many sessions takes a while.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
-/// Where the socket is by default, as in the configuration.
+/// Names the socket as it does for the node itself.
 const SOCKET_VARIABLE: &str = "CASTOR_OPS__ADMIN_SOCKET";
 
 /// Which node is asked.
 #[derive(Clone, Debug, Args)]
 pub(super) struct NodeArgs {
-    /// Administration socket of the node; by default /run/castor/admin.sock.
-    #[arg(long, value_name = "PATH", env = SOCKET_VARIABLE)]
+    /// Administration socket of the node; by default what CASTOR_OPS__ADMIN_SOCKET says, and
+    /// /run/castor/admin.sock.
+    #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Configuration file of the node, to take the socket from.
     #[arg(long, value_name = "FILE", conflicts_with = "socket")]
@@ -40,20 +42,29 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
+/// The socket that was named, or that of the configuration that was named; else the one of the
+/// environment, and at last the default, without reading any configuration.
+fn socket(node: &NodeArgs, variable: Option<OsString>) -> Result<PathBuf, Failure> {
+    if let Some(socket) = &node.socket {
+        return Ok(socket.clone());
+    }
+    let Some(file) = &node.config else {
+        let variable = variable.filter(|path| !path.is_empty());
+        return Ok(variable.map_or_else(|| DEFAULT_ADMIN_SOCKET.into(), PathBuf::from));
+    };
+    let sources = Sources {
+        file: Some(file.clone()),
+        // Whoever asks may sit on a machine whose name is no node's.
+        set: vec!["node.name=any".to_owned()],
+        ..Sources::default()
+    };
+    let loaded = config::load(&sources).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(loaded.config.ops.admin_socket)
+}
+
 impl Client {
     pub(super) fn new(node: &NodeArgs) -> Result<Self, Failure> {
-        let socket = match (&node.socket, &node.config) {
-            (Some(socket), _) => socket.clone(),
-            (None, file) => {
-                let sources = Sources {
-                    file: file.clone(),
-                    ..Sources::default()
-                };
-                let loaded = config::load(&sources);
-                let loaded = loaded.map_err(|error| Failure::Usage(error.to_string()))?;
-                loaded.config.ops.admin_socket
-            }
-        };
+        let socket = socket(node, std::env::var_os(SOCKET_VARIABLE))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -120,4 +131,46 @@ pub(super) fn encode(pairs: &[(&str, Option<String>)]) -> String {
         Some(format!("{name}={value}"))
     });
     pairs.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_found_without_a_configuration_and_the_environment_gives_way() {
+        let none = NodeArgs {
+            socket: None,
+            config: None,
+        };
+        let variable = || Some(OsString::from("/env.sock"));
+        let found = |node: &NodeArgs, variable| socket(node, variable).unwrap();
+        assert_eq!(found(&none, None), PathBuf::from("/run/castor/admin.sock"));
+        assert_eq!(found(&none, Some(OsString::new())), found(&none, None));
+        assert_eq!(found(&none, variable()), PathBuf::from("/env.sock"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("castor.toml");
+        // A name that no node may have, as a host can.
+        std::fs::write(
+            &file,
+            "[node]\nname = \"A.B\"\n[ops]\nadmin_socket = \"/file.sock\"\n",
+        )
+        .unwrap();
+        let config = NodeArgs {
+            config: Some(file),
+            ..none.clone()
+        };
+        assert_eq!(found(&config, variable()), PathBuf::from("/file.sock"));
+        let option = NodeArgs {
+            socket: Some("/option.sock".into()),
+            ..none
+        };
+        assert_eq!(found(&option, variable()), PathBuf::from("/option.sock"));
+    }
+
+    #[test]
+    fn the_default_socket_is_the_configurations() {
+        let config = config::Config::defaults().unwrap();
+        assert_eq!(config.ops.admin_socket, PathBuf::from(DEFAULT_ADMIN_SOCKET));
+    }
 }

@@ -46,6 +46,9 @@ use schema::{Problem, Reader, Resolved, Section, SectionSpec, section};
 /// Where the configuration is when `--config` does not say otherwise.
 pub const DEFAULT_FILE: &str = "/etc/castor/castor.toml";
 
+/// The administration socket, when nothing else is said.
+pub const DEFAULT_ADMIN_SOCKET: &str = "/run/castor/admin.sock";
+
 section! {
     /// Everything that can be configured.
     pub struct Config("") {

@@ -122,6 +122,15 @@ impl Sources {
                 continue;
             };
             let key = key.trim().to_owned();
+            let file = format!("{key}_file");
+            if known.contains(&file) {
+                // Only a secret has a file beside it.
+                problems.push(Problem(format!(
+                    "--set {key}: a secret on the command line is seen by everybody on this \
+                     machine; write it to a file and use --set {file}=PATH"
+                )));
+                continue;
+            }
             insert_text(key, value, Origin::Set, known, &mut entries, &mut problems);
         }
         problems.extend(both_ways(&entries));

@@ -221,6 +221,16 @@ fn relative_paths_start_at_the_folder_of_the_file() {
 }
 
 #[test]
+fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
+    let secret = "0123456789abcdef0123";
+    let says = load_with("", &[], &[&format!("ops.token={secret}")]).unwrap_err();
+    assert!(says[0].starts_with("--set ops.token: "), "{says:?}");
+    assert!(says[0].contains("ops.token_file=PATH"), "{says:?}");
+    assert!(!says[0].contains(secret), "{says:?}");
+    load_with("", &[("CASTOR_OPS__TOKEN", secret)], &[]).unwrap();
+}
+
+#[test]
 fn a_secret_comes_from_its_file_and_is_never_shown() {
     let secret = "0123456789abcdef0123";
     let dir = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::reload::Reloader;
 
@@ -77,7 +78,15 @@ pub async fn until_stop(
         }
     };
     let mut failed = std::pin::pin!(failed);
+    // Beside the signals: a reload may hang on a slow disk, and the node must still stop. One at a
+    // time; whatever is asked for meanwhile is one more afterwards.
+    let mut reloads = JoinSet::new();
+    let mut wanted = false;
     loop {
+        if wanted && reloads.is_empty() {
+            wanted = false;
+            reloads.spawn(reload(Arc::clone(&reloader)));
+        }
         tokio::select! {
             biased;
             _ = signals.terminate.recv() => return Stop::Drain,
@@ -85,18 +94,18 @@ pub async fn until_stop(
             () = &mut failed => return Stop::Failed,
             Some(()) = signals.hangup.recv() => {
                 on_hangup();
-                reload(&reloader).await;
+                wanted = true;
             }
-            Some(()) = changed.recv() => reload(&reloader).await,
+            Some(()) = changed.recv() => wanted = true,
+            Some(_) = reloads.join_next() => {}
         }
     }
 }
 
-async fn reload(reloader: &Arc<Reloader>) {
+async fn reload(reloader: Arc<Reloader>) {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         tell(&[NotifyState::Reloading, now]);
     }
-    let reloader = Arc::clone(reloader);
     // Files are read, certificates parsed and patterns compiled: not on a thread that serves.
     if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
         tracing::error!(%error, "the reload was cut short");
@@ -133,5 +142,38 @@ pub async fn feed_watchdog() {
     loop {
         ticks.tick().await;
         tell(&[NotifyState::Watchdog]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::ops::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_reload_that_hangs_does_not_keep_the_node_from_stopping() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "1").unwrap();
+        let (begun, mut has_begun) = mpsc::channel(1);
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let hang = Mutex::new(hang);
+        let mut reloader = Reloader::new(&Metrics::new(1).unwrap());
+        reloader.add("slow", [file.clone()], move || {
+            let _ = begun.try_send(());
+            let _ = hang.lock().unwrap().recv();
+            Ok(())
+        });
+        let mut signals = Signals::take().unwrap();
+        let stop = async {
+            std::fs::write(&file, "2").unwrap();
+            has_begun.recv().await;
+        };
+        let run = until_stop(&mut signals, Arc::new(reloader), || {}, stop);
+        let why = tokio::time::timeout(Duration::from_secs(20), run).await;
+        drop(release);
+        assert_eq!(why, Ok(Stop::Failed));
     }
 }

@@ -5,11 +5,12 @@
 //! `castor_config_reload_success` to 0 until a reload takes everything. It does not know what the
 //! things are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::Watcher as _;
+use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
@@ -94,8 +95,8 @@ impl Reloader {
                 let _ = raw_sender.try_send(());
             }
         })?;
-        for folder in self.folders() {
-            if let Err(error) = watcher.watch(&folder, notify::RecursiveMode::NonRecursive) {
+        for (folder, mode) in self.folders() {
+            if let Err(error) = watcher.watch(&folder, mode) {
                 tracing::warn!(folder = %folder.display(), %error, "changes here are taken by SIGHUP only");
             }
         }
@@ -131,17 +132,19 @@ impl Reloader {
     }
 
     /// Folders to watch: a file is watched through its folder, because it is often replaced by
-    /// renaming, and a folder through itself.
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders = BTreeSet::new();
+    /// renaming, and a folder through itself with all that is below it.
+    fn folders(&self) -> BTreeMap<PathBuf, RecursiveMode> {
+        let mut folders = BTreeMap::new();
         for place in self.places() {
             if place.is_dir() {
-                folders.insert(place);
+                folders.insert(place, RecursiveMode::Recursive);
             } else if let Some(parent) = place.parent() {
-                folders.insert(match parent.as_os_str().is_empty() {
+                let parent = match parent.as_os_str().is_empty() {
                     true => PathBuf::from("."),
                     false => parent.to_owned(),
-                });
+                };
+                // A folder that is watched for its own sake stays so.
+                folders.entry(parent).or_insert(RecursiveMode::NonRecursive);
             }
         }
         folders
@@ -170,14 +173,17 @@ fn concerns(event: &notify::Event, places: &BTreeSet<PathBuf>) -> bool {
     changed.any(|changed| places.iter().any(|place| is_at(changed, place)))
 }
 
-/// Whether `changed` is `place`, a visible file in it, or the link through which container platforms
+/// Whether `changed` is `place`, a visible file in it or in a folder below, or the link through which container platforms
 /// swap all files of a folder at once.
 fn is_at(changed: &Path, place: &Path) -> bool {
     let changed = changed.strip_prefix("./").unwrap_or(changed);
     let name = changed.file_name().unwrap_or_default().to_string_lossy();
     let swapped = name == "..data" && changed.parent() == place.parent();
-    let inside = changed.parent() == Some(place);
-    changed == place || swapped || (inside && (!name.starts_with('.') || name == "..data"))
+    let visible = |part: &OsStr| !part.as_encoded_bytes().starts_with(b".") || part == "..data";
+    let inside = changed
+        .strip_prefix(place)
+        .is_ok_and(|below| below.iter().all(visible));
+    changed == place || swapped || inside
 }
 
 #[cfg(test)]
@@ -244,6 +250,27 @@ mod tests {
             .unwrap();
     }
 
+    #[tokio::test]
+    async fn files_in_folders_below_are_noticed_old_folders_and_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("services");
+        std::fs::create_dir_all(folder.join("old/deeper")).unwrap();
+        let (mut reloader, _, _) = reloader(&dir.path().join("f"));
+        reloader.add("folder", [folder.clone()], || Ok(()));
+        let (_watch, mut settled) = reloader.watch().unwrap();
+        let mut noticed = async || {
+            let limit = Duration::from_secs(20);
+            let settled = tokio::time::timeout(limit, settled.recv()).await;
+            settled.unwrap().unwrap();
+        };
+        std::fs::write(folder.join("old/deeper/one.json"), "{}").unwrap();
+        noticed().await;
+        std::fs::create_dir(folder.join("new")).unwrap();
+        noticed().await;
+        std::fs::write(folder.join("new/two.json"), "{}").unwrap();
+        noticed().await;
+    }
+
     #[test]
     fn reading_and_neighbours_are_no_changes() {
         use notify::event::{AccessKind, EventKind, ModifyKind};
@@ -254,6 +281,8 @@ mod tests {
         assert!(concerns(&event(modify, "/d/folder/x.json"), &watched));
         assert!(!concerns(&event(modify, "/d/folder/.x.json.swp"), &watched));
         assert!(!concerns(&event(modify, "/d/other"), &watched));
+        assert!(concerns(&event(modify, "/d/folder/a/b/x.json"), &watched));
+        assert!(!concerns(&event(modify, "/d/folder/.git/x.json"), &watched));
         assert!(concerns(&event(modify, "/d/..data"), &watched));
         assert!(concerns(&event(modify, "/d/folder/..data"), &watched));
         assert!(!concerns(&event(modify, "/e/..data"), &watched));

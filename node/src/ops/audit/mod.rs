@@ -198,6 +198,7 @@ fn start_with(
         reopen: Arc::clone(&reopen),
         dropped: dropped.clone(),
         failing: false,
+        written: false,
     };
     let thread = std::thread::Builder::new()
         .name("audit".to_owned())
@@ -250,7 +251,10 @@ struct Writer {
     sink: Sink,
     reopen: Arc<AtomicBool>,
     dropped: IntCounter,
+    /// The output failed, and nothing is known to have arrived since.
     failing: bool,
+    /// A line was taken since the last failure; in a buffer, maybe.
+    written: bool,
 }
 
 /// How often a sink with unwritten lines is flushed when nothing else happens.
@@ -275,13 +279,13 @@ impl Writer {
                 }
             };
             if self.reopen.swap(false, Ordering::AcqRel) {
-                let result = self.sink.reopen();
-                self.judge(result, 0);
+                if let Err(error) = self.sink.reopen() {
+                    self.failed(&error);
+                }
             }
             match message {
                 Message::Line { action, json, when } => {
-                    let result = self.sink.write(action.name(), &json, when);
-                    self.judge(result, 1);
+                    self.write(action.name(), &json, when);
                 }
                 Message::Reopen => {}
                 Message::Flush(done) => {
@@ -292,27 +296,34 @@ impl Writer {
         }
     }
 
-    fn flush(&mut self) {
-        let result = self.sink.flush();
-        self.judge(result, 0);
+    fn write(&mut self, action: &str, json: &str, when: jiff::Timestamp) {
+        match self.sink.write(action, json, when) {
+            Ok(()) => self.written = true,
+            Err(error) => {
+                self.dropped.inc();
+                self.failed(&error);
+            }
+        }
     }
 
-    /// Counts what was lost and tells once when the output begins or ceases to fail.
-    fn judge(&mut self, result: std::io::Result<()>, lines: u64) {
-        match result {
-            Ok(()) => {
-                if self.failing && lines > 0 {
-                    tracing::info!("audit events are written again");
-                    self.failing = false;
-                }
+    fn flush(&mut self) {
+        match self.sink.flush() {
+            // Only now a line has arrived: a full disk shows when the buffer is written out.
+            Ok(()) if self.failing && self.written => {
+                tracing::info!("audit events are written again");
+                self.failing = false;
             }
-            Err(error) => {
-                self.dropped.inc_by(lines);
-                if !self.failing {
-                    tracing::error!(%error, "audit events are lost: the output fails");
-                    self.failing = true;
-                }
-            }
+            Ok(()) => {}
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Tells once that the output fails.
+    fn failed(&mut self, error: &std::io::Error) {
+        self.written = false;
+        if !self.failing {
+            tracing::error!(%error, "audit events are lost: the output fails");
+            self.failing = true;
         }
     }
 }

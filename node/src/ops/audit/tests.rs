@@ -178,6 +178,41 @@ fn a_receiver_that_went_away_is_counted_and_found_again() {
 }
 
 #[test]
+fn a_full_disk_is_told_once_until_a_line_has_arrived() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.log");
+    let mut config = config(AuditOutput::File);
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    config.file = Some(path.clone());
+    let mut writer = Writer {
+        sink: Sink::open(&config, "cas1").unwrap(),
+        reopen: Arc::default(),
+        dropped: IntCounter::new("dropped", "Lost.").unwrap(),
+        failing: false,
+        written: false,
+    };
+    let when = Clock::manual(WHEN_MS).timestamp();
+    writer.write("A", "{}", when);
+    assert!(!writer.failing, "nothing is known before the flush");
+    for _ in 0..3 {
+        writer.flush();
+        assert!(writer.failing);
+        writer.write("A", "{}", when);
+        assert!(writer.failing, "a line in the buffer has not arrived");
+    }
+    std::fs::remove_file(&path).unwrap();
+    // What is left in the buffer is lost with the full disk.
+    let _ = writer.sink.reopen();
+    writer.written = false;
+    writer.flush();
+    assert!(writer.failing, "no line was written since");
+    writer.write("A", "{}", when);
+    writer.flush();
+    assert!(!writer.failing);
+    assert_eq!(lines(&path).len(), 1);
+}
+
+#[test]
 fn a_full_queue_drops_and_counts_and_never_waits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
