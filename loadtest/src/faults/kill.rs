@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use super::load::Load;
 use super::nodes::NodeProcess;
-use super::report::{Report, Step, millis};
+use super::report::{Allowed, Report, Step, millis};
 use super::{Plan, first_sign_in, sessions};
 use crate::clock;
 use crate::cluster::Node;
@@ -96,7 +96,11 @@ impl Run<'_> {
         let checked = self.check(victims).await;
         let mut step = Step::new(format!("kill -9 {names}"), self.load.window(), checked);
         // With half of the nodes or more gone, tickets they had to decide about may be refused.
-        step.may_refuse = victims.len() * 2 >= self.processes.len();
+        step.allowed = if victims.len() * 2 >= self.processes.len() {
+            Allowed::Majority
+        } else {
+            Allowed::Minority
+        };
         step.sign_ins(killed, first);
         self.push(step.judge());
 

@@ -15,6 +15,35 @@ use super::{Plan, SIGN_IN_BOUND};
 use crate::environment::Environment;
 use crate::judge::Sin;
 
+/// How many of the answers may be missing or refused in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowed {
+    /// None: nothing is broken.
+    Nothing,
+    /// At most [`MINORITY_PERCENT`]: less than half of the nodes do not answer.
+    Minority,
+    /// At most [`MAJORITY_PERCENT`]: half of the nodes or more were killed, and nothing can be
+    /// decided until the others have noticed. Live tickets may be refused, too.
+    Majority,
+}
+
+/// Most answers, in percent, that may be missing while a minority of the nodes is gone.
+pub const MINORITY_PERCENT: u64 = 5;
+/// Most answers, in percent, that may be missing or refused after a majority was killed.
+pub const MAJORITY_PERCENT: u64 = 50;
+
+impl Allowed {
+    /// Percent of all answers.
+    pub fn percent(self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Minority => MINORITY_PERCENT,
+            Self::Majority => MAJORITY_PERCENT,
+        }
+    }
+}
+
 /// One step of a run.
 #[derive(Debug, Serialize)]
 pub struct Step {
@@ -35,8 +64,10 @@ pub struct Step {
     pub ready_probes: u64,
     /// Those that did not say 200.
     pub ready_failures: u64,
-    /// Whether outstanding tickets may be refused in this step.
-    pub may_refuse: bool,
+    /// What is forgiven in this step.
+    pub allowed: Allowed,
+    /// Whether untouched nodes had to be asked for their readiness.
+    pub probed: bool,
     /// What went wrong, in words; empty when the step passed.
     pub failures: Vec<String>,
 }
@@ -53,7 +84,8 @@ impl Step {
             checked,
             ready_probes: 0,
             ready_failures: 0,
-            may_refuse: false,
+            allowed: Allowed::Nothing,
+            probed: false,
             failures: Vec::new(),
         }
     }
@@ -81,7 +113,7 @@ impl Step {
             ));
         }
         let refused = self.seen.tally.count(Sin::Refused);
-        if refused > 0 && !self.may_refuse {
+        if refused > 0 && self.allowed != Allowed::Majority {
             self.failures.push(format!(
                 "{refused} live tickets refused though a majority lived"
             ));
@@ -91,6 +123,11 @@ impl Step {
             self.failures
                 .push(format!("false answers: {}", self.seen.tally.sins_text()));
         }
+        self.judge_amount();
+        if self.probed && self.ready_probes == 0 {
+            let says = "no untouched node was asked whether it is ready";
+            self.failures.push(says.to_owned());
+        }
         if self.ready_failures > 0 {
             self.failures.push(format!(
                 "{} of {} readiness probes of untouched nodes failed",
@@ -98,6 +135,26 @@ impl Step {
             ));
         }
         self
+    }
+}
+
+impl Step {
+    /// A cluster that answers nothing gives no false answer either: work must have been done.
+    fn judge_amount(&mut self) {
+        if self.seen.pairs == 0 {
+            self.failures.push("not one pair went right".to_owned());
+        }
+        let tally = &self.seen.tally;
+        let missing = tally.count(Sin::Unavailable) + tally.count(Sin::Unanswered);
+        let short = missing + tally.count(Sin::Refused);
+        let asked = tally.right + tally.wrong();
+        let percent = self.allowed.percent();
+        if short * 100 > asked * percent {
+            self.failures.push(format!(
+                "{short} of {asked} answers refused a live ticket, were 5xx or did not come; \
+                 allowed are {percent} %"
+            ));
+        }
     }
 }
 
@@ -142,14 +199,18 @@ impl Report {
             text,
             "Load through the front door the whole time: {} pairs (a ticket issued and validated) \
              and {} sign-ins per second, open loop. After each step every session acknowledged so \
-             far is asked for at every node that is up.\n",
+             far is asked for at every node that is up. Of all answers in a step, this many may \
+             refuse a live ticket, be 5xx or not come: none while nothing is broken, \
+             {MINORITY_PERCENT} % while fewer than half of the nodes are gone, \
+             {MAJORITY_PERCENT} % after half or more were killed. Refusals are allowed in the \
+             last case only.\n",
             self.pairs_per_second, self.sign_ins_per_second
         );
         text.push_str(
             "| step | sessions checked x nodes | lost | tickets refused | 5xx | no answer \
-             | pairs right | pair p50 / p99 / max ms | first sign-in after ms \
+             | allowed % | pairs right | pair p50 / p99 / max ms | first sign-in after ms \
              | sign-ins failing until ms | ready after ms |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|\n",
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for step in &self.steps {
             self.row(&mut text, step);
@@ -176,15 +237,15 @@ impl Report {
         let time = &step.seen.pair_time;
         let _ = writeln!(
             text,
-            "| {} | {} x {} | {} | {}{} | {} | {} | {} | {:.1} / {:.1} / {:.1} | {} | {} | {} |",
+            "| {} | {} x {} | {} | {} | {} | {} | {} | {} | {:.1} / {:.1} / {:.1} | {} | {} | {} |",
             step.name,
             step.checked.sessions,
             step.checked.nodes.len(),
             step.checked.lost + step.checked.unsettled,
             tally.count(Sin::Refused),
-            if step.may_refuse { " (allowed)" } else { "" },
             tally.count(Sin::Unavailable),
             tally.count(Sin::Unanswered),
+            step.allowed.percent(),
             step.seen.pairs,
             time.p50_ms,
             time.p99_ms,

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::load::Load;
 use super::nodes::NodeProcess;
-use super::report::{Report, Step, millis};
+use super::report::{Allowed, Report, Step, millis};
 use super::{PROBE_EVERY, Plan, first_sign_in, sessions, until_ready};
 use crate::clock;
 use crate::cluster::Node;
@@ -100,6 +100,8 @@ async fn step(
     let checked = sessions::check(lab, load.sessions(), &everyone).await;
     let name = format!("{} stopped for {} s", process.node.name, stopped.as_secs());
     let mut step = Step::new(name, load.window(), checked);
+    step.allowed = Allowed::Minority;
+    step.probed = true;
     step.ready_probes = probes;
     step.ready_failures = failures;
     step.ready_after_ms = Some(millis(ready));

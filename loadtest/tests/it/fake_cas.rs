@@ -46,6 +46,8 @@ pub enum Sin {
     ForgetsOnRestart,
     /// 503 to every fifth validation.
     Unavailable,
+    /// 503 to every validation.
+    NeverValidates,
 }
 
 /// What a server needs to start; the nodes of fault tests read it from their configuration file.
@@ -251,7 +253,7 @@ impl FakeCas {
         query: &BTreeMap<String, String>,
         headers: &HeaderMap,
     ) -> Response<Full<Bytes>> {
-        if self.sins(Sin::Unavailable) && self.every(5) {
+        if self.sins(Sin::NeverValidates) || (self.sins(Sin::Unavailable) && self.every(5)) {
             return page(StatusCode::SERVICE_UNAVAILABLE, "");
         }
         let empty = String::new();

@@ -83,12 +83,17 @@ impl Cluster {
             };
             nodes.push(cluster.node(&settings));
         }
-        // The front shares the folder but not the sins: what is lost is lost at a node.
+        // The front shares the folder but not what its nodes forget: what is lost is lost at a node.
+        let at_the_front = [Sin::Unavailable, Sin::NeverValidates];
         let front = start(Settings {
             tag: "ffff".into(),
             address: "127.0.0.1:0".parse().unwrap(),
             state: cluster.folder.path().join("state"),
-            sins: Vec::new(),
+            sins: sins
+                .iter()
+                .copied()
+                .filter(|sin| at_the_front.contains(sin))
+                .collect(),
             trusts_proxy: false,
             ready_needs: Vec::new(),
         })
@@ -218,6 +223,40 @@ async fn kill_catches_a_cluster_that_forgets() {
             .iter()
             .all(|step| step.seen.tally.count(Verdict::SessionLost) == 0)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_validates_nothing_fails_every_step() {
+    let cluster = Cluster::start(&[Sin::NeverValidates], false).await;
+    let (lab_, plan_) = (lab(&cluster.file), plan(&cluster.castor));
+    let killed = kill::run(&lab_, &plan_, environment()).await.unwrap();
+    let failures = |report: &Report, says: &str| {
+        let of_step = |step: &castor_loadtest::faults::report::Step| {
+            step.failures.iter().any(|failure| failure.contains(says))
+        };
+        report.steps.iter().filter(|step| of_step(step)).count()
+    };
+    assert!(!killed.passed);
+    assert_eq!(failures(&killed, "not one pair"), 9);
+    assert!(
+        failures(&killed, "allowed are 0 %") >= 4,
+        "{}",
+        killed.markdown()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_error_in_five_is_too_much_with_and_without_a_fault() {
+    let cluster = Cluster::start(&[Sin::Unavailable], false).await;
+    let second = Duration::from_secs(1);
+    let (lab_, plan_) = (lab(&cluster.file), plan(&cluster.castor));
+    let report = stop::run(&lab_, &plan_, second, environment())
+        .await
+        .unwrap();
+    assert!(!report.passed);
+    for step in &report.steps {
+        assert!(step.seen.pairs > 0 && step.failures[0].contains("allowed are 5 %"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

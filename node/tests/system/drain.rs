@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::demo::{Demo, READY_LIMIT};
+use crate::support::demo::{Demo, READY_LIMIT, START_LIMIT, castor, signal};
 use crate::support::person::{login_url, validate_url};
 use crate::support::wait;
 
@@ -81,4 +82,49 @@ fn an_interrupted_demo_leaves_no_process() {
             (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
         });
     }
+}
+
+/// Processes that `pid` started.
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let text = text.unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+fn runs(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_demo_interrupted_in_its_start_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let folder = directory.path().join("demo");
+    let mut program = castor()
+        .args(["demo", "--fill", "200000", "--dir"])
+        .arg(&folder)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("castor demo starts");
+    let workers = wait::until("nginx has workers", START_LIMIT, || {
+        let pid = fs::read_to_string(folder.join("nginx/nginx.pid")).ok()?;
+        let workers = children(pid.trim().parse().ok()?);
+        (!workers.is_empty()).then_some(workers)
+    });
+    assert!(
+        !folder.join("cluster.json").exists(),
+        "the start was over before it was interrupted"
+    );
+    let all = [children(program.id()), workers].concat();
+    signal("INT", program.id());
+    let status = wait::until("the demo stops", START_LIMIT, || {
+        program.try_wait().ok().flatten()
+    });
+    assert!(status.success(), "{status}");
+    let left: Vec<u32> = all.iter().copied().filter(|pid| runs(*pid)).collect();
+    assert!(
+        all.len() >= 5 && left.is_empty(),
+        "{left:?} of {all:?} still run"
+    );
 }

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use crate::support::capture::{Capture, seen};
 use crate::support::demo::Demo;
 use crate::support::person::{login_url, validate_url};
+use crate::support::wait;
 
+const LIMIT: Duration = Duration::from_secs(10);
 const APP: &str = "http://127.0.0.1:8001/wire-capture";
 
 /// UDP ports of all nodes, from their own configuration.
@@ -83,6 +86,9 @@ fn packets_of_strangers_change_nothing() {
     let ports = cluster_ports(&demo);
     let mut person = demo.person();
     person.sign_in(cluster, &cluster.front, APP);
+    let nodes = 0..cluster.nodes.len();
+    let rejected = |index| demo.metric(index, "castor_replication_rejected_total");
+    let before: Vec<f64> = nodes.clone().map(rejected).collect();
     let own = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     // A long header with a version nobody speaks, a short header, and bytes that are neither.
     let mut greeting = vec![0xc3, 0xfa, 0xfa, 0xfa, 0xfa, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0];
@@ -95,6 +101,11 @@ fn packets_of_strangers_change_nothing() {
             own.send_to(packet, ("127.0.0.1", *port))
                 .expect("a packet to a node");
         }
+    }
+    for index in nodes {
+        wait::until("what was refused is counted", LIMIT, || {
+            (rejected(index) > before[index]).then_some(())
+        });
     }
     for (index, node) in cluster.nodes.iter().enumerate() {
         assert!(demo.is_ready(index), "{} after junk", node.name);

@@ -133,10 +133,11 @@ pub(super) fn users(dir: &Path, state: &State, args: &DemoArgs, rng: &Rng) -> an
     write_private(&dir.join("users.toml"), text.as_bytes())
 }
 
-/// Fills `DIR/services`: the definition for loopback, and copies of those of `--services`.
+/// Fills `DIR/services`: the definition for loopback, and copies of those of `--services`. Beyond
+/// loopback nothing else may be there.
 ///
 /// # Errors
-/// When a folder cannot be read or written.
+/// When a folder cannot be read or written, or has definitions that must not count.
 pub(super) fn services(dir: &Path, args: &DemoArgs) -> anyhow::Result<()> {
     let folder = make_folder(&dir.join("services"))?;
     let local = folder.join(LOCAL_DEFINITION);
@@ -149,26 +150,79 @@ pub(super) fn services(dir: &Path, args: &DemoArgs) -> anyhow::Result<()> {
     } else if !local.exists() {
         write_with_mode(&local, LOCAL_SERVICE.as_bytes(), 0o644)?;
     }
-    let Some(from) = &args.services else {
-        return Ok(());
-    };
-    let entries =
-        std::fs::read_dir(from).with_context(|| format!("--services {}", from.display()))?;
-    for entry in entries {
-        let path = entry
-            .with_context(|| format!("--services {}", from.display()))?
-            .path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-            && let Some(name) = path.file_name()
-        {
+    let given = given_definitions(args)?;
+    if !args.is_local() {
+        refuse_others(&folder, &given)?;
+    }
+    for path in given {
+        if let Some(name) = path.file_name() {
             let bytes =
                 std::fs::read(&path).with_context(|| format!("--services {}", path.display()))?;
             write_with_mode(&folder.join(name), &bytes, 0o644)?;
         }
     }
     Ok(())
+}
+
+/// The definitions in the folder of `--services`.
+fn given_definitions(args: &DemoArgs) -> anyhow::Result<Vec<PathBuf>> {
+    let Some(from) = &args.services else {
+        return Ok(Vec::new());
+    };
+    let says = || format!("--services {}", from.display());
+    let mut given = Vec::new();
+    for entry in std::fs::read_dir(from).with_context(says)? {
+        let path = entry.with_context(says)?.path();
+        if is_definition(&path) {
+            given.push(path);
+        }
+    }
+    Ok(given)
+}
+
+fn is_definition(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "json")
+}
+
+/// What an earlier run or somebody left in `folder` must not count behind a public door, and is
+/// not the demo's to remove.
+fn refuse_others(folder: &Path, given: &[PathBuf]) -> anyhow::Result<()> {
+    let expected: Vec<PathBuf> = given
+        .iter()
+        .filter_map(|path| Some(folder.join(path.file_name()?)))
+        .collect();
+    let mut others = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                // A link could lead back here.
+                if path.is_symlink() {
+                    others.push(path);
+                } else {
+                    folders.push(path);
+                }
+            } else if is_definition(&path) && !expected.contains(&path) {
+                others.push(path);
+            }
+        }
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    others.sort();
+    let names: Vec<String> = others
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    bail!(
+        "--listen beyond loopback takes definitions from --services only, and these are not \
+         among them: {}; remove them, or give another --dir",
+        names.join(", ")
+    )
 }
 
 /// Any application on this machine, by name or address, with a few attributes.
@@ -432,6 +486,30 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names, ["App-7.json"]);
+    }
+
+    #[test]
+    fn beyond_loopback_other_definitions_are_refused_by_name() {
+        let given = tempfile::tempdir().unwrap();
+        std::fs::write(given.path().join("App-7.json"), "{}").unwrap();
+        let folder = given.path().display().to_string();
+        let open = Demo::new(&["--listen", "0.0.0.0", "--host", "x", "--services", &folder]);
+        let made = open.dir.path().join("services");
+        services(open.dir.path(), &open.args).unwrap();
+        for earlier in ["Old-1.json", "below/Old-2.json"] {
+            let earlier = made.join(earlier);
+            std::fs::create_dir_all(earlier.parent().unwrap()).unwrap();
+            std::fs::write(&earlier, "{}").unwrap();
+            let says = services(open.dir.path(), &open.args).unwrap_err();
+            let says = format!("{says:#}");
+            assert!(says.contains(&earlier.display().to_string()), "{says}");
+            assert!(!says.contains("App-7"), "{says}");
+            std::fs::remove_file(earlier).unwrap();
+        }
+        services(open.dir.path(), &open.args).unwrap();
+        // Copied by the run before, and no longer given.
+        std::fs::remove_file(given.path().join("App-7.json")).unwrap();
+        assert!(services(open.dir.path(), &open.args).is_err());
     }
 
     #[test]

@@ -67,12 +67,28 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), DemoError> {
     args.check().map_err(DemoError::Usage)?;
     let mut stop = StopSignals::listen()?;
     let place = Place::prepare(&args).await?;
-    let up = tokio::select! {
-        up = place.start(&args) => up?,
-        // Dropped children are killed: nothing serves anybody yet.
-        () = stop.next() => return Ok(()),
+    let dir = place.dir.clone();
+    let mut parts = Parts::default();
+    // What was started is stopped in the same way, however far the start came.
+    let started = tokio::select! {
+        started = place.start(&args, &mut parts) => Some(started),
+        () = stop.next() => None,
     };
-    Ok(up.watch(stop).await?)
+    let done = match started {
+        Some(Ok(started)) => {
+            let up = Up {
+                place,
+                started,
+                parts: &mut parts,
+            };
+            up.run(&args, &mut stop).await
+        }
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
+    cluster_json::remove(&dir);
+    parts.stop(&mut stop).await;
+    Ok(done?)
 }
 
 /// A prepared folder: everything on disk, nothing started.
@@ -139,38 +155,32 @@ impl Place {
         })
     }
 
-    async fn start(self, args: &DemoArgs) -> Result<Up, DemoError> {
+    /// Starts everything; what runs is in `parts`, also after an error.
+    ///
+    /// *Cancel safety*: wherever it is dropped, what runs is in `parts`.
+    async fn start(&self, args: &DemoArgs, parts: &mut Parts) -> anyhow::Result<Started> {
         let fetch =
             Fetch::new(&self.web_ca.certificate)?.with_front(&args.host_name(), args.listen);
         let castor = std::env::current_exe().context("where is this program?")?;
         tell::starting(&self.dir, &self.nodes);
-        let mut fleet = Fleet::start(&castor, self.nodes.clone())?;
-        fleet.until_ready(&fetch).await?;
+        parts.fleet = Fleet::start(&castor, self.nodes.clone())?;
+        parts.fleet.until_ready(&fetch).await?;
         let host = args.host_name();
-        let nginx = match &self.nginx {
-            Some(program) => {
-                Some(Nginx::start(program, &self.dir, &self.front(&host, args)).await?)
-            }
-            None => None,
-        };
+        if let Some(program) = &self.nginx {
+            let nginx = Nginx::start(program, &self.dir, &self.front(&host, args)).await?;
+            parts.nginx = Some(nginx);
+        }
         let front = self.front_url(&args.host_in_url());
         until_front_answers(&fetch, &front).await?;
-        let apps = self.applications(args, &front, &fetch).await?;
+        parts.apps = self.applications(args, &front, &fetch).await?;
         if let Some(count) = args.fill {
             fill::run(&fetch, &self.nodes, count).await?;
         }
-        let up = Up {
-            place: self,
+        Ok(Started {
             castor,
             fetch,
-            fleet,
-            nginx,
             front,
-            apps,
-        };
-        up.write_cluster_file(args.is_local())?;
-        tell::up(&up, args);
-        Ok(up)
+        })
     }
 
     fn front<'a>(&'a self, host: &'a str, args: &DemoArgs) -> Front<'a> {
@@ -285,86 +295,24 @@ async fn until_front_answers(fetch: &Fetch, front: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A running demo.
-struct Up {
-    place: Place,
+/// What a start finds out.
+struct Started {
     castor: PathBuf,
     fetch: Fetch,
+    front: String,
+}
+
+/// Everything that runs, and must be stopped.
+#[derive(Default)]
+struct Parts {
     fleet: Fleet,
     nginx: Option<Nginx>,
-    front: String,
     apps: Vec<Running>,
 }
 
-impl Up {
-    fn write_cluster_file(&self, local: bool) -> anyhow::Result<()> {
-        let nodes = self.fleet.nodes.iter().map(|node| ClusterNode {
-            name: node.files.state.name.clone(),
-            url: node.files.url(),
-            ops_url: node.files.ops_url(),
-            admin_socket: node.files.admin_socket.clone(),
-            pid: node.pid().unwrap_or(0),
-            config: node.files.config.clone(),
-        });
-        let password = &self.place.state.password;
-        let file = ClusterFile {
-            front: self.front.clone(),
-            username: USERNAME.to_owned(),
-            password: password.clone(),
-            wrong_password: format!("not-{password}"),
-            app: local.then(|| app::url(self.place.state.app_ports[0])),
-            ca_file: self.place.ca_file().to_owned(),
-            nodes: nodes.collect(),
-        };
-        file.write(&self.place.dir)
-    }
-
-    /// Watches until told to stop, then stops everything.
-    async fn watch(mut self, mut stop: StopSignals) -> anyhow::Result<()> {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let failed = loop {
-            tokio::select! {
-                () = stop.next() => break None,
-                (index, status) = self.fleet.next_end() => {
-                    if let Some(node) = self.fleet.nodes.get(index) {
-                        tell::node_ended(&node.files, &status.to_string(), &self.castor);
-                    }
-                    self.write_cluster_file(!self.apps.is_empty())?;
-                }
-                says = nginx_ended(&mut self.nginx) => break Some(says),
-                _ = look.tick() => self.look_for_changes().await?,
-            }
-        };
-        cluster_json::remove(&self.place.dir);
-        self.stop_all(stop).await;
-        match failed {
-            None => Ok(()),
-            Some(says) => bail!(says),
-        }
-    }
-
-    async fn look_for_changes(&mut self) -> anyhow::Result<()> {
-        let changes = self.fleet.look_for_changes(&self.fetch).await;
-        for change in &changes {
-            match *change {
-                Change::Returned(index, pid) => {
-                    tell::node_returned(&self.fleet.nodes[index].files, pid);
-                }
-                Change::Ended(index) => {
-                    let files = &self.fleet.nodes[index].files;
-                    tell::node_ended(files, "started by somebody else", &self.castor);
-                }
-            }
-        }
-        if changes.is_empty() {
-            Ok(())
-        } else {
-            self.write_cluster_file(!self.apps.is_empty())
-        }
-    }
-
-    async fn stop_all(mut self, mut stop: StopSignals) {
+impl Parts {
+    /// Drains the nodes, or kills them at a further signal, and stops the rest.
+    async fn stop(mut self, stop: &mut StopSignals) {
         tell::note("Draining; Ctrl-C again stops at once.");
         let drained = tokio::select! {
             () = self.fleet.drain() => true,
@@ -384,6 +332,78 @@ impl Up {
         } else {
             "Stopped at once."
         });
+    }
+}
+
+/// A running demo.
+struct Up<'a> {
+    place: Place,
+    started: Started,
+    parts: &'a mut Parts,
+}
+
+impl Up<'_> {
+    fn write_cluster_file(&self, local: bool) -> anyhow::Result<()> {
+        let nodes = self.parts.fleet.nodes.iter().map(|node| ClusterNode {
+            name: node.files.state.name.clone(),
+            url: node.files.url(),
+            ops_url: node.files.ops_url(),
+            admin_socket: node.files.admin_socket.clone(),
+            pid: node.pid().unwrap_or(0),
+            config: node.files.config.clone(),
+        });
+        let password = &self.place.state.password;
+        let file = ClusterFile {
+            front: self.started.front.clone(),
+            username: USERNAME.to_owned(),
+            password: password.clone(),
+            wrong_password: format!("not-{password}"),
+            app: local.then(|| app::url(self.place.state.app_ports[0])),
+            ca_file: self.place.ca_file().to_owned(),
+            nodes: nodes.collect(),
+        };
+        file.write(&self.place.dir)
+    }
+
+    /// Tells where everything is, and watches until told to stop or nginx ends.
+    async fn run(mut self, args: &DemoArgs, stop: &mut StopSignals) -> anyhow::Result<()> {
+        self.write_cluster_file(args.is_local())?;
+        tell::up(&self, args);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.next() => return Ok(()),
+                (index, status) = self.parts.fleet.next_end() => {
+                    if let Some(node) = self.parts.fleet.nodes.get(index) {
+                        tell::node_ended(&node.files, &status.to_string(), &self.started.castor);
+                    }
+                    self.write_cluster_file(!self.parts.apps.is_empty())?;
+                }
+                says = nginx_ended(&mut self.parts.nginx) => bail!(says),
+                _ = look.tick() => self.look_for_changes().await?,
+            }
+        }
+    }
+
+    async fn look_for_changes(&mut self) -> anyhow::Result<()> {
+        let changes = self.parts.fleet.look_for_changes(&self.started.fetch).await;
+        for change in &changes {
+            match *change {
+                Change::Returned(index, pid) => {
+                    tell::node_returned(&self.parts.fleet.nodes[index].files, pid);
+                }
+                Change::Ended(index) => {
+                    let files = &self.parts.fleet.nodes[index].files;
+                    tell::node_ended(files, "started by somebody else", &self.started.castor);
+                }
+            }
+        }
+        if changes.is_empty() {
+            Ok(())
+        } else {
+            self.write_cluster_file(!self.parts.apps.is_empty())
+        }
     }
 }
 

@@ -151,14 +151,12 @@ impl Nginx {
             command.arg("-p").arg(&dir).arg("-c").arg(&file);
             // Until the configuration is read, nginx would log to the system's place.
             command.arg("-e").arg(dir.join("logs/error.log"));
-            command
-                .stdin(Stdio::null())
-                .process_group(0)
-                .kill_on_drop(true);
+            command.stdin(Stdio::null()).process_group(0);
             command
         };
         let tested = command()
             .arg("-t")
+            .kill_on_drop(true)
             .output()
             .await
             .with_context(|| format!("cannot run {}", program.display()))?;
@@ -199,6 +197,13 @@ impl Nginx {
             signal_child(&self.child, Signal::TERM);
             let _ = tokio::time::timeout(QUIT_TIME, self.child.wait()).await;
         }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // A master that is killed leaves its workers behind, which hold the ports.
+        signal_child(&self.child, Signal::TERM);
     }
 }
 

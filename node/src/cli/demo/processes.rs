@@ -77,7 +77,7 @@ impl NodeProcess {
 }
 
 /// All nodes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fleet {
     pub(super) nodes: Vec<NodeProcess>,
 }

@@ -32,13 +32,13 @@ pub(super) fn starting(dir: &Path, nodes: &[NodeFiles]) {
 }
 
 /// Everything is up.
-pub(super) fn up(up: &Up, args: &DemoArgs) {
+pub(super) fn up(up: &Up<'_>, args: &DemoArgs) {
     let place = &up.place;
     let mut text = format!(
         "\n  Sign in        {}/login\n                 as {USERNAME} with the password {}\n",
-        up.front, place.state.password
+        up.started.front, place.state.password
     );
-    if !up.apps.is_empty() {
+    if !up.parts.apps.is_empty() {
         let [first, second] = place.state.app_ports.map(app::url);
         text.push_str(&format!(
             "  Applications   {first}\n                 {second} (needs no second sign-in)\n"
@@ -48,7 +48,7 @@ pub(super) fn up(up: &Up, args: &DemoArgs) {
         "  Authority      {}\n                 the browser warns until it trusts this file\n\n",
         place.ca_file().display()
     ));
-    for node in &up.fleet.nodes {
+    for node in &up.parts.fleet.nodes {
         let files = &node.files;
         text.push_str(&format!(
             "  {:<14} {}   process {}   {}\n",
@@ -63,7 +63,7 @@ pub(super) fn up(up: &Up, args: &DemoArgs) {
         place.dir.join(super::cluster_json::FILE).display(),
         place.dir.display()
     ));
-    if up.nginx.is_some() {
+    if up.parts.nginx.is_some() {
         text.push_str(&format!(
             "\n                 {}/nginx/logs/access.log: which node answered",
             place.dir.display()

@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::person::Person;
 use super::wait;
 
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How long a demo that is only taken down may drain.
 const PATIENCE: Duration = Duration::from_millis(300);
