@@ -143,7 +143,7 @@ impl Caller {
             peer: up.member.clone(),
             version: up.wire,
             signer: Arc::clone(&up.signer),
-            sent: self.shared.metrics.bytes(up.member.node.as_str(), "out"),
+            sent: self.shared.metrics.bytes(up.member.node.as_str(), "sent"),
         }
     }
 }
