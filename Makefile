@@ -38,7 +38,7 @@ verify: ## formatting, lints, docs, layering, licences (skipped without cargo-de
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package castor-node --test system --locked -- -D warnings
 	$(CARGO) check --locked --package castor-replication --no-default-features
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	$(CARGO) test --locked --package castor-proto --test tidy
 	@.ci/deny
 

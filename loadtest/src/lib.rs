@@ -1,7 +1,7 @@
 //! Load, faults and judgement for a CAS cluster, over HTTP and signals only.
 //!
 //! The rooms: [`cluster`] (what runs where), [`http`] (client), [`cas`] (what a server says),
-//! [`person`] (who asks), [`judge`] (right or which sin), [`bench`] (measurements on a healthy
+//! [`person`] (who asks), [`judge`] (right or which sin), [`mod@bench`] (measurements on a healthy
 //! cluster), [`faults`] (the same while processes die), [`cli`] (arguments).
 //!
 //! Promises: shares no code with the server, so that no mistake can hide on both sides.

@@ -11,22 +11,10 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::{MethodRouter, get};
 
+use crate::cas::paths::{ASSETS, LOGIN, LOGOUT, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
 use crate::cas::visit::{identify, not_found};
 use crate::cas::{Cas, assets, login, logout, service_validate, validate};
 use crate::server::{RequestMetrics, observe};
-
-/// Paths below the prefix.
-pub const LOGIN: &str = "/login";
-/// Signing out.
-pub const LOGOUT: &str = "/logout";
-/// CAS 1 validation.
-pub const VALIDATE: &str = "/validate";
-/// CAS 2 validation.
-pub const SERVICE_VALIDATE: &str = "/serviceValidate";
-/// CAS 3 validation.
-pub const P3_SERVICE_VALIDATE: &str = "/p3/serviceValidate";
-/// Style sheets and pictures.
-pub const ASSETS: &str = "/assets/{name}";
 
 /// The router of the CAS listener. `probes` are the health paths for proxies.
 pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router {
@@ -52,8 +40,8 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
     router
         .route(&at(""), get(home.clone()))
         .route(&at("/"), get(home))
-        .route_layer(from_fn_with_state(Arc::clone(cas), identify))
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(cas), identify))
         .with_state(Arc::clone(cas))
         .merge(probes)
         .layer(from_fn_with_state(metrics, observe))

@@ -59,7 +59,7 @@ pub enum DestroyReason {
 }
 
 /// One replica's knowledge of one ticket, and equally a change to it.
-#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+#[derive(Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Entry {
     /// Which ticket.
     pub key: TicketKey,
@@ -140,6 +140,23 @@ pub struct Joined {
     pub decided_conflict: bool,
     /// Visited applications dropped because the map is full.
     pub services_dropped: usize,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The body holds the ticket id, a credential.
+        f.debug_struct("Entry")
+            .field("key", &self.key)
+            .field("kind", &self.kind)
+            .field("hard_expiry", &self.hard_expiry)
+            .field("body", &self.body.as_ref().map(|body| body.len()))
+            .field("last_used", &self.last_used)
+            .field("services", &self.services)
+            .field("told", &self.told)
+            .field("destroyed", &self.destroyed)
+            .field("decided", &self.decided)
+            .finish()
+    }
 }
 
 impl Entry {
@@ -251,7 +268,12 @@ impl Entry {
 
     /// Whether a decoded entry keeps the limits that a decoder can check alone.
     pub fn check(&self) -> bool {
-        self.services.len() <= limits::SERVICES_MAX
+        let within = |moment: WallMs| moment <= limits::WALL_MAX;
+        within(self.hard_expiry)
+            && within(self.last_used)
+            && self.services.iter().all(|(_, s)| within(s.stamp))
+            && self.told.iter().all(|(_, stamp)| within(*stamp))
+            && self.services.len() <= limits::SERVICES_MAX
             && self.told.len() <= limits::SERVICES_MAX
             && self
                 .body

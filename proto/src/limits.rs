@@ -103,3 +103,13 @@ const _: () = assert!(
     "names carry an 8-bit length"
 );
 const _: () = assert!(HELLO_MAX < FRAME_MAX && GOSSIP_MAX < FRAME_MAX);
+
+/// Latest moment that is believed, milliseconds since the Unix epoch: the year 2527. Sums of two
+/// such moments never overflow.
+pub const WALL_MAX: u64 = 1 << 44;
+
+/// Highest sequence of a stream.
+pub const SEQUENCE_MAX: u64 = 1 << 62;
+
+/// Highest round of a fallback ballot; a claim's deadline allows a few dozen.
+pub const ROUND_MAX: u32 = 1 << 20;

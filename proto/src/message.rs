@@ -92,7 +92,7 @@ pub enum Compare {
 }
 
 /// What one engine says to another.
-#[derive(Debug, Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
+#[derive(Clone, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum PeerMessage {
     /// Heartbeat of a link: measures round trip and clock offset, and tells the phase.
     Ping {
@@ -306,33 +306,103 @@ impl PeerMessage {
 
     /// Whether a decoded message keeps the limits that a decoder can check alone.
     pub fn check(&self) -> bool {
+        let seq = |number: &u64| *number <= limits::SEQUENCE_MAX;
+        let wall = |moment: &WallMs| *moment <= limits::WALL_MAX;
         match self {
-            Self::Deltas { first, entries, .. } => {
-                *first > 0
-                    && entries.len() <= limits::BATCH_DELTAS_MAX
-                    && entries.iter().all(Entry::check)
-            }
+            Self::Ping { sent, .. } => seq(sent),
+            Self::Pong {
+                sent, wall: own, ..
+            } => seq(sent) && wall(own),
+            Self::Subscribe { have, .. } => seq(have),
+            Self::StreamStart { next, head, .. } => seq(next) && seq(head),
+            Self::Deltas {
+                first,
+                head,
+                entries,
+            } => *first > 0 && seq(first) && seq(head) && check_entries(entries),
+            Self::DeltasAck { applied, services } => seq(applied) && check_visited(services),
             Self::Entries { entries, .. }
             | Self::ShardPart {
                 entries: Some(entries),
                 ..
-            } => entries.len() <= limits::BATCH_DELTAS_MAX && entries.iter().all(Entry::check),
+            } => check_entries(entries),
             Self::Found {
                 entry: Some(entry), ..
             } => entry.check(),
-            Self::Store { body, .. }
-            | Self::Ask {
-                body: Some(body), ..
-            } => body.len() <= limits::TICKET_BODY_MAX,
+            Self::Store { body, .. } => body.len() <= limits::TICKET_BODY_MAX,
+            Self::Ask { body, ask, .. } => {
+                let fits = |body: &Arc<[u8]>| body.len() <= limits::TICKET_BODY_MAX;
+                body.as_ref().is_none_or(fits) && ask.check()
+            }
+            Self::Answer { vote, .. } => vote.check(),
+            Self::Decided { hard_expiry, .. } => wall(hard_expiry),
             Self::EntriesRequest { keys, .. } => keys.len() <= limits::BATCH_DELTAS_MAX,
             Self::ShardRequest { vector, .. } => {
-                vector.len() <= limits::MEMBERS_MAX && vector.iter().all(|(m, _)| m.node.check())
+                let fits = |(member, at): &(Member, u64)| member.node.check() && seq(at);
+                vector.len() <= limits::MEMBERS_MAX && vector.iter().all(fits)
             }
             Self::CompareRequest { mine: compare, .. }
             | Self::CompareReply {
                 theirs: compare, ..
             } => compare.check(),
-            _ => true,
+            Self::Stored { .. }
+            | Self::Find { .. }
+            | Self::Found { entry: None, .. }
+            | Self::ShardPart { entries: None, .. }
+            | Self::EntriesTaken { .. }
+            | Self::Fenced => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for PeerMessage {
+    /// The lane only: bodies hold credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PeerMessage({:?}, digest ", self.lane())?;
+        let digest = blake3::hash(&crate::codec::encode(self));
+        digest
+            .as_bytes()
+            .iter()
+            .take(4)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(")")
+    }
+}
+
+fn check_entries(entries: &[Entry]) -> bool {
+    entries.len() <= limits::BATCH_DELTAS_MAX && entries.iter().all(Entry::check)
+}
+
+fn check_visited(visited: &[(TicketKey, Vec<(ServiceKey, ServiceUse)>)]) -> bool {
+    let fits = |(_, service): &(ServiceKey, ServiceUse)| {
+        service.stamp <= limits::WALL_MAX
+            && service.url.len() <= limits::SERVICE_URL_MAX
+            && service.ticket.len() <= crate::ticket::TicketId::MAX
+    };
+    visited.len() <= limits::BATCH_DELTAS_MAX
+        && visited
+            .iter()
+            .all(|(_, list)| list.len() <= limits::SERVICES_MAX && list.iter().all(fits))
+}
+
+impl Ask {
+    fn check(&self) -> bool {
+        match self {
+            Self::Open(_) => true,
+            Self::Prepare(ballot) | Self::Accept(ballot, _) => ballot.round <= limits::ROUND_MAX,
+        }
+    }
+}
+
+impl Vote {
+    fn check(&self) -> bool {
+        let low = |ballot: &Ballot| ballot.round <= limits::ROUND_MAX;
+        match self {
+            Self::Promise(ballot, reported) => {
+                low(ballot) && reported.as_ref().is_none_or(|(ballot, _)| low(ballot))
+            }
+            Self::Accepted(ballot) | Self::Outbid(ballot) => low(ballot),
+            Self::Value { .. } | Self::Decided(..) | Self::Refused(_) => true,
         }
     }
 }

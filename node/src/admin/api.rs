@@ -20,6 +20,7 @@ impl Admin {
             who: Some(actor.name.clone()),
             what,
             client: actor.client,
+            request: None,
         });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`Chain`]: the configured handlers, asked in order; the only thing other rooms call
 //! - [`Authenticator`]: what a handler is
-//! - [`file`]: users from a TOML file
+//! - [`mod@file`]: users from a TOML file
 //! - [`password`]: Argon2id on a few threads of low priority
 //!
 //! A wrong password, an unknown user and a disabled account look the same from outside, in text and

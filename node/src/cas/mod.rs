@@ -17,6 +17,7 @@ pub mod assets;
 pub mod login;
 pub mod logout;
 pub mod outcome;
+pub mod paths;
 pub mod response;
 pub mod service_url;
 pub mod service_validate;

@@ -15,7 +15,7 @@ pub struct ServiceUrl(String);
 /// Why a service URL is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceUrlError {
-    /// Longer than any browser's.
+    /// Longer than any browser's, as received or as it stands in a header.
     #[error("the service URL is longer than {SERVICE_URL_MAX} bytes")]
     TooLong,
     /// Control characters: an attempt to inject a header.
@@ -24,6 +24,9 @@ pub enum ServiceUrlError {
     /// Not a URL, or one that runs in the browser.
     #[error("the service is not a URL that can be redirected to")]
     Scheme,
+    /// Where it leads could be read in two ways: by us as one host, by a browser as another.
+    #[error("the service URL has characters in its host, or a backslash, that browsers misread")]
+    Authority,
 }
 
 /// Schemes that run something in the browser instead of leading anywhere.
@@ -58,6 +61,12 @@ impl ServiceUrl {
             .any(|s| scheme.eq_ignore_ascii_case(s));
         if !is_scheme || runs || rest.is_empty() {
             return Err(ServiceUrlError::Scheme);
+        }
+        check_authority(scheme, rest)?;
+        // Checked as it will stand in `Location`, where a character can take nine bytes: the
+        // buffers of proxies are sized for this bound.
+        if to_ascii(text).len() > SERVICE_URL_MAX {
+            return Err(ServiceUrlError::TooLong);
         }
         Ok(Self(text.to_owned()))
     }
@@ -98,10 +107,40 @@ impl ServiceUrl {
     }
 }
 
-/// Cuts `;jsession...` up to the query, or to the end.
+/// Refuses what makes browsers see another host than the one that definitions are matched with:
+/// user names, parameters and backslashes. `rest` is what follows `://`.
+fn check_authority(scheme: &str, rest: &str) -> Result<(), ServiceUrlError> {
+    let (authority, after) = rest.split_at(authority_end(rest));
+    let misread = |c: char| {
+        matches!(c, '@' | ';' | '\\' | '"' | '\'' | '`' | '<' | '>')
+            || c.is_whitespace()
+            || c.is_control()
+    };
+    let path = after.split(['?', '#']).next().unwrap_or_default();
+    // Browsers skip further slashes of these two and take the next word for the host.
+    let needs_host = ["http", "https"]
+        .iter()
+        .any(|s| scheme.eq_ignore_ascii_case(s));
+    if authority.contains(misread) || path.contains('\\') || (needs_host && authority.is_empty()) {
+        return Err(ServiceUrlError::Authority);
+    }
+    Ok(())
+}
+
+/// Where the authority ends in what follows `://`.
+fn authority_end(rest: &str) -> usize {
+    rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())
+}
+
+/// Cuts `;jsession...` up to the query, or to the end. What looks like it in the authority stays:
+/// it would hide the host.
 fn without_session(url: &str) -> String {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(after_scheme..).unwrap_or_default();
+    let path = after_scheme + authority_end(rest);
     let lower = url.to_ascii_lowercase();
-    let Some(start) = lower.find(";jsession") else {
+    let found = lower.get(path..).and_then(|text| text.find(";jsession"));
+    let Some(start) = found.map(|at| path + at) else {
         return url.to_owned();
     };
     let (before, rest) = url.split_at(start);
@@ -189,6 +228,17 @@ mod tests {
             ("https://a.edu/x", "https://a.edu/../x", false),
             ("https://a.edu/x?a=%23b", "https://a.edu/x?a=%23c", false),
             ("https://a.edu/%", "https://a.edu/", false),
+            ("https://a.edu;jsessionid=1", "https://a.edu", false),
+            (
+                "https://a.edu;jsession@evil.example/",
+                "https://a.edu",
+                false,
+            ),
+            (
+                "https://a.edu;jsession@evil.example/",
+                "https://a.edu/",
+                false,
+            ),
             ("https://a.edu/x;jsessionid=1?q=1", "https://a.edu/x", false),
         ] {
             assert_eq!(is_same(issued, presented), same, "{issued} / {presented}");
@@ -244,10 +294,65 @@ mod tests {
         assert!(ServiceUrl::parse("edu.campus.app://cas").is_ok());
     }
 
+    #[test]
+    fn hosts_that_browsers_read_in_another_way_are_refused() {
+        for text in [
+            "http://127.0.0.1;jsession@evil.example/",
+            "https://a.edu;JSESSIONID=1@evil.example/",
+            "https://a.edu@evil.example/",
+            "https://a.edu:443@evil.example/",
+            "https://a.edu;jsessionid=1/",
+            "https://a.edu;x",
+            "https://evil.example\\@a.edu/",
+            "https://evil.example\\.a.edu/",
+            "https://a.edu/x\\y",
+            "https:///evil.example/",
+            "https://?evil.example",
+            "https://a.edu evil/",
+            "https://a.edu\u{a0}/",
+            "https://a.edu\"/",
+            "https://a.edu'/",
+            "https://a.edu`/",
+            "https://a.edu<x>/",
+        ] {
+            let error = Err(ServiceUrlError::Authority);
+            assert_eq!(ServiceUrl::parse(text), error, "{text}");
+        }
+        for (text, matchable) in [
+            ("https://a.edu:8443/~x@y;z", "https://a.edu:8443/~x@y;z"),
+            ("https://a.edu?u=a@b;c\\d", "https://a.edu?u=a@b;c\\d"),
+            ("https://a.edu#a\\b@c", "https://a.edu#a\\b@c"),
+            ("https://a.edu/;jsessionid=1@x?q", "https://a.edu/?q"),
+            ("https://[::1]:8443/;JSESSION", "https://[::1]:8443/"),
+            ("edu.campus.app:///cas", "edu.campus.app:///cas"),
+        ] {
+            let url = ServiceUrl::parse(text).unwrap();
+            assert_eq!(url.matchable(), matchable);
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_bounded_as_it_is_sent() {
+        // Three bytes as received, nine in a header.
+        let of = |count: usize| format!("https://a.edu/{}", "\u{20ac}".repeat(count));
+        let fits = (SERVICE_URL_MAX - "https://a.edu/".len()) / 9;
+        assert_eq!(
+            ServiceUrl::parse(&of(fits + 1)),
+            Err(ServiceUrlError::TooLong)
+        );
+        let url = ServiceUrl::parse(&of(fits)).unwrap();
+        assert!(url.redirect().len() <= SERVICE_URL_MAX);
+        let ticket = "x".repeat(castor_proto::ticket::TicketId::MAX);
+        let sent = url.redirect_with_ticket(None, &ticket);
+        assert!(sent.len() <= SERVICE_URL_MAX + "?ticket=".len() + ticket.len());
+    }
+
     proptest! {
         #[test]
-        fn a_redirect_is_a_header_value_and_keeps_its_parts(text in "https://[ -~é]{1,60}") {
-            let url = ServiceUrl::parse(&text).unwrap();
+        fn a_redirect_is_a_header_value_and_keeps_its_parts(text in "https://a[/?#][ -~é]{0,60}") {
+            let parsed = ServiceUrl::parse(&text);
+            prop_assume!(parsed != Err(ServiceUrlError::Authority));
+            let url = parsed.unwrap();
             let target = url.redirect_with_ticket(None, "ST-1-abc");
             prop_assert!(http::HeaderValue::try_from(target.as_str()).is_ok());
             prop_assert_eq!(target.matches("ticket=ST-1-abc").count(), 1);

@@ -13,9 +13,10 @@ use castor_proto::ticket::{Payload, St, TicketId};
 
 use super::Cas;
 use super::outcome::{AuthenticationFacts, Outcome, Success};
+use super::paths::{P3_SERVICE_VALIDATE, SERVICE_VALIDATE};
 use super::response::{Format, respond};
 use super::service_url::{self, ServiceUrl};
-use super::visit::{Visit, Visitor};
+use super::visit::{Visit, Visitor, log_ticket};
 use crate::clock;
 use crate::ops::audit::Action;
 use crate::services::release::Access;
@@ -24,12 +25,12 @@ use crate::web::form::{Form, FormError};
 
 /// Answers `GET /serviceValidate`.
 pub async fn get(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer("/serviceValidate", state, visit, request).await
+    answer(SERVICE_VALIDATE, state, visit, request).await
 }
 
 /// Answers `GET /p3/serviceValidate`.
 pub async fn get_p3(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer("/p3/serviceValidate", state, visit, request).await
+    answer(P3_SERVICE_VALIDATE, state, visit, request).await
 }
 
 async fn answer(
@@ -82,11 +83,12 @@ pub(super) async fn validate(visitor: &Visitor<'_>, validation: &Validation) -> 
         Ok(None) => return Outcome::missing_parameters(),
         Err(error) => return Outcome::bad_request(error),
     };
-    let (outcome, who) = judge(visitor, validation.endpoint, &parameters).await;
     let shown = match TicketId::parse(parameters.ticket) {
         Ok(id) => id.masked(),
         Err(_) => "a ticket that is none".to_owned(),
     };
+    log_ticket(&shown);
+    let (outcome, who) = judge(visitor, validation.endpoint, &parameters).await;
     match &outcome {
         Outcome::Success(_) => visitor.audit(
             Action::ServiceTicketValidated,

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::Cas;
+use super::paths::VALIDATE;
 use super::response::{Format, respond};
 use super::service_validate::{Validation, validate};
 use super::visit::{Visit, Visitor};
@@ -27,7 +28,7 @@ pub async fn get(
     let outcome = validate(
         &visitor,
         &Validation {
-            endpoint: "/validate",
+            endpoint: VALIDATE,
             query: Form::parse(query.as_bytes()),
         },
     )

@@ -3,14 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument as _;
 
 use super::Cas;
+use super::paths::{ASSETS, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
+use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
 use crate::web::client_ip::{self, Client, Connection};
@@ -58,17 +61,73 @@ impl Visit {
     }
 }
 
-/// Middleware: finds out who asks, and puts the request id on every log line of the request.
+/// Middleware for every path of the CAS listener, also those that are not there: finds out who asks,
+/// puts the request id on every log line of the request, and ends with one line about its answer.
+///
+/// A node that cannot serve answers 503 whatever was asked, so that a proxy asks another one.
 pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: Next) -> Response {
     let visit = Visit::of(&cas, &request);
-    let span = tracing::info_span!(
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let endpoint = matched.as_ref().map_or("other", MatchedPath::as_str);
+    // At the highest level, so that no filter takes the id from a line that it lets through.
+    let span = tracing::error_span!(
         "request",
-        id = %visit.request_id,
+        request_id = %visit.request_id,
         method = %request.method(),
-        path = %request.uri().path(),
+        endpoint,
+        ticket = tracing::field::Empty,
     );
-    request.extensions_mut().insert(visit);
-    next.run(request).instrument(span).await
+    let serves = cas.serves() || answers_unready(&cas, request.method(), endpoint);
+    let answered = async {
+        let mut finish = Finish {
+            started: clock::monotonic(),
+            status: None,
+        };
+        let response = if serves {
+            request.extensions_mut().insert(visit);
+            next.run(request).await
+        } else {
+            let visitor = Visitor {
+                cas: &cas,
+                visit: &visit,
+                headers: request.headers(),
+            };
+            visitor.error(ErrorKind::Unready)
+        };
+        finish.status = Some(response.status());
+        response
+    };
+    answered.instrument(span).await
+}
+
+/// What a node that cannot serve answers itself: the page that says so needs its style sheet, and
+/// a validation is told in the format it asked for.
+fn answers_unready(cas: &Cas, method: &Method, endpoint: &str) -> bool {
+    let validations = [VALIDATE, SERVICE_VALIDATE, P3_SERVICE_VALIDATE];
+    endpoint.strip_prefix(cas.prefix()).is_some_and(|path| {
+        path == ASSETS || (*method == Method::GET && validations.contains(&path))
+    })
+}
+
+/// Names the ticket of this request, masked, on the request's log lines.
+pub(super) fn log_ticket(masked: &str) {
+    tracing::Span::current().record("ticket", masked);
+}
+
+/// Writes the line about a request when it ends, also when it is cut short.
+struct Finish {
+    started: std::time::Instant,
+    status: Option<StatusCode>,
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        let milliseconds = self.started.elapsed().as_secs_f64() * 1000.0;
+        match self.status {
+            Some(status) => tracing::debug!(status = status.as_u16(), milliseconds, "answered"),
+            None => tracing::debug!(milliseconds, "cut short: the time was up, or nobody waited"),
+        }
+    }
 }
 
 /// A request with what is needed to answer it.
@@ -96,6 +155,8 @@ impl Visitor<'_> {
             ErrorKind::Service | ErrorKind::Access => StatusCode::FORBIDDEN,
             ErrorKind::Request => StatusCode::BAD_REQUEST,
             ErrorKind::Busy | ErrorKind::Unready => StatusCode::SERVICE_UNAVAILABLE,
+            // Every other node is as full: a proxy must neither ask it nor hold this against us.
+            ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorKind::Missing => StatusCode::NOT_FOUND,
         };
@@ -109,7 +170,10 @@ impl Visitor<'_> {
             reference: Some(self.visit.request_id.clone()),
         };
         let mut response = self.page(status, &page, &Needs::default());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
+        ) {
             let seconds = HeaderValue::from_static("2");
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
@@ -136,6 +200,7 @@ impl Visitor<'_> {
             who: who.map(str::to_owned),
             what: what.into(),
             client: self.visit.client.address,
+            request: Some(self.visit.request_id.clone()),
         });
     }
 }
@@ -148,8 +213,11 @@ pub(super) fn set_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
 }
 
 /// The page for a path that is not there.
-pub async fn not_found(State(cas): State<Arc<Cas>>, request: Request) -> Response {
-    let visit = Visit::of(&cas, &request);
+pub async fn not_found(
+    State(cas): State<Arc<Cas>>,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Response {
     let visitor = Visitor {
         cas: &cas,
         visit: &visit,

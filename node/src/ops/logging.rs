@@ -7,7 +7,9 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
@@ -38,24 +40,33 @@ pub struct Logging {
 /// When it was started before, or the level does not parse.
 pub fn start(config: &Log) -> Result<Logging, LoggingError> {
     let (filter, handle) = reload::Layer::new(filter(&config.level)?);
-    let lines: Box<dyn Layer<_> + Send + Sync> = match config.format {
-        LogFormat::Json => tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .with_writer(std::io::stderr)
-            .boxed(),
-        LogFormat::Text => tracing_subscriber::fmt::layer()
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr)
-            .boxed(),
-    };
+    let lines = lines(config.format, std::io::stderr);
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init()
         .map_err(|_| LoggingError::Twice)?;
     Ok(Logging { filter: handle })
+}
+
+/// What writes lines of a format.
+pub fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    match format {
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_writer(writer)
+            .boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(writer)
+            .boxed(),
+    }
 }
 
 impl Logging {

@@ -1,12 +1,17 @@
 //! Counts requests and measures how long they took, by endpoint.
 //!
-//! The endpoint is the route's pattern, never the path asked for, so that nobody can fill the
+//! A request that its listener cut off counts with the 503 that it was answered with; one whose other
+//! end went away does not count. The endpoint is the route's pattern, never the path asked for, so that nobody can fill the
 //! metrics with made-up paths.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::Method;
+use http::{Method, StatusCode};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use crate::clock;
@@ -49,20 +54,63 @@ impl RequestMetrics {
     }
 }
 
+/// Extension of a request that its listener gives up when the time is up, and then answers 503.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TimeUp(Arc<AtomicBool>);
+
+impl TimeUp {
+    /// Says so, before the work on the request is dropped.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request under way; counted when it ends, also when it ends because the time is up.
+struct Observation {
+    to: RequestMetrics,
+    started: Instant,
+    matched: Option<MatchedPath>,
+    method: &'static str,
+    time_up: Option<TimeUp>,
+    code: Option<StatusCode>,
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        let time_up = self.time_up.as_ref().is_some_and(TimeUp::is_set);
+        let cut = time_up.then_some(StatusCode::SERVICE_UNAVAILABLE);
+        // Neither: the other end has gone, and nobody got an answer.
+        let Some(code) = self.code.or(cut) else {
+            return;
+        };
+        let endpoint = self.matched.as_ref().map_or("other", MatchedPath::as_str);
+        self.to
+            .requests
+            .with_label_values(&[endpoint, self.method, code.as_str()])
+            .inc();
+        self.to
+            .duration
+            .with_label_values(&[endpoint])
+            .observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
 /// Middleware for [`Router::layer`](axum::Router::layer), with the metrics as its state.
 pub async fn observe(State(to): State<RequestMetrics>, request: Request, next: Next) -> Response {
-    let started = clock::monotonic();
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let method = method_label(request.method());
+    let mut observation = Observation {
+        to,
+        started: clock::monotonic(),
+        matched: request.extensions().get::<MatchedPath>().cloned(),
+        method: method_label(request.method()),
+        time_up: request.extensions().get::<TimeUp>().cloned(),
+        code: None,
+    };
     let response = next.run(request).await;
-    let endpoint = matched.as_ref().map_or("other", MatchedPath::as_str);
-    let code = response.status();
-    to.requests
-        .with_label_values(&[endpoint, method, code.as_str()])
-        .inc();
-    to.duration
-        .with_label_values(&[endpoint])
-        .observe(started.elapsed().as_secs_f64());
+    observation.code = Some(response.status());
     response
 }
 

@@ -25,6 +25,7 @@ use tower::Service as _;
 
 use super::listener::{Listener, Stream};
 use super::metrics::ServerMetrics;
+use super::observe::TimeUp;
 use super::peer::Peer;
 use super::timed::{Patience, Shared, Timed};
 use super::tls::TlsAcceptor;
@@ -314,10 +315,15 @@ async fn answer(
 ) -> Response {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
-    let work = router.call(request);
-    let mut response = match tokio::time::timeout(options.limits.request, work).await {
+    let time_up = TimeUp::default();
+    request.extensions_mut().insert(time_up.clone());
+    let mut work = Box::pin(router.call(request));
+    let answered = tokio::time::timeout(options.limits.request, &mut work).await;
+    let mut response = match answered {
         Ok(Ok(response)) => response,
         Err(_) => {
+            time_up.set();
+            drop(work);
             options
                 .metrics
                 .ended

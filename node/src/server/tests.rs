@@ -32,6 +32,7 @@ struct Server {
     running: Running,
     listen: Listen,
     metrics: ServerMetrics,
+    registry: Registry,
     closing: Arc<AtomicBool>,
     release: Arc<Notify>,
     /// One permit for each request that reached the slow handler.
@@ -58,7 +59,10 @@ fn serve_on(listen: &Listen, limits: Limits, tls: Option<tls::TlsAcceptor>) -> S
             }),
         )
         .route("/body", axum::routing::post(|body: String| async { body }));
-    let metrics = ServerMetrics::register(&Registry::new()).unwrap();
+    let registry = Registry::new();
+    let requests = RequestMetrics::register(&registry).unwrap();
+    let router = router.layer(axum::middleware::from_fn_with_state(requests, observe));
+    let metrics = ServerMetrics::register(&registry).unwrap();
     let closing = Arc::new(AtomicBool::new(false));
     let listener = bind(listen, None).unwrap();
     let listen = listener.listen().clone();
@@ -74,6 +78,7 @@ fn serve_on(listen: &Listen, limits: Limits, tls: Option<tls::TlsAcceptor>) -> S
         running: run(listener, router, options),
         listen,
         metrics,
+        registry,
         closing,
         release,
         entered,
@@ -97,6 +102,34 @@ impl Server {
             .ended
             .with_label_values(&["test", reason])
             .get()
+    }
+
+    /// Requests counted, by endpoint and code, and times measured, by endpoint.
+    fn observed(&self) -> (Vec<String>, Vec<String>) {
+        let (mut counted, mut measured) = (Vec::new(), Vec::new());
+        for family in self.registry.gather() {
+            for metric in family.get_metric() {
+                let label = |name: &str| {
+                    let mut labels = metric.get_label().iter();
+                    let found = labels.find(|label| label.name() == name);
+                    found.map_or_else(String::new, |label| label.value().to_owned())
+                };
+                let endpoint = label("endpoint");
+                match family.name() {
+                    "castor_http_requests_total" => counted.push(format!(
+                        "{endpoint} {} {}",
+                        label("code"),
+                        metric.get_counter().get_value()
+                    )),
+                    "castor_http_request_duration_seconds" => measured.push(format!(
+                        "{endpoint} {}",
+                        metric.get_histogram().get_sample_count()
+                    )),
+                    _ => {}
+                }
+            }
+        }
+        (counted, measured)
     }
 
     fn open(&self) -> i64 {
@@ -183,6 +216,27 @@ async fn a_slow_answer_is_a_503_at_the_request_timeout() {
     assert!(answer.contains("connection: close"), "{answer}");
     assert_eq!(started.elapsed().as_secs(), 10);
     assert_eq!(server.ended("request_timeout"), 1);
+    let (counted, measured) = server.observed();
+    assert_eq!(counted, ["/slow 503 1"]);
+    assert_eq!(measured, ["/slow 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_waits_for_any_more_is_not_counted_as_answered() {
+    let server = serve(LIMITS);
+    let mut leaving = server.connect().await;
+    leaving
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: t\r\n\r\n")
+        .await
+        .unwrap();
+    server.entered.acquire().await.unwrap().forget();
+    drop(leaving);
+    while server.open() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut stream = server.connect().await;
+    get_on(&mut stream, "/").await;
+    assert_eq!(server.observed().0, ["/ 200 1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Which applications may ask, and what they learn.
 //!
 //! - [`definition`]: one registered service from its JSON text
-//! - [`file`]: a folder of definitions, taken whole or not at all
+//! - [`mod@file`]: a folder of definitions, taken whole or not at all
 //! - [`registry`]: the set in force; the first definition that covers a service URL counts
 //! - [`release`]: who may use a service, and which attributes it sees
 //! - [`pattern`]: Java regular expressions; [`json`]: the text of definitions, with line numbers

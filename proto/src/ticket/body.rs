@@ -79,12 +79,15 @@ impl TicketBody {
                 .skip(i + 1)
                 .all(|other| other.node != m.node)
         });
+        let times = [self.created, self.hard_expiry, self.idle_ms];
+        let times_ok = times.iter().all(|moment| *moment <= limits::WALL_MAX);
         let root_ok = self.kind() != TicketKind::Tgt || self.ancestors.is_empty();
         if id_ok
             && view_ok
             && names_ok
             && distinct
             && root_ok
+            && times_ok
             && self.ancestors.len() <= limits::ANCESTORS_MAX
         {
             Ok(())

@@ -1,6 +1,6 @@
 //! Being called: handshake, hello, lanes.
 //!
-//! Promises: strangers cost at most a bounded number of half-open handshakes, each bounded in time;
+//! Promises: half-open handshakes are bounded in number and time, and strangers' leave room for peers;
 //! a hello is answered with the reason when it is refused, and every refusal is counted; a name that
 //! another process has is given away only when that process no longer answers.
 
@@ -15,21 +15,18 @@ use castor_proto::message::Lane;
 use castor_proto::seal::{KeyId, PublicKey, ReplayGuard};
 use castor_proto::version::WireVersion;
 use quinn::{Connection, ReadExactError, RecvStream, SendStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::carrier;
 use super::dial::{self, is_tls_failure, peer_certificate};
+use super::half_open::{HalfOpen, Slot};
 use super::lane::{InLane, ReadEnd, read_frame};
 use super::network::{CODE_PROTOCOL, CODE_REFUSED, CODE_REPLACED, Shared};
 use super::peers::{Incoming, any_answers, echo_probes};
 use super::tls::{CertificateDetails, cluster_host, node_host};
 
-/// Handshakes and hellos under way at one moment.
-const HALF_OPEN_MAX: usize = 64;
-/// From this many on, a caller has to prove its address first.
-const HALF_OPEN_TRUSTED: usize = 16;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a stream may take to say what it is.
@@ -43,15 +40,15 @@ pub(super) const STREAM_GOSSIP: u8 = 255;
 
 /// Accepts until the endpoint closes.
 pub(super) async fn accept_loop(shared: Arc<Shared>) {
-    let half_open = Arc::new(Semaphore::new(HALF_OPEN_MAX));
+    let half_open = HalfOpen::default();
     while let Some(incoming) = shared.endpoint.accept().await {
-        let Ok(permit) = Arc::clone(&half_open).try_acquire_owned() else {
+        let from = incoming.remote_address();
+        let Some(slot) = half_open.admit(from, shared.known.contains(&from)) else {
             shared.metrics.rejected("busy");
             incoming.refuse();
             continue;
         };
-        let crowded = half_open.available_permits() < HALF_OPEN_MAX - HALF_OPEN_TRUSTED;
-        if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
+        if slot.must_prove && !incoming.remote_address_validated() && incoming.may_retry() {
             // Refused only when a retry was sent before, which `may_retry` excludes.
             let _ = incoming.retry();
             continue;
@@ -63,7 +60,7 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             match timeout(HANDSHAKE_TIMEOUT, connecting).await {
-                Ok(Ok(connection)) => greet(shared, connection, permit).await,
+                Ok(Ok(connection)) => greet(shared, connection, slot).await,
                 Ok(Err(error)) => {
                     if is_tls_failure(&error) {
                         shared.metrics.rejected("tls");
@@ -87,7 +84,7 @@ struct Caller {
 }
 
 /// Hears the hello, answers it, and serves the link.
-async fn greet(shared: Arc<Shared>, connection: Connection, permit: OwnedSemaphorePermit) {
+async fn greet(shared: Arc<Shared>, connection: Connection, slot: Slot) {
     let heard = timeout(HELLO_TIMEOUT, hear(&connection)).await;
     let (hello, mut answer_on) = match heard {
         Ok(Ok(heard)) => heard,
@@ -102,7 +99,7 @@ async fn greet(shared: Arc<Shared>, connection: Connection, permit: OwnedSemapho
             let Some((guard, reading)) = admit(&shared, &connection, &caller).await else {
                 return turn_away(&shared, &connection, "crowded");
             };
-            drop(permit);
+            drop(slot);
             serve(shared, connection, caller, guard, reading, answer_on).await;
         }
         Err(refusal) => {
@@ -369,7 +366,7 @@ impl InLink {
             version: self.caller.wire,
             key: self.caller.key,
             guard: Arc::clone(&self.guard),
-            received: self.shared.metrics.bytes(node, "in"),
+            received: self.shared.metrics.bytes(node, "received"),
         };
         let reading = self.reading.clone();
         reading.send_modify(|lanes| *lanes += 1);

@@ -229,11 +229,18 @@ impl Caller {
             Miss::Refused(refusal) => self.refused(refusal).await,
             Miss::Linked(node) => {
                 let mut links = self.shared.registry().changes();
-                let shared = Arc::clone(&self.shared);
+                let until_it_breaks = async {
+                    // Not `wait_for`: it would take the registry's lock under its own, and
+                    // whoever counts links takes them the other way round.
+                    while self.shared.registry().has_link(&node) {
+                        if links.changed().await.is_err() {
+                            break;
+                        }
+                    }
+                };
                 tokio::select! {
                     () = self.shared.stopping() => {}
-                    // An error means that the network has ended.
-                    _ = links.wait_for(move |_| !shared.registry().has_link(&node)) => {}
+                    () = until_it_breaks => {}
                 }
                 BACKOFF_MIN
             }
@@ -269,9 +276,10 @@ impl Caller {
     }
 
     async fn refused(&mut self, refusal: Refusal) -> Duration {
-        self.shared.registry().answered(self.address);
         if refusal == Refusal::Yourself {
-            // This is our own address under another name.
+            // This is our own address under another name. Any other refusal is no answer: whoever is
+            // there belongs to a cluster that this node must not found anew.
+            self.shared.registry().answered(self.address);
             self.shared.stopping().await;
             return Duration::ZERO;
         }

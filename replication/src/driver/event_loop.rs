@@ -8,7 +8,7 @@ use std::time::Duration;
 use castor_proto::delta::Entry;
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::message::PeerMessage;
-use castor_proto::seal::keyring::{KeyId, KeyRing, Purpose};
+use castor_proto::seal::keyring::{KeyRing, Purpose};
 use castor_proto::ticket::{TicketId, node_tag};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -40,42 +40,47 @@ pub(super) struct EventLoop<T> {
     pub(super) tags: Tags,
 }
 
-/// Tags of known nodes under every key, for resolving the hints of ids.
+/// Tags of known nodes under the keys in force, for resolving the hints of ids.
+///
+/// A hint that is known costs one look-up; the nodes are asked for only when one is not. The name of
+/// a node that is forgotten may stay: it resolves to a node that cannot be reached, which is what a
+/// hint that does not resolve means too.
 #[derive(Default)]
 pub(super) struct Tags {
-    known: HashMap<(KeyId, NodeName), String>,
+    /// What `nodes` was made of.
+    names: Vec<NodeName>,
+    nodes: HashMap<String, NodeName>,
 }
 
 impl Tags {
-    /// Most remembered tags: keys times members, with room for names that come and go.
-    const MAX: usize = 4 * castor_proto::limits::MEMBERS_MAX;
-
+    /// The nodes that the id points to, and whether it points to one that is not known.
     fn resolve(
         &mut self,
         ring: &KeyRing,
-        names: &[NodeName],
         id: &TicketId,
+        known: impl FnOnce() -> Vec<NodeName>,
     ) -> (Vec<NodeName>, bool) {
-        if self.known.len() > Self::MAX {
-            self.known.clear();
-        }
-        let mut hints = Vec::new();
         let tags = id.tags();
-        for tag in &tags {
-            let found = ring.iter().find_map(|key| {
-                names.iter().find(|name| {
-                    let slot = (key.id(), NodeName::clone(name));
-                    let known = self
-                        .known
-                        .entry(slot)
-                        .or_insert_with(|| node_tag(key.subkey(Purpose::NodeTag), name));
-                    known == tag
-                })
-            });
-            hints.extend(found.cloned());
+        if tags.iter().any(|tag| !self.nodes.contains_key(*tag)) {
+            self.refresh(ring, known());
         }
+        let found = tags.iter().filter_map(|tag| self.nodes.get(*tag));
+        let hints: Vec<NodeName> = found.cloned().collect();
         let unresolved = hints.len() < tags.len();
         (hints, unresolved)
+    }
+
+    fn refresh(&mut self, ring: &KeyRing, names: Vec<NodeName>) {
+        if names == self.names {
+            return;
+        }
+        let tagged = ring.iter().flat_map(|key| {
+            let tag =
+                |name: &NodeName| (node_tag(key.subkey(Purpose::NodeTag), name), name.clone());
+            names.iter().map(tag)
+        });
+        self.nodes = tagged.collect();
+        self.names = names;
     }
 }
 
@@ -102,6 +107,7 @@ impl<T: Transport> EventLoop<T> {
                 },
                 Some(ring) = self.keyrings.recv() => {
                     self.input(Input::Keys(ticket_keys(&ring)));
+                    self.tags = Tags::default();
                     self.shared.keyring.store(ring);
                 }
                 job = self.jobs.recv() => match job {
@@ -141,13 +147,22 @@ impl<T: Transport> EventLoop<T> {
             NetEvent::LinkDown(member) => self.input(Input::LinkDown(member)),
             NetEvent::Gossip(members) => self.input(Input::Gossip(members)),
             NetEvent::SilentSeeds(count) => self.input(Input::SilentSeeds(count)),
-            NetEvent::Fatal(why) => {
-                tracing::error!(why, "replication cannot go on");
-                self.progress
-                    .send_modify(|progress| progress.fatal = Some(why));
-            }
+            NetEvent::Fatal(why) => self.fatal(why),
             NetEvent::Messages(from, messages) => self.take_messages(&from, messages),
         }
+    }
+
+    /// Says why the process must exit. The first reason stands; the network, which goes on trying,
+    /// repeats it with every refusal.
+    fn fatal(&self, why: String) {
+        self.progress.send_if_modified(|progress| {
+            let first = progress.fatal.is_none();
+            if first {
+                tracing::error!(why, "replication cannot go on");
+                progress.fatal = Some(why);
+            }
+            first
+        });
     }
 
     fn take_messages(&mut self, from: &Member, messages: Vec<PeerMessage>) {
@@ -186,9 +201,12 @@ impl<T: Transport> EventLoop<T> {
             Request::Command(command) => command,
             Request::Claim { id, claim } => {
                 let ring = self.shared.keyring.load_full();
-                let mut names = self.engine.known_nodes();
-                names.push(self.shared.me.node.clone());
-                let (hints, unresolved_hint) = self.tags.resolve(&ring, &names, &id);
+                let known = || {
+                    let mut names = self.engine.known_nodes();
+                    names.push(self.shared.me.node.clone());
+                    names
+                };
+                let (hints, unresolved_hint) = self.tags.resolve(&ring, &id, known);
                 Command::Claim {
                     key: id.key(),
                     hints,
@@ -241,9 +259,9 @@ impl<T: Transport> EventLoop<T> {
             Event::Drained => self
                 .progress
                 .send_modify(|progress| progress.drained = true),
-            Event::Fenced => self.progress.send_modify(|progress| {
-                progress.fatal = Some("this incarnation was fenced: start the node again".into());
-            }),
+            Event::Fenced => {
+                self.fatal("this incarnation was fenced: start the node again".into());
+            }
             Event::LogoutDuty { entry } => {
                 if self.duties.try_send(*entry).is_err() {
                     tracing::warn!("a taken-over logout had no room and was dropped");
@@ -253,5 +271,100 @@ impl<T: Transport> EventLoop<T> {
             Event::Repaired { peer, .. } => self.metrics.repaired(peer.node.as_str()),
             Event::DecidedConflict(_) | Event::Partial { .. } | Event::ClockStep { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use castor_proto::seal::{ClusterKey, KeyId};
+    use castor_proto::ticket::{IdKeys, IdParts, TicketKind, random_part};
+
+    use super::*;
+    use crate::driver::memory::MemoryNet;
+    use crate::driver::{Parts, assemble, fresh_incarnation};
+
+    fn name(text: &str) -> NodeName {
+        NodeName::parse(text).unwrap()
+    }
+
+    fn key(id: u32) -> ClusterKey {
+        ClusterKey::new(KeyId(id), [id as u8; 32].into(), 0)
+    }
+
+    fn id(ring: &KeyRing, nodes: &[&NodeName]) -> TicketId {
+        let keys = ticket_keys(ring);
+        let parts = IdParts {
+            kind: TicketKind::St,
+            sequence: 1,
+            random: &random_part(&mut |bytes| bytes.fill(7)),
+            nodes,
+        };
+        let keys = IdKeys {
+            check: &keys.check,
+            tag: &keys.tag,
+        };
+        TicketId::build(&parts, &keys)
+    }
+
+    #[test]
+    fn hints_resolve_without_asking_for_the_nodes_until_one_is_new() {
+        let ring = KeyRing::new(Some(key(1)), key(2), None).unwrap();
+        let old = KeyRing::new(None, key(1), None).unwrap();
+        let (a, b, c) = (name("a"), name("b"), name("c"));
+        let (mut tags, asked) = (Tags::default(), Cell::new(0));
+        let mut resolve = |id: &TicketId, known: &[&NodeName]| {
+            tags.resolve(&ring, id, || {
+                asked.set(asked.get() + 1);
+                known.iter().copied().cloned().collect()
+            })
+        };
+        let two = [&a, &b];
+        for _ in 0..3 {
+            let hints = resolve(&id(&ring, &[&b, &a]), &two);
+            assert_eq!(hints, (vec![b.clone(), a.clone()], false));
+        }
+        let hints = resolve(&id(&old, &[&a]), &two);
+        assert_eq!(hints, (vec![a.clone()], false), "under the earlier key");
+        assert_eq!(asked.get(), 1);
+        let other = id(&ring, &[&a, &c]);
+        assert_eq!(resolve(&other, &two), (vec![a.clone()], true));
+        assert_eq!(resolve(&other, &[&a, &b, &c]), (vec![a, c], false));
+        assert_eq!(asked.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_first_fatal_reason_stands_and_is_told_once() {
+        let me = Member {
+            node: name("n1"),
+            incarnation: fresh_incarnation().unwrap(),
+        };
+        let (transport, _) = MemoryNet::default().join(&me);
+        let (network, events) = mpsc::channel(4);
+        let parts = Parts {
+            node: me.node,
+            incarnation: me.incarnation,
+            keyring: Arc::new(KeyRing::new(None, key(1), None).unwrap()),
+            silent_seeds: 0,
+            registry: prometheus::Registry::new(),
+            tune: Box::new(|_| {}),
+            digest_key: [0; 32],
+        };
+        let (handle, event_loop) = assemble(parts, transport, events, Clock::new()).unwrap();
+        let mut progress = handle.events.clone();
+        let watch = async {
+            network.send(NetEvent::Fatal("first".into())).await.unwrap();
+            let told = progress.wait_for(|progress| progress.fatal.is_some());
+            let first = told.await.unwrap().fatal.clone();
+            network.send(NetEvent::Fatal("again".into())).await.unwrap();
+            // The loop ends when it has taken in everything.
+            drop(network);
+            first
+        };
+        let ((), first) = tokio::join!(event_loop, watch);
+        assert_eq!(first.as_deref(), Some("first"));
+        let last = handle.events.borrow().fatal.clone();
+        assert_eq!(last.as_deref(), Some("first"));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use castor_proto::codec;
-use castor_proto::error::FrameError;
+use castor_proto::error::{FrameError, SealError};
 use castor_proto::frame::{self, FrameKind, HEADER_BYTES};
 use castor_proto::ids::Member;
 use castor_proto::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
@@ -113,7 +113,7 @@ pub(super) enum WriteEnd {
     #[error("{0}")]
     Stream(#[from] quinn::WriteError),
     #[error("{0}")]
-    Seal(#[from] castor_proto::error::SealError),
+    Seal(#[from] SealError),
     #[error("{0}")]
     Frame(#[from] FrameError),
     #[error("{0}")]
@@ -150,7 +150,15 @@ impl OutLane {
     }
 
     async fn write(&self, stream: &mut SendStream, batch: &[Vec<u8>]) -> Result<(), WriteEnd> {
-        let envelope = self.seal(&codec::encode_list(batch))?;
+        let envelope = match self.seal(&codec::encode_list(batch)) {
+            Ok(envelope) => envelope,
+            // Nothing of it was written: the lane goes on without it.
+            Err(WriteEnd::Seal(SealError::TooLarge { len, .. })) => {
+                self.shared.oversize(&self.peer, self.lane, len);
+                return Ok(());
+            }
+            Err(end) => return Err(end),
+        };
         let header = frame::header(FrameKind::Envelope, envelope.len())?;
         self.sent.inc_by(envelope.len() as u64);
         stream.write_all(&header).await?;
@@ -293,7 +301,86 @@ async fn read_full(stream: &mut RecvStream, buffer: &mut [u8]) -> Result<usize, 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use castor_proto::ids::NodeName;
+    use castor_proto::limits::DECODE_MAX;
+    use castor_proto::seal::{ClusterKey, KeyId, KeyRing};
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::driver::network::{Network, NetworkConfig};
+    use crate::driver::pki::Authority;
+    use crate::driver::tls::{IdentityPem, NodeIdentity};
+    use crate::driver::{LinkMetrics, fresh_incarnation, wall_ms};
+
+    async fn node(
+        authority: &Authority,
+        node: &str,
+        seeds: Vec<String>,
+    ) -> (Network, Member, mpsc::Receiver<NetEvent>) {
+        let name = NodeName::parse(node).unwrap();
+        let pem = authority.issue_node(&name, wall_ms(), 30).unwrap();
+        let files = IdentityPem {
+            certificate: pem.certificate.as_bytes(),
+            key: pem.key.as_bytes(),
+            authority: authority.certificate_pem().as_bytes(),
+        };
+        let identity = NodeIdentity::from_pem(&files, "blue", &name, wall_ms()).unwrap();
+        let key = ClusterKey::new(KeyId(1), [1; 32].into(), 0);
+        let ring = Arc::new(KeyRing::new(None, key, None).unwrap());
+        let me = Member {
+            node: name,
+            incarnation: fresh_incarnation().unwrap(),
+        };
+        let at = ([127, 0, 0, 1], 0).into();
+        let config = NetworkConfig::new(me.clone(), at, at, seeds);
+        let metrics = LinkMetrics::register(&prometheus::Registry::new()).unwrap();
+        let started = Network::start(config, &identity, ring, metrics).await;
+        let (network, events) = started.unwrap();
+        (network, me, events)
+    }
+
+    async fn until<T>(
+        events: &mut mpsc::Receiver<NetEvent>,
+        mut wanted: impl FnMut(NetEvent) -> Option<T>,
+    ) -> T {
+        let search = async {
+            loop {
+                if let Some(found) = wanted(events.recv().await.unwrap()) {
+                    return found;
+                }
+            }
+        };
+        let limit = Duration::from_secs(15);
+        tokio::time::timeout(limit, search).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_batch_too_large_to_seal_is_dropped_and_the_lane_goes_on() {
+        let authority = Authority::create("blue", wall_ms(), 30).unwrap();
+        let (first, sender, mut events) = node(&authority, "n1", vec![]).await;
+        let seeds = vec![first.advertise().to_string()];
+        let (_second, to, mut inbox) = node(&authority, "n2", seeds).await;
+        until(&mut events, |event| match event {
+            NetEvent::LinkUp(member) => (member == to).then_some(()),
+            _ => None,
+        })
+        .await;
+        let queue = first.shared.registry().queue(&to, Lane::Stream).unwrap();
+        queue.push(vec![0; DECODE_MAX]).unwrap();
+        let message = PeerMessage::Subscribe { nonce: 1, have: 1 };
+        first.post(&to, &message).unwrap();
+        let messages = until(&mut inbox, |event| match event {
+            NetEvent::Messages(from, messages) if from == sender => Some(messages),
+            NetEvent::LinkDown(member) => panic!("{member:?} is down"),
+            _ => None,
+        })
+        .await;
+        assert_eq!(messages, [message]);
+        assert_eq!(first.shared.metrics.oversize("n2", "stream").get(), 1);
+        assert_eq!(first.links().len(), 1);
+    }
 
     #[test]
     fn a_queue_is_bounded_and_gives_whole_batches_in_order() {

@@ -2,7 +2,8 @@
 //!
 //! It writes the lanes and gossip, answers probes, and makes a new connection before the old one ends
 //! when this node's certificate is renewed: what is queued goes on where it stopped, and the event
-//! loop notices nothing. Down is reported once, whatever broke it.
+//! loop notices nothing. Down is reported once for every process that was reported up, whatever broke
+//! its link, also when a newer process has taken over its name.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,7 +56,12 @@ impl Caller {
                 up.connection.close(CODE_PROTOCOL, b"too many nodes");
                 break;
             }
-            if announced.replace(up.member.clone()).as_ref() != Some(&up.member) {
+            let earlier = announced.replace(up.member.clone());
+            if earlier.as_ref() != Some(&up.member) {
+                // The peer was restarted while its link was renewed.
+                if let Some(earlier) = earlier {
+                    self.report_down(earlier).await;
+                }
                 self.announce(&up, advertise).await;
             }
             match self.serve(&up, gossip_queue).await {
@@ -65,10 +71,14 @@ impl Caller {
         }
         shared.metrics.link("out", -1);
         let gone = shared.registry().link_down(&up.member, &up.connection);
-        if gone {
-            tracing::info!(node = %up.member.node, address = %self.address, "link down");
-            shared.emit(NetEvent::LinkDown(up.member)).await;
+        if let Some(member) = announced.filter(|member| gone || *member != up.member) {
+            self.report_down(member).await;
         }
+    }
+
+    async fn report_down(&self, member: Member) {
+        tracing::info!(node = %member.node, address = %self.address, "link down");
+        self.shared.emit(NetEvent::LinkDown(member)).await;
     }
 
     async fn announce(&self, up: &Up, advertise: SocketAddr) {
@@ -133,7 +143,7 @@ impl Caller {
             peer: up.member.clone(),
             version: up.wire,
             signer: Arc::clone(&up.signer),
-            sent: self.shared.metrics.bytes(up.member.node.as_str(), "out"),
+            sent: self.shared.metrics.bytes(up.member.node.as_str(), "sent"),
         }
     }
 }

@@ -8,6 +8,7 @@ pub struct LinkMetrics {
     rejected: IntCounterVec,
     bytes: IntCounterVec,
     queue_full: IntCounterVec,
+    oversize: IntCounterVec,
     gossip_dropped: IntCounter,
     links: IntGaugeVec,
 }
@@ -30,12 +31,17 @@ impl LinkMetrics {
         )?;
         let bytes = counter(
             "castor_replication_bytes_total",
-            "Bytes of sealed batches exchanged with a peer, by direction in or out.",
+            "Bytes of sealed batches exchanged with a peer, by direction sent or received.",
             &["peer", "direction"],
         )?;
         let queue_full = counter(
             "castor_replication_queue_full_total",
             "Messages not sent because the queue of a lane to a peer was full; repaired later.",
+            &["peer", "lane"],
+        )?;
+        let oversize = counter(
+            "castor_replication_oversize_total",
+            "Messages never sent because they exceed what one batch may carry. Must stay 0.",
             &["peer", "lane"],
         )?;
         let gossip_dropped = IntCounter::new(
@@ -61,6 +67,7 @@ impl LinkMetrics {
             rejected,
             bytes,
             queue_full,
+            oversize,
             gossip_dropped,
             links,
         })
@@ -77,7 +84,7 @@ impl LinkMetrics {
         self.rejected.with_label_values(&[reason]).get()
     }
 
-    /// The counter of bytes exchanged with a peer; `direction` is `in` or `out`.
+    /// The counter of bytes exchanged with a peer; `direction` is `sent` or `received`.
     #[must_use]
     pub fn bytes(&self, peer: &str, direction: &str) -> IntCounter {
         self.bytes.with_label_values(&[peer, direction])
@@ -87,6 +94,12 @@ impl LinkMetrics {
     #[must_use]
     pub fn queue_full(&self, peer: &str, lane: &str) -> IntCounter {
         self.queue_full.with_label_values(&[peer, lane])
+    }
+
+    /// The counter of messages too large for any batch.
+    #[must_use]
+    pub fn oversize(&self, peer: &str, lane: &str) -> IntCounter {
+        self.oversize.with_label_values(&[peer, lane])
     }
 
     /// A gossip message was dropped.

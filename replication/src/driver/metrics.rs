@@ -1,5 +1,6 @@
 //! Metrics of replication. Gauges are brought up to date by each scrape, counters by difference.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,7 +12,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-use crate::engine::{Gauges, Micros, Stats, Status};
+use crate::engine::{Gauges, Micros, PeerStatus, Stats, Status};
 
 /// Bounds of durations between nodes, seconds: a loopback round trip to a stopped peer.
 const BUCKETS: &[f64] = &[
@@ -47,9 +48,13 @@ pub struct Metrics {
     seen: Mutex<Seen>,
 }
 
-/// Counter values at the last scrape.
+/// The states under which members are counted.
+const STATES: [&str; 5] = ["ready", "bootstrapping", "draining", "dead", "unknown"];
+
+/// Counter values, and the peers that had series, at the last scrape.
 #[derive(Default)]
 struct Seen {
+    peers: BTreeSet<String>,
     plain: Vec<u64>,
     claims: [u64; OUTCOMES.len()],
 }
@@ -276,7 +281,11 @@ impl Metrics {
     }
 
     pub(super) fn refresh(&self, status: &Status, stats: &Stats, gauges: &Gauges) {
-        self.refresh_peers(status);
+        // One scrape at a time, so that none sees what another has half done.
+        let Ok(mut seen) = self.seen.lock() else {
+            return;
+        };
+        self.refresh_peers(&mut seen.peers, status.phase, &status.peers);
         for kind in TicketKind::ALL
             .into_iter()
             .filter(|kind| *kind != TicketKind::PgtIou)
@@ -290,9 +299,6 @@ impl Metrics {
             .set(seconds(status.bootstrap.elapsed));
         self.operations
             .set(i64::try_from(status.operations).unwrap_or(i64::MAX));
-        let Ok(mut seen) = self.seen.lock() else {
-            return;
-        };
         for ((counter, read), last) in self.plain.iter().zip(seen.plain.iter_mut()) {
             advance(counter, last, read(stats));
         }
@@ -314,31 +320,38 @@ impl Metrics {
         }
     }
 
-    fn refresh_peers(&self, status: &Status) {
-        // Series of peers that are forgotten end here.
-        self.lag.reset();
-        self.backlog.reset();
-        self.clock_offset.reset();
-        self.members.reset();
-        let own = state_of(Some(status.phase), true);
-        for state in ["ready", "bootstrapping", "draining", "dead", "unknown"] {
-            self.members
-                .with_label_values(&[state])
-                .set(i64::from(state == own));
+    /// Series end with their peer; those of the others are set where they are, never removed, so
+    /// that a scrape at the same moment finds them.
+    fn refresh_peers(&self, seen: &mut BTreeSet<String>, own: Phase, peers: &[PeerStatus]) {
+        let now: BTreeSet<String> = peers.iter().map(|peer| peer.node.to_string()).collect();
+        for gone in seen.difference(&now) {
+            let gone = [gone.as_str()];
+            // Refused only when there is no such series.
+            self.lag.remove_label_values(&gone).ok();
+            self.backlog.remove_label_values(&gone).ok();
+            self.clock_offset.remove_label_values(&gone).ok();
         }
-        for peer in &status.peers {
+        *seen = now;
+        let mut states = vec![state_of(Some(own), true)];
+        for peer in peers {
             let name = [peer.node.as_str()];
             self.lag.with_label_values(&name).set(seconds(peer.lag));
             self.backlog
                 .with_label_values(&name)
                 .set(i64::try_from(peer.backlog).unwrap_or(i64::MAX));
-            if let Some(offset) = peer.clock_offset_ms {
-                self.clock_offset
+            match peer.clock_offset_ms {
+                Some(offset) => self
+                    .clock_offset
                     .with_label_values(&name)
-                    .set(offset as f64 / 1_000.0);
+                    .set(offset as f64 / 1_000.0),
+                None => drop(self.clock_offset.remove_label_values(&name)),
             }
-            let state = state_of(peer.phase, peer.link || peer.alive == Some(true));
-            self.members.with_label_values(&[state]).inc();
+            let linked = peer.link || peer.alive == Some(true);
+            states.push(state_of(peer.phase, linked));
+        }
+        for state in STATES {
+            let members = states.iter().filter(|found| **found == state).count();
+            self.members.with_label_values(&[state]).set(members as i64);
         }
     }
 }
@@ -361,4 +374,53 @@ fn advance(counter: &IntCounter, last: &mut u64, now: u64) {
 
 fn seconds(micros: Micros) -> f64 {
     micros as f64 / 1_000_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use castor_proto::ids::NodeName;
+
+    use super::*;
+
+    fn peer(node: &str, lag: u64, offset: Option<i64>) -> PeerStatus {
+        PeerStatus {
+            node: NodeName::parse(node).unwrap(),
+            member: None,
+            link: true,
+            alive: None,
+            phase: Some(Phase::Ready),
+            lag,
+            backlog: 1,
+            acked: 0,
+            applied: 0,
+            clock_offset_ms: offset,
+            rtt: None,
+        }
+    }
+
+    #[test]
+    fn series_stay_where_they_are_until_their_peer_is_gone() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let mut seen = BTreeSet::new();
+        let both = [peer("a", 1_000_000, Some(1)), peer("b", 0, Some(2))];
+        metrics.refresh_peers(&mut seen, Phase::Ready, &both);
+        // Who scrapes at this moment holds the series as they are.
+        let lag = metrics.lag.with_label_values(&["a"]);
+        let ready = metrics.members.with_label_values(&["ready"]);
+        assert_eq!(ready.get(), 3);
+        let one = [peer("a", 2_000_000, None)];
+        metrics.refresh_peers(&mut seen, Phase::Ready, &one);
+        assert_eq!(lag.get(), 2.0, "the same series has the new value");
+        assert_eq!(ready.get(), 2);
+        let series = |name: &str| {
+            let families = registry.gather();
+            let family = families.iter().find(|family| family.name() == name);
+            family.map_or(0, |family| family.get_metric().len())
+        };
+        assert_eq!(series("castor_replication_lag_seconds"), 1);
+        assert_eq!(series("castor_replication_backlog_deltas"), 1);
+        assert_eq!(series("castor_cluster_clock_offset_seconds"), 0);
+        assert_eq!(series("castor_cluster_members"), STATES.len());
+    }
 }

@@ -13,6 +13,7 @@ mod clock;
 mod dial;
 mod event_loop;
 pub mod gossip;
+mod half_open;
 mod handle;
 mod lane;
 mod link;

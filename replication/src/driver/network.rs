@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use castor_proto::codec;
 use castor_proto::hello::ClusterTag;
 use castor_proto::ids::{Member, NodeName, WallMs};
+use castor_proto::limits::DECODE_MAX;
 use castor_proto::message::{Lane, PeerMessage, Phase};
 use castor_proto::seal::{KeyRing, NodeSigner};
 use castor_proto::version::{VersionRange, WireVersion};
@@ -35,6 +36,9 @@ use super::{accept, carrier, clock, dial};
 
 /// Events waiting for the event loop; beyond it, readers wait.
 const EVENTS_MAX: usize = 64;
+
+/// Most bytes of one encoded message: with the count before it, it fills an envelope.
+pub(super) const MESSAGE_MAX: usize = DECODE_MAX - 16;
 
 /// Lines in the log for one reason are at least this far apart.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -125,6 +129,9 @@ pub enum SendError {
     /// No link to this incarnation is up.
     #[error("no link to this member")]
     NoLink,
+    /// The message exceeds what one batch may carry; it can never be sent.
+    #[error("the message is too large to be sent")]
+    TooLarge,
     /// The lane's queue is full.
     #[error("the queue to this member is full")]
     Full,
@@ -223,6 +230,15 @@ impl Shared {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
+    /// Counts a message, or a batch, that no envelope can carry.
+    pub(super) fn oversize(&self, to: &Member, lane: Lane, bytes: usize) {
+        let lane = lane_name(lane);
+        self.metrics.oversize(to.node.as_str(), lane).inc();
+        if self.worth_logging("too_large_to_send") {
+            tracing::error!(peer = %to.node, lane, bytes, "a message too large to send was dropped");
+        }
+    }
+
     /// Whether a refusal for this reason is worth a line in the log: one in five seconds is, so that
     /// a stranger cannot fill it. Every refusal is counted.
     pub(super) fn worth_logging(&self, reason: &'static str) -> bool {
@@ -241,7 +257,7 @@ impl Shared {
 /// A handle to the network; cheap to clone.
 #[derive(Clone)]
 pub struct Network {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     gossip: Arc<Gossip>,
 }
 
@@ -328,7 +344,12 @@ impl Network {
             .registry()
             .queue(to, lane)
             .ok_or(SendError::NoLink)?;
-        queue.push(codec::encode(message)).map_err(|_| {
+        let encoded = codec::encode(message);
+        if encoded.len() > MESSAGE_MAX {
+            self.shared.oversize(to, lane, encoded.len());
+            return Err(SendError::TooLarge);
+        }
+        queue.push(encoded).map_err(|_| {
             let name = lane_name(lane);
             self.shared.metrics.queue_full(to.node.as_str(), name).inc();
             SendError::Full
@@ -420,6 +441,7 @@ impl Transport for Network {
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {
         for message in &messages {
             // No link: its loss was or will be reported. Full: counted. The engine repeats both.
+            // Too large: counted and logged; repeating it would not help.
             let _ = self.post(to, message);
         }
     }

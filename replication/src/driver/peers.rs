@@ -95,7 +95,7 @@ pub(super) struct Registry {
     banned: BTreeSet<NodeName>,
     /// Addresses that are called, and when each was last mentioned by anyone.
     addresses: HashMap<SocketAddr, Mention>,
-    /// Addresses where someone has answered a hello, whatever the answer.
+    /// Addresses where a hello was accepted, or this node itself was found.
     answered: HashSet<SocketAddr>,
     /// How many outgoing links are up.
     links: watch::Sender<usize>,
@@ -168,18 +168,22 @@ impl Registry {
         true
     }
 
-    /// Forgets a link of ours; the connection tells it from a newer one. Whether it was there.
+    /// Forgets a link of ours; the connection tells it from a newer one. Whether this process is
+    /// not linked any more: `false` only when it has a newer link. An entry that has passed to
+    /// another process, or is gone, had taken the link with it.
     pub(super) fn link_down(&mut self, member: &Member, connection: &Connection) -> bool {
-        let Some(peer) = self.peers.get_mut(&member.node) else {
-            return false;
+        let peer = self.peers.get_mut(&member.node);
+        let Some(peer) = peer.filter(|peer| peer.member == *member) else {
+            return true;
         };
-        let same = |link: &Outgoing| link.connection.stable_id() == connection.stable_id();
-        let found = peer.member == *member && peer.outgoing.as_ref().is_some_and(same);
-        if found {
-            peer.outgoing = None;
+        let newer = |link: &Outgoing| link.connection.stable_id() != connection.stable_id();
+        if peer.outgoing.as_ref().is_some_and(newer) {
+            return false;
+        }
+        if peer.outgoing.take().is_some() {
             self.count_links();
         }
-        found
+        true
     }
 
     /// Records a link of a peer and hands out its replay guard, and the link it replaces.
@@ -234,17 +238,25 @@ impl Registry {
         if !self.peers.contains_key(&member.node) && self.peers.len() >= MEMBERS_MAX {
             let idle = self.peers.values().find(|peer| peer.open().is_empty());
             let idle = idle.map(|peer| peer.member.node.clone())?;
-            self.peers.remove(&idle);
+            self.forget_peer(&idle);
         }
-        let fresh = || Peer::new(member.clone(), advertise);
-        let peer = self.peers.entry(member.node.clone()).or_insert_with(fresh);
-        if peer.member != *member {
-            for connection in peer.open() {
+        let earlier = self.peers.get(&member.node);
+        if let Some(earlier) = earlier.filter(|earlier| earlier.member != *member) {
+            for connection in earlier.open() {
                 connection.close(CODE_REFUSED, b"another process has this name");
             }
-            *peer = fresh();
+            self.forget_peer(&member.node);
         }
-        Some(peer)
+        let fresh = || Peer::new(member.clone(), advertise);
+        Some(self.peers.entry(member.node.clone()).or_insert_with(fresh))
+    }
+
+    /// Removes an entry, and the link in it; who waits for links to end is told.
+    fn forget_peer(&mut self, node: &NodeName) {
+        let gone = self.peers.remove(node);
+        if gone.is_some_and(|gone| gone.outgoing.is_some()) {
+            self.count_links();
+        }
     }
 
     fn count_links(&self) {
@@ -300,7 +312,7 @@ impl Registry {
             .unwrap_or_default()
     }
 
-    /// Notes that a hello was answered at this address.
+    /// Notes that a hello was accepted at this address, or that it is this node's own.
     pub(super) fn answered(&mut self, address: SocketAddr) {
         if self.addresses.contains_key(&address) && self.answered.insert(address) {
             self.answers.send_replace(self.answered.len());

@@ -37,7 +37,7 @@ impl KnownAddresses {
             .remove(address);
     }
 
-    fn contains(&self, address: &SocketAddr) -> bool {
+    pub(super) fn contains(&self, address: &SocketAddr) -> bool {
         self.0
             .read()
             .unwrap_or_else(PoisonError::into_inner)

@@ -54,7 +54,8 @@ impl Engine {
             // It answers this very question with less than it has sent: its memory went back.
             return self.fence(from);
         }
-        let gap = next > inbound.applied + 1;
+        // Whoever is met for the first time holds more than its own stream tells.
+        let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
         inbound.applied = inbound.applied.max(next.saturating_sub(1));
         inbound.head = inbound.head.max(head);
         if !unasked {
@@ -79,19 +80,12 @@ impl Engine {
         }
         let applied = peer.inbound.applied;
         peer.inbound.head = peer.inbound.head.max(head);
-        let last = first + entries.len() as u64 - 1;
         let mut visited = Visited::new();
         if first <= applied + 1 {
             let known = usize::try_from(applied + 1 - first).unwrap_or(usize::MAX);
-            stats::add(&self.stats.deltas_received, last.saturating_sub(applied));
-            for entry in entries.iter().skip(known) {
-                self.apply_from(from, entry);
-            }
-            for entry in entries.iter().filter(|entry| entry.destroyed.is_some()) {
-                visited.push((entry.key, self.store.services(&entry.key)));
-            }
+            let taken = self.take_in(from, entries.get(known..).unwrap_or_default(), &mut visited);
             if let Some(peer) = self.peers.exact_mut(from) {
-                peer.inbound.applied = applied.max(last);
+                peer.inbound.applied = applied.max(first + (known as u64 + taken) - 1);
             }
         }
         let applied = self
@@ -107,10 +101,38 @@ impl Engine {
         );
     }
 
+    /// Joins a run of deltas and gathers what is known of the sessions that they end. What the
+    /// acknowledgement has no room to tell of is left for the next batch.
+    fn take_in(&mut self, from: &Member, entries: &[Entry], visited: &mut Visited) -> u64 {
+        let mut taken = 0;
+        let mut weight = 0;
+        for entry in entries {
+            if weight > self.config.batch_bytes {
+                break;
+            }
+            self.apply_from(from, entry);
+            taken += 1;
+            if entry.destroyed.is_some() {
+                let services = self.store.services(&entry.key);
+                let size = |(_, s): &(ServiceKey, ServiceUse)| 64 + s.ticket.len() + s.url.len();
+                weight += services.iter().map(size).sum::<usize>();
+                visited.push((entry.key, services));
+            }
+        }
+        stats::add(&self.stats.deltas_received, taken);
+        taken
+    }
+
     // ---- sending the own stream ---------------------------------------------------------------
 
     /// Joins a change of this node's own into its store and its stream; returns the sequence.
+    ///
+    /// What this node would not take in itself no peer would: it is left out.
     pub(super) fn publish(&mut self, entry: Entry) -> u64 {
+        if !self.is_acceptable(&entry) {
+            stats::count(&self.stats.refused_entries);
+            return self.stream.head();
+        }
         self.apply(&entry);
         let seq = self.stream.push(entry, self.now.mono);
         for peer in self.peers.iter_mut() {
@@ -125,21 +147,27 @@ impl Engine {
             // The peer has more of this incarnation than it has made: its memory went back.
             return self.fence_self();
         }
-        // Who has nothing fills itself from snapshots; who lacks more than the ring repairs.
-        let next = if have == 0 {
-            head + 1
-        } else {
-            (have + 1).max(tail)
-        };
+        // What the ring still has is sent again; who lacks more fills or repairs itself.
+        let next = if have + 1 >= tail { have + 1 } else { head + 1 };
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
-        peer.out.subscribed = true;
-        peer.out.next = next;
-        peer.out.acked = peer.out.acked.max(next - 1);
-        peer.out.in_flight = 0;
-        peer.out.refresh_lag(&self.stream);
+        let out = &mut peer.out;
+        let before = out.start;
+        if next > have + 1 || have == 0 {
+            out.start = next - 1;
+        }
+        out.subscribed = true;
+        out.ever = true;
+        out.next = next;
+        out.acked = next - 1;
+        out.in_flight = 0;
+        out.refresh_lag(&self.stream);
         self.send(from, PeerMessage::StreamStart { nonce, next, head });
+        // An acknowledgement that was lost with a link.
+        for (op, lost) in self.stream.acknowledged(from, (before, have), false) {
+            self.finish_acks(op, lost);
+        }
     }
 
     pub(super) fn acked(&mut self, from: &Member, applied: u64, services: Visited) {
@@ -155,8 +183,13 @@ impl Engine {
             return;
         };
         let out = &mut peer.out;
+        let advanced = applied > out.acked;
         out.acked = out.acked.max(applied);
-        if out.in_flight > 0 && applied >= out.in_flight {
+        if out.in_flight > applied && advanced {
+            // It took only a part in: the rest at once.
+            out.in_flight = 0;
+            out.next = applied + 1;
+        } else if out.in_flight > 0 && applied >= out.in_flight {
             out.in_flight = 0;
             out.resend = resend;
             let age = mono.saturating_sub(made.unwrap_or(mono));
@@ -169,8 +202,9 @@ impl Engine {
         out.refresh_lag(&self.stream);
         let behind = out.lag_since.map_or(0, |since| mono.saturating_sub(since));
         peer.lagging &= behind >= patience;
-        for op in self.stream.acknowledged(from, applied) {
-            self.finish_acks(op);
+        let start = peer.out.start;
+        for (op, lost) in self.stream.acknowledged(from, (start, applied), false) {
+            self.finish_acks(op, lost);
         }
     }
 
@@ -202,6 +236,7 @@ impl Engine {
         let jumped = peer.out.next < tail;
         if jumped {
             peer.out.next = tail;
+            peer.out.start = tail - 1;
         }
         let first = peer.out.next;
         let entries = self

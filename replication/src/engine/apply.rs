@@ -9,6 +9,9 @@ use castor_proto::ticket::{TicketBody, TicketKey};
 use super::store::is_idle;
 use super::{Engine, Event, stats};
 
+/// Longest life that is believed of any ticket, milliseconds: 400 days.
+const LIFE_MAX_MS: u64 = 400 * 24 * 3_600_000;
+
 impl Engine {
     /// Joins a change, with every index kept true. A change to a ticket past its end, or with a
     /// body that is not what it says, is refused and counted.
@@ -49,7 +52,7 @@ impl Engine {
         }
     }
 
-    fn is_acceptable(&self, entry: &Entry) -> bool {
+    pub(super) fn is_acceptable(&self, entry: &Entry) -> bool {
         if entry.kind.is_single_use() || !entry.check() {
             return false;
         }
@@ -57,20 +60,23 @@ impl Engine {
         let tolerance = self.config.tolerance_ms;
         // A node whose clock is wrong refuses nothing for expiry (rule 10).
         let judges = self.clock.is_sound();
-        if judges && entry.hard_expiry + tolerance < own {
+        if judges && (entry.hard_expiry + tolerance < own || entry.hard_expiry > own + LIFE_MAX_MS)
+        {
             return false;
         }
         let Some(bytes) = &entry.body else {
             return true;
         };
-        if self.store.has_body(&entry.key) {
+        if self.store.is_body(&entry.key, bytes) {
             return true;
         }
         let Ok(body) = TicketBody::decode(bytes) else {
             return false;
         };
         let grace = self.config.idle_grace_ms;
-        let long_idle = body.idle_ms > 0 && is_idle(body.idle_ms + grace, entry.last_used, own);
+        let long_idle = body.idle_ms > 0
+            && is_idle(body.idle_ms.saturating_add(grace), entry.last_used, own)
+            && !self.store.has_body(&entry.key);
         body.key() == entry.key
             && body.kind() == entry.kind
             && body.hard_expiry <= entry.hard_expiry
@@ -184,6 +190,11 @@ impl Engine {
 
     /// Keeps a single-use ticket; false when it may not be voted on any more.
     pub(super) fn hold(&mut self, held: &super::singles::Held) -> bool {
+        let known = self.singles.get(&held.body.key()).is_some();
+        let absurd = held.body.hard_expiry > self.own() + LIFE_MAX_MS && self.clock.is_sound();
+        if absurd || (!known && self.singles.len() >= self.config.singles_max) {
+            return false;
+        }
         let mut news = false;
         let had_body = self
             .singles

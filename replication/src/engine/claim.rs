@@ -17,12 +17,32 @@ use super::singles::Held;
 use super::timers::Timer;
 use super::{ClaimOutcome, Engine, Reply, stats};
 
+/// A search for a ticket's body.
+struct Search {
+    /// Nodes that have yet to answer.
+    waiting: Vec<Member>,
+    /// Nodes that the id names.
+    hints: Vec<NodeName>,
+    /// How many nodes the id names, known ones or not.
+    hinted: usize,
+    /// How many of those have said that they do not have it.
+    unknown: usize,
+}
+
+impl Search {
+    fn waits_for(&self, name: &NodeName) -> bool {
+        self.waiting.iter().any(|member| member.node == *name)
+    }
+}
+
 /// One request's attempt to consume a ticket.
 pub(super) struct ClaimOp {
     command: u64,
     key: TicketKey,
     claim: ClaimId,
     deadline: Micros,
+    search_until: Micros,
+    fell_back: bool,
     /// Distinguishes timers and answers of earlier steps.
     step: u32,
     stage: Stage,
@@ -34,10 +54,7 @@ pub(super) struct ClaimOp {
 
 enum Stage {
     /// Asking others for the body.
-    Finding {
-        waiting: Vec<Member>,
-        unreachable_hint: bool,
-    },
+    Finding(Search),
     /// Asking others for the session at the root.
     FindingRoot { waiting: Vec<Member> },
     /// The issuer is asked for the value of ballot 0.
@@ -67,11 +84,13 @@ impl Engine {
         claim: ClaimId,
     ) {
         let number = self.ops.number();
-        let mut op = Box::new(ClaimOp {
+        let op = Box::new(ClaimOp {
             command,
             key,
             claim,
             deadline: self.now.mono + self.config.claim_deadline,
+            search_until: self.now.mono + self.config.find_timeout,
+            fell_back: false,
             step: 0,
             stage: Stage::Resting,
             round: 0,
@@ -85,36 +104,45 @@ impl Engine {
             return self.claim_start(number, op);
         }
         let me = &self.config.me.node;
-        let unreachable = |name: &NodeName| {
-            name != me && !self.peers.get(name).is_some_and(|peer| peer.is_reachable())
-        };
-        let unreachable_hint = unresolved_hint || hints.iter().any(unreachable);
+        let hinted = hints.len() + usize::from(unresolved_hint);
+        // This node is named and does not have it.
+        let unknown = usize::from(hints.contains(me));
         let waiting = self.reachable();
         for member in &waiting {
             self.send(member, PeerMessage::Find { rpc: number, key });
         }
-        if waiting.is_empty() {
-            return self.claim_unknown(op, unreachable_hint);
-        }
-        op.stage = Stage::Finding {
+        let search = Search {
             waiting,
-            unreachable_hint,
+            hints,
+            hinted,
+            unknown,
         };
-        self.claim_wait(number, op, self.config.find_timeout);
+        self.claim_search(number, op, search, self.config.find_timeout);
+    }
+
+    /// Goes on searching, or ends the claim when it is clear that nobody will have the body. It was
+    /// stored on a majority of the nodes that the id names; when a majority of them does not have
+    /// it, it cannot be decided any more.
+    fn claim_search(&mut self, number: u64, mut op: Box<ClaimOp>, search: Search, pause: Micros) {
+        let named = search.hints.iter().any(|name| search.waits_for(name));
+        if search.unknown * 2 > search.hinted {
+            return self.claim_end(&op, ClaimOutcome::Unknown);
+        }
+        if search.waiting.is_empty() || (search.hinted > 0 && !named) {
+            let outcome = if search.hinted == search.unknown {
+                ClaimOutcome::Unknown
+            } else {
+                ClaimOutcome::NoQuorum
+            };
+            return self.claim_end(&op, outcome);
+        }
+        op.stage = Stage::Finding(search);
+        self.claim_wait(number, op, pause);
     }
 
     fn reachable(&self) -> Vec<Member> {
         let reachable = self.peers.iter().filter(|peer| peer.is_reachable());
         reachable.map(|peer| peer.member.clone()).collect()
-    }
-
-    fn claim_unknown(&mut self, op: Box<ClaimOp>, unreachable_hint: bool) {
-        let unknown = if unreachable_hint {
-            ClaimOutcome::NoQuorum
-        } else {
-            ClaimOutcome::Unknown
-        };
-        self.claim_end(&op, unknown);
     }
 
     /// Sets the operation aside until an answer or `pause` from now.
@@ -127,23 +155,19 @@ impl Engine {
 
     pub(super) fn claim_found(&mut self, number: u64, mut op: Box<ClaimOp>, from: &Member) {
         match &mut op.stage {
-            Stage::Finding {
-                waiting,
-                unreachable_hint,
-            } => {
-                waiting.retain(|member| member != from);
-                let (all_in, hint) = (waiting.is_empty(), *unreachable_hint);
-                if self
-                    .singles
-                    .get(&op.key)
-                    .is_some_and(|single| single.body.is_some())
-                {
-                    self.claim_start(number, op);
-                } else if all_in {
-                    self.claim_unknown(op, hint);
-                } else {
-                    self.ops.put(number, Op::Claim(op));
+            Stage::Finding(search) => {
+                search.waiting.retain(|member| member != from);
+                search.unknown += usize::from(search.hints.contains(&from.node));
+                if self.claim_body(&op.key).is_some() {
+                    return self.claim_start(number, op);
                 }
+                let Stage::Finding(search) = std::mem::replace(&mut op.stage, Stage::Resting)
+                else {
+                    return;
+                };
+                // The bound runs from the first question; a new timer does not prolong it.
+                let left = op.search_until.saturating_sub(self.now.mono);
+                self.claim_search(number, op, search, left);
             }
             Stage::FindingRoot { waiting } => {
                 waiting.retain(|member| member != from);
@@ -248,7 +272,9 @@ impl Engine {
 
     /// Rule 7d: a fresh ballot, after a pause that keeps rivals apart.
     fn claim_fall_back(&mut self, number: u64, mut op: Box<ClaimOp>) {
-        stats::count(&self.stats.claim_fallback);
+        if !std::mem::replace(&mut op.fell_back, true) {
+            stats::count(&self.stats.claim_fallback);
+        }
         let (low, high) = self.config.backoff;
         let pause = self.random.between(low, high);
         op.stage = Stage::Resting;
@@ -262,7 +288,7 @@ impl Engine {
         if self.reachable_members(&op, &body) <= body.view.len() / 2 {
             return self.claim_end(&op, ClaimOutcome::NoQuorum);
         }
-        op.round += 1;
+        op.round = op.round.saturating_add(1);
         let ballot = Ballot {
             round: op.round,
             nonce: self.random.u64(),
@@ -338,7 +364,7 @@ impl Engine {
         }
         let late = self.now.mono >= op.deadline;
         match &op.stage {
-            Stage::Finding { .. } => self.claim_unknown(op, true),
+            Stage::Finding(_) => self.claim_end(&op, ClaimOutcome::NoQuorum),
             Stage::FindingRoot { .. } => self.claim_end(&op, ClaimOutcome::NoQuorum),
             _ if late => self.claim_end(&op, ClaimOutcome::NoQuorum),
             Stage::Resting => self.claim_prepare(number, op),

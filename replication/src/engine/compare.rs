@@ -24,8 +24,8 @@ const STEP_TIMEOUT: Micros = 3_000 * MS;
 /// Pause between two comparisons around a cut link.
 const DETOUR: Micros = 1_000 * MS;
 
-/// Shards whose buckets are compared in one message.
-const SHARDS_PER_STEP: usize = 64;
+/// Buckets after which no further shard is added to a message: 22 bytes each.
+const BUCKETS_MAX: usize = 20_000;
 
 /// Buckets whose keys are compared in one message.
 const BUCKETS_PER_STEP: usize = 64;
@@ -41,6 +41,7 @@ pub(super) struct CompareOp {
     peer: Member,
     first: u32,
     shards: Vec<u8>,
+    asked_shards: Vec<u8>,
     buckets: Vec<(u8, u32)>,
     asked_buckets: Vec<(u8, u32)>,
     wanted: Vec<TicketKey>,
@@ -49,6 +50,9 @@ pub(super) struct CompareOp {
     received: u64,
     sent: u64,
 }
+
+/// One shard's keys and digests by bucket.
+type Sorted = BTreeMap<u32, Vec<(TicketKey, u128)>>;
 
 type Pairs = Vec<castor_proto::message::BucketPairs>;
 
@@ -117,6 +121,7 @@ impl Engine {
             peer: peer.clone(),
             first,
             shards: Vec::new(),
+            asked_shards: Vec::new(),
             buckets: Vec::new(),
             asked_buckets: Vec::new(),
             wanted: Vec::new(),
@@ -203,19 +208,23 @@ impl Engine {
         if !op.buckets.is_empty() {
             let at = op.buckets.len().saturating_sub(BUCKETS_PER_STEP);
             op.asked_buckets = op.buckets.split_off(at);
-            let mine = self.pairs_of(&op.asked_buckets);
+            let mine = self.pairs_of(&op.asked_buckets, PAIRS_PER_STEP);
             // What did not fit is asked for later.
             let fits = mine.len();
             op.buckets.extend(op.asked_buckets.drain(fits..));
             return self.compare_ask(op, Compare::Entries(mine));
         }
         if !op.shards.is_empty() {
-            let at = op.shards.len().saturating_sub(SHARDS_PER_STEP);
-            let shards = op.shards.split_off(at);
-            let mine = shards
-                .iter()
-                .map(|s| (*s, self.digests.buckets(*s, op.first)))
-                .collect();
+            let mut mine = Vec::new();
+            let mut total = 0;
+            while total < BUCKETS_MAX
+                && let Some(shard) = op.shards.pop()
+            {
+                let buckets = self.digests.buckets(shard, op.first);
+                total += buckets.len();
+                mine.push((shard, buckets));
+                op.asked_shards.push(shard);
+            }
             return self.compare_ask(op, Compare::Buckets(mine));
         }
         let (received, sent) = (op.received, op.sent);
@@ -232,6 +241,7 @@ impl Engine {
 
     fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
         for (shard, theirs) in theirs {
+            op.asked_shards.retain(|asked| asked != shard);
             let mine: BTreeMap<u32, u128> =
                 self.digests.buckets(*shard, op.first).into_iter().collect();
             let theirs: BTreeMap<u32, u128> = theirs.iter().copied().collect();
@@ -244,20 +254,33 @@ impl Engine {
             op.buckets
                 .extend(differ.into_iter().map(|bucket| (*shard, bucket)));
         }
+        // Shards that the peer's answer had no room for.
+        op.shards.append(&mut op.asked_shards);
     }
 
     /// Keys and digests of some buckets, as many buckets as fit; at least one.
-    fn pairs_of(&self, buckets: &[(u8, u32)]) -> Pairs {
+    fn pairs_of(&self, buckets: &[(u8, u32)], most: usize) -> Pairs {
         let mut pairs = Pairs::new();
         let mut total = 0;
+        // Buckets come sorted by shard: each shard is walked once.
+        let mut walked: Option<(u8, Sorted)> = None;
         for (shard, bucket) in buckets {
-            let keys = self.store.shard_keys(*shard);
-            let in_bucket = keys
-                .into_iter()
-                .filter(|(_, end, _)| bucket_of(*end) == *bucket);
-            let list: Vec<_> = in_bucket.map(|(key, _, digest)| (key, digest)).collect();
+            if walked.as_ref().is_none_or(|(known, _)| known != shard) {
+                let mut sorted = Sorted::new();
+                for (key, end, digest) in self.store.shard_keys(*shard) {
+                    sorted
+                        .entry(bucket_of(end))
+                        .or_default()
+                        .push((key, digest));
+                }
+                walked = Some((*shard, sorted));
+            }
+            let list = walked
+                .as_mut()
+                .and_then(|(_, sorted)| sorted.remove(bucket));
+            let list = list.unwrap_or_default();
             total += list.len();
-            if total > PAIRS_PER_STEP && !pairs.is_empty() {
+            if total > most && !pairs.is_empty() {
                 break;
             }
             pairs.push((*shard, *bucket, list));
@@ -265,13 +288,13 @@ impl Engine {
         pairs
     }
 
-    fn differing_entries(&mut self, op: &mut CompareOp, theirs: Pairs) {
-        for (shard, bucket, theirs) in theirs {
-            op.asked_buckets.retain(|asked| *asked != (shard, bucket));
+    fn differing_entries(&self, op: &mut CompareOp, theirs: Pairs) {
+        let named: Vec<(u8, u32)> = theirs.iter().map(|(s, b, _)| (*s, *b)).collect();
+        op.asked_buckets.retain(|asked| !named.contains(asked));
+        let all = self.pairs_of(&named, usize::MAX);
+        for ((_, _, theirs), (_, _, mine)) in theirs.into_iter().zip(all) {
             let theirs: BTreeMap<TicketKey, u128> = theirs.into_iter().collect();
-            let mine = self.pairs_of(&[(shard, bucket)]);
-            let mine: BTreeMap<TicketKey, u128> =
-                mine.into_iter().flat_map(|(_, _, list)| list).collect();
+            let mine: BTreeMap<TicketKey, u128> = mine.into_iter().collect();
             let differs = |(key, digest): &(&TicketKey, &u128)| mine.get(*key) != Some(*digest);
             op.wanted
                 .extend(theirs.iter().filter(differs).map(|(key, _)| *key));
@@ -323,15 +346,24 @@ impl Engine {
             Compare::Shards(first, _) => Compare::Shards(first, self.digests.shards(first)),
             Compare::Buckets(shards) => {
                 let first = first_compared(self.own(), self.config.tolerance_ms);
-                let own = |(shard, _): (u8, _)| (shard, self.digests.buckets(shard, first));
-                Compare::Buckets(shards.into_iter().map(own).collect())
+                let mut own = Vec::new();
+                let mut total = 0;
+                for (shard, _) in shards {
+                    if total >= BUCKETS_MAX {
+                        break;
+                    }
+                    let buckets = self.digests.buckets(shard, first);
+                    total += buckets.len();
+                    own.push((shard, buckets));
+                }
+                Compare::Buckets(own)
             }
             Compare::Entries(buckets) => {
                 let asked: Vec<_> = buckets
                     .iter()
                     .map(|(shard, bucket, _)| (*shard, *bucket))
                     .collect();
-                Compare::Entries(self.pairs_of(&asked))
+                Compare::Entries(self.pairs_of(&asked, PAIRS_PER_STEP))
             }
         };
         self.send(from, PeerMessage::CompareReply { rpc, theirs });

@@ -53,8 +53,11 @@ pub struct Config {
     pub batch_max: usize,
     /// Most bytes of entries in one message. Default 256 KiB.
     pub batch_bytes: usize,
-    /// Most reusable tickets held; beyond it new ones are refused. Default 5,000,000.
+    /// Most live reusable tickets; beyond it, or with as many tombstones again, new ones are refused.
+    /// Default 5,000,000.
     pub entries_max: usize,
+    /// Most bytes of all tickets, as estimated; beyond it new ones are refused. Default 8 GiB.
+    pub bytes_max: u64,
     /// Most single-use tickets held. Default 1,000,000.
     pub singles_max: usize,
     /// Most operations under way at once. Default 65,536.
@@ -87,6 +90,7 @@ impl Config {
             batch_max: 2_048,
             batch_bytes: 256 * 1024,
             entries_max: 5_000_000,
+            bytes_max: 8 << 30,
             singles_max: 1_000_000,
             ops_max: 65_536,
         }

@@ -25,7 +25,10 @@ impl Engine {
             until: Some(self.now.mono + self.config.drain_timeout),
             drained: false,
         };
-        self.set_phase(Phase::Draining);
+        // A node that is not filled does not call itself full by draining.
+        if self.fill.is_done() {
+            self.set_phase(Phase::Draining);
+        }
         self.drain_step();
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Fill {
     finished: Option<Micros>,
     silent_seeds: usize,
     heard_gossip: bool,
+    /// It was filled before, and the streams go on: only a comparison is needed.
+    again: bool,
     stage: Stage,
     entries: u64,
     turn: usize,
@@ -69,6 +71,7 @@ impl Fill {
             finished: None,
             silent_seeds,
             heard_gossip: false,
+            again: false,
             stage: Stage::Looking,
             entries: 0,
             turn: 0,
@@ -98,6 +101,24 @@ impl Engine {
     pub(super) fn fill_seeds(&mut self, silent: usize) {
         self.fill.silent_seeds = silent;
         self.fill_changed();
+    }
+
+    /// The process was stopped for a while, and the others went on: what it has missed must be here
+    /// before it says of anything that it is unknown.
+    pub(super) fn fill_after_pause(&mut self) {
+        for peer in self.peers.iter_mut() {
+            peer.suspect = true;
+        }
+        if self.fill.is_done() && self.peers.iter().any(|peer| !peer.fenced) {
+            self.fill.again = true;
+            self.fill.started = self.now.mono;
+            self.fill.finished = None;
+            self.fill.stage = Stage::Looking;
+            if !self.is_draining() {
+                self.set_phase(Phase::Bootstrapping);
+            }
+            self.timers.set(self.now.mono + STEP, Timer::Bootstrap);
+        }
     }
 
     pub(super) fn fill_heard_gossip(&mut self) {
@@ -158,10 +179,14 @@ impl Engine {
             }
             Stage::Comparing { left, .. } => {
                 for peer in left.clone() {
-                    if self.peers.exact(&peer).is_some_and(Peer::is_reachable) {
-                        self.compare_with(&peer);
-                    } else {
-                        self.fill_compared(&peer);
+                    match self.peers.exact(&peer) {
+                        Some(known) if known.is_reachable() => self.compare_with(&peer),
+                        // It lives, and what it has is still missing here.
+                        Some(known) if known.is_present() && !known.fenced => {
+                            self.fill.stage = Stage::Looking;
+                            return;
+                        }
+                        _ => self.fill_compared(&peer),
                     }
                 }
             }
@@ -172,11 +197,24 @@ impl Engine {
     /// Rule 20.5: with somebody ready, fill from the ready; with nobody, take the union of what the
     /// others hold once every seed has answered, or after the wait.
     fn fill_look(&mut self) {
+        if !self.donors().is_empty() && self.fill.again {
+            let donors = self.donors();
+            return self.fill_compare(donors);
+        }
         if !self.donors().is_empty() {
             self.fill.stage = Stage::Subscribing {
                 since: self.now.mono,
             };
             return self.fill_advance();
+        }
+        // Somebody who is there has said that he is full: nobody starts cold beside him.
+        let full = |p: &Peer| matches!(p.phase, Some(Phase::Ready | Phase::Draining));
+        if self
+            .peers
+            .iter()
+            .any(|p| p.is_present() && !p.fenced && full(p))
+        {
+            return;
         }
         let waited = self.now.mono.saturating_sub(self.fill.started) >= self.config.bootstrap_wait;
         let unclear = self.peers.iter().any(|p| p.link && p.phase.is_none());

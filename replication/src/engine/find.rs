@@ -117,14 +117,9 @@ impl Engine {
         {
             self.hold(&held);
         }
-        if let Some(claim) = entry.decided {
-            // When is not said, so the earliest moment possible counts against a replay.
-            let since = self
-                .singles
-                .get(&entry.key)
-                .and_then(|single| single.body.as_ref());
-            let since = since.map_or(0, |held| held.body.created);
-            self.learn_decided(entry.key, entry.kind, entry.hard_expiry, claim, since);
+        // With the body its own view tells the decision, and how old that is (rule 4).
+        if let (None, Some(claim)) = (&entry.body, entry.decided) {
+            self.learn_decided(entry.key, entry.kind, entry.hard_expiry, claim, 0);
         }
     }
 

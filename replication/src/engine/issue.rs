@@ -106,7 +106,7 @@ impl Engine {
         if !self.in_service() {
             return Err(Denied::NotReady);
         }
-        if self.singles.len() >= self.config.singles_max {
+        if self.singles.len() >= self.config.singles_max || self.is_heavy() {
             return Err(Denied::Full);
         }
         let hard_expiry = self.end_of_life(new.life_ms, &new.ancestors)?;

@@ -4,6 +4,7 @@ use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 
 use super::peers::Gossip;
+use super::stream::Cursor;
 use super::{Engine, Event, GossipMember, MS, stats};
 
 /// A link that has said nothing for this many heartbeats is suspect.
@@ -14,15 +15,18 @@ impl Engine {
         if *member == self.config.me {
             return;
         }
-        let resend = self.config.resend;
+        let fresh = self.fresh_peer();
         let mono = self.now.mono;
         let old = self.peers.get(&member.node).map(|peer| peer.member.clone());
         if let Some(old) = old.filter(|old| old != member) {
             self.member_gone(&old);
         }
-        let peer = self.peers.admit(member, resend);
+        let peer = self.peers.admit(member, fresh);
         peer.link = true;
         peer.suspect = false;
+        // Only our side may have broken: then it does not subscribe anew, and simply goes on.
+        peer.out.subscribed = peer.out.ever;
+        peer.out.next = peer.out.acked + 1;
         peer.heard_at = mono;
         peer.inbound.started = false;
         self.ping(member);
@@ -47,7 +51,7 @@ impl Engine {
     }
 
     pub(super) fn gossip(&mut self, members: &[GossipMember]) {
-        let resend = self.config.resend;
+        let fresh = self.fresh_peer();
         let mut dead = Vec::new();
         for seen in members
             .iter()
@@ -64,7 +68,7 @@ impl Engine {
             let old = known
                 .map(|peer| peer.member.clone())
                 .filter(|old| *old != seen.member);
-            let peer = self.peers.admit(&seen.member, resend);
+            let peer = self.peers.admit(&seen.member, fresh.clone());
             let before = peer.gossip;
             peer.gossip = if seen.alive {
                 Gossip::Alive
@@ -93,6 +97,18 @@ impl Engine {
             self.member_gone(&member);
         }
         self.fill_heard_gossip();
+    }
+
+    /// Where a peer that is met now stands in the stream: at its head, so that it lags by nothing.
+    pub(super) fn fresh_peer(&self) -> Cursor {
+        let head = self.stream.head();
+        Cursor {
+            next: head + 1,
+            acked: head,
+            start: head,
+            resend: self.config.resend,
+            ..Cursor::default()
+        }
     }
 
     /// An incarnation will not be heard of again, as far as anyone knows.

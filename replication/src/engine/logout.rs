@@ -115,7 +115,11 @@ impl Engine {
         if !self.in_service() {
             return Err(Denied::NotReady);
         }
-        if self.store.len() >= self.config.entries_max {
+        let gauges = self.store.gauges();
+        let live = gauges.tickets(TicketKind::Tgt) + gauges.tickets(TicketKind::Pgt);
+        let most = self.config.entries_max;
+        let crowded = usize::try_from(live).is_ok_and(|live| live >= most);
+        if crowded || self.store.len() >= most.saturating_mul(2) || self.is_heavy() {
             return Err(Denied::Full);
         }
         let hard_expiry = self.end_of_life(new.life_ms, &new.ancestors)?;
@@ -138,6 +142,11 @@ impl Engine {
         }
         // A body that its own decoder refuses would be refused by every peer.
         TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)
+    }
+
+    /// Whether the tickets take more memory than they may.
+    pub(super) fn is_heavy(&self) -> bool {
+        u64::try_from(self.store.gauges().bytes()).is_ok_and(|bytes| bytes >= self.config.bytes_max)
     }
 
     pub(super) fn destroy(
@@ -187,41 +196,41 @@ impl Engine {
         let nobody = missing.is_empty();
         self.ops.put(number, Op::Ack(op));
         if nobody {
-            return self.finish_acks(number);
+            return self.finish_acks(number, 0);
         }
-        self.stream.wait(
-            seq,
-            Wait {
-                op: number,
-                missing,
-            },
-        );
+        let wait = Wait {
+            op: number,
+            missing,
+            lost: 0,
+        };
+        self.stream.wait(seq, wait);
         self.timers.set(
             self.now.mono + self.config.ack_timeout,
             Timer::Op(number, 0),
         );
     }
 
-    /// A member will never acknowledge again.
+    /// A member will never acknowledge again: what waited for it is answered, and counted as not
+    /// having reached it.
     pub(super) fn release_waits(&mut self, member: &Member) {
-        for op in self.stream.acknowledged(member, u64::MAX) {
-            self.finish_acks(op);
+        for (op, lost) in self.stream.acknowledged(member, (0, u64::MAX), true) {
+            self.finish_acks(op, lost);
         }
     }
 
     pub(super) fn ack_timeout(&mut self, number: u64, op: AckOp) {
-        let missing = self.stream.give_up(op.seq, number);
+        let (missing, lost) = self.stream.give_up(op.seq, number);
         for member in &missing {
             if let Some(peer) = self.peers.exact_mut(member) {
                 peer.lagging = true;
             }
         }
-        self.finish(op, missing.len());
+        self.finish(op, missing.len() + lost);
     }
 
-    pub(super) fn finish_acks(&mut self, number: u64) {
+    pub(super) fn finish_acks(&mut self, number: u64, lost: usize) {
         if let Some(Op::Ack(op)) = self.ops.take(number) {
-            self.finish(op, 0);
+            self.finish(op, lost);
         }
     }
 

@@ -48,6 +48,10 @@ pub use store::{Gauges, Liveness, Store, Ticket};
 
 use timers::Timer;
 
+/// A silence this long between two inputs means that the whole process was stopped: a running driver
+/// gives an input at least every quarter of a second.
+const PAUSE: Micros = 1_500 * MS;
+
 /// One node's replication.
 pub struct Engine {
     config: Config,
@@ -102,6 +106,7 @@ impl Engine {
         store.set_clock_base(clock.base());
         let mut timers = timers::Timers::default();
         timers.set(now.mono, Timer::Housekeeping);
+        timers.set(now.mono, Timer::Expiry);
         timers.set(now.mono, Timer::Bootstrap);
         let ops = ops::Ops::new(random.u64() >> 1);
         Self {
@@ -133,7 +138,11 @@ impl Engine {
 
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input) {
+        let paused = now.mono.saturating_sub(self.now.mono) >= PAUSE;
         self.now = now;
+        if paused {
+            self.fill_after_pause();
+        }
         match input {
             Input::Command(number, command) => self.command(number, command),
             Input::Message(from, message) => self.message(&from, message),
@@ -171,7 +180,8 @@ impl Engine {
     }
 
     fn command(&mut self, number: u64, command: Command) {
-        if self.ops.len() >= self.config.ops_max {
+        let asks_for_work = !matches!(command, Command::Status | Command::Drain | Command::Resume);
+        if asks_for_work && self.ops.len() >= self.config.ops_max {
             stats::count(&self.stats.busy);
             return self.reply(number, Reply::Busy);
         }
@@ -214,9 +224,9 @@ impl Engine {
         if current.is_some_and(|peer| peer.member != *from && peer.is_present()) {
             return;
         }
-        let resend = self.config.resend;
+        let fresh = self.fresh_peer();
         let mono = self.now.mono;
-        let peer = self.peers.admit(from, resend);
+        let peer = self.peers.admit(from, fresh);
         if peer.fenced {
             return;
         }
@@ -287,6 +297,7 @@ impl Engine {
         match timer {
             Timer::Op(op, stage) => self.op_timeout(op, stage),
             Timer::Housekeeping => self.housekeeping(),
+            Timer::Expiry => self.expire(),
             Timer::Resend(node, seq) => self.resend(&node, seq),
             Timer::Bootstrap => self.fill_step(),
             Timer::Drain => self.drain_step(),
@@ -297,13 +308,18 @@ impl Engine {
         self.ping_all();
         self.watch_clock();
         self.repair_around_a_cut();
+        let again = self.now.mono + self.config.ping_interval;
+        self.timers.set(again, Timer::Housekeeping);
+    }
+
+    fn expire(&mut self) {
         self.forget_expired();
-        let again = if self.expiry_is_due() {
+        let pause = if self.expiry_is_due() {
             MS
         } else {
             self.config.ping_interval
         };
-        self.timers.set(self.now.mono + again, Timer::Housekeeping);
+        self.timers.set(self.now.mono + pause, Timer::Expiry);
     }
 
     /// Own time (rule 10).

@@ -60,7 +60,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn new(member: Member, resend: Micros) -> Self {
+    fn new(member: Member, out: Cursor) -> Self {
         Self {
             member,
             link: false,
@@ -73,10 +73,7 @@ impl Peer {
             srtt: 0,
             rttvar: 0,
             heard_at: 0,
-            out: Cursor {
-                resend,
-                ..Cursor::default()
-            },
+            out,
             inbound: Inbound::default(),
         }
     }
@@ -157,14 +154,15 @@ impl Peers {
         self.by_name.values_mut()
     }
 
-    /// Makes room for a member; an older incarnation of the name gives way.
-    pub(super) fn admit(&mut self, member: &Member, resend: Micros) -> &mut Peer {
+    /// Makes room for a member; an older incarnation of the name gives way. `out` is where a new one
+    /// stands in the stream.
+    pub(super) fn admit(&mut self, member: &Member, out: Cursor) -> &mut Peer {
         let peer = self
             .by_name
             .entry(member.node.clone())
-            .or_insert_with(|| Peer::new(member.clone(), resend));
+            .or_insert_with(|| Peer::new(member.clone(), out.clone()));
         if peer.member != *member {
-            *peer = Peer::new(member.clone(), resend);
+            *peer = Peer::new(member.clone(), out);
         }
         peer
     }

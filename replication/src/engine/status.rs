@@ -1,6 +1,7 @@
 //! What the engine says of itself.
 
 use castor_proto::ids::NodeName;
+use castor_proto::message::Phase;
 
 use super::peers::Gossip;
 use super::{Engine, PeerStatus, Status};
@@ -28,11 +29,17 @@ impl Engine {
                 Gossip::Dead => Some(false),
             },
             phase: peer.phase,
+            // A node that fills itself gets the past from others; its series starts when it is ready.
             lag: peer
                 .out
                 .lag_since
+                .filter(|_| !is_filling(peer.phase))
                 .map_or(0, |since| mono.saturating_sub(since)),
-            backlog: head.saturating_sub(peer.out.acked),
+            backlog: if is_filling(peer.phase) {
+                0
+            } else {
+                head.saturating_sub(peer.out.acked)
+            },
             acked: peer.out.acked,
             applied: peer.inbound.applied,
             clock_offset_ms: self.clock.offset(&peer.member.node),
@@ -51,4 +58,8 @@ impl Engine {
             fenced: self.fenced,
         }
     }
+}
+
+fn is_filling(phase: Option<Phase>) -> bool {
+    matches!(phase, Some(Phase::Empty | Phase::Bootstrapping))
 }

@@ -218,6 +218,13 @@ impl Store {
             .is_some_and(|record| record.entry.destroyed.is_some())
     }
 
+    /// Whether this very body is known.
+    pub(super) fn is_body(&self, key: &TicketKey, bytes: &Arc<[u8]>) -> bool {
+        self.table(key)
+            .get(key)
+            .is_some_and(|record| record.entry.body.as_ref() == Some(bytes))
+    }
+
     /// Whether the body is known.
     pub fn has_body(&self, key: &TicketKey) -> bool {
         self.table(key)

@@ -30,13 +30,19 @@ pub(super) struct Stream {
 pub(super) struct Wait {
     pub(super) op: u64,
     pub(super) missing: Vec<Member>,
+    /// Members that went away without a word while they were waited for.
+    pub(super) lost: usize,
 }
 
 /// Where one peer stands in our stream.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Cursor {
-    /// It has subscribed over the present link.
+    /// It has subscribed, and the present link can carry the stream.
     pub(super) subscribed: bool,
+    /// It has subscribed at least once: after a break of our link alone it goes on listening.
+    pub(super) ever: bool,
+    /// What came before is not vouched for by its acknowledgements.
+    pub(super) start: u64,
     /// Next sequence to send.
     pub(super) next: u64,
     /// Cumulative acknowledgement.
@@ -113,15 +119,26 @@ impl Stream {
         self.waits.entry(seq).or_default().push(wait);
     }
 
-    /// A peer has everything up to `seq`: the operations that now miss nobody.
-    pub(super) fn acknowledged(&mut self, by: &Member, seq: u64) -> Vec<u64> {
+    /// A peer has everything after `start` up to `seq`: the operations that now miss nobody, each
+    /// with how many members were lost meanwhile.
+    pub(super) fn acknowledged(
+        &mut self,
+        by: &Member,
+        (start, seq): (u64, u64),
+        is_lost: bool,
+    ) -> Vec<(u64, usize)> {
         let mut done = Vec::new();
         let mut empty = Vec::new();
-        for (at, waits) in self.waits.range_mut(..=seq) {
+        if start >= seq {
+            return done;
+        }
+        for (at, waits) in self.waits.range_mut(start + 1..=seq) {
             waits.retain_mut(|wait| {
+                let before = wait.missing.len();
                 wait.missing.retain(|member| member != by);
+                wait.lost += usize::from(is_lost && wait.missing.len() < before);
                 if wait.missing.is_empty() {
-                    done.push(wait.op);
+                    done.push((wait.op, wait.lost));
                 }
                 !wait.missing.is_empty()
             });
@@ -135,19 +152,19 @@ impl Stream {
         done
     }
 
-    /// Stops waiting; tells whom the operation still misses.
-    pub(super) fn give_up(&mut self, seq: u64, op: u64) -> Vec<Member> {
+    /// Stops waiting; tells whom the operation still misses, and how many were lost.
+    pub(super) fn give_up(&mut self, seq: u64, op: u64) -> (Vec<Member>, usize) {
         let Some(waits) = self.waits.get_mut(&seq) else {
-            return Vec::new();
+            return (Vec::new(), 0);
         };
         let Some(at) = waits.iter().position(|wait| wait.op == op) else {
-            return Vec::new();
+            return (Vec::new(), 0);
         };
         let wait = waits.swap_remove(at);
         if waits.is_empty() {
             self.waits.remove(&seq);
         }
-        wait.missing
+        (wait.missing, wait.lost)
     }
 }
 

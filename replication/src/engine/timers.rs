@@ -15,8 +15,10 @@ use super::config::Micros;
 pub(super) enum Timer {
     /// A stage of an operation: its number and the stage it was set in.
     Op(u64, u32),
-    /// Heartbeats, expiry, clock.
+    /// Heartbeats and clock.
     Housekeeping,
+    /// Tickets past their end.
+    Expiry,
     /// Unacknowledged deltas of this peer.
     Resend(NodeName, u64),
     /// The node's own filling.

@@ -203,3 +203,16 @@ fn a_failed_store_makes_a_new_id_with_those_who_answered() {
     assert!(world.node(0).stats.view_degraded.load(Relaxed) > 0);
     assert!(is_valid(&world.claim(0, &ticket.id, 1)));
 }
+
+#[test]
+fn an_old_ticket_is_refused_also_while_a_node_that_it_names_is_down() {
+    let mut world = World::new(3, 4);
+    let session = world.sign_in(0);
+    let ticket = world.issue(0, session);
+    world.run_for(30_000 * MS);
+    world.crash(0);
+    for node in [1, 2] {
+        let outcome = world.claim(node, &ticket.id, 1);
+        assert!(matches!(outcome, ClaimOutcome::Unknown), "{outcome:?}");
+    }
+}

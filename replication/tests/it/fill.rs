@@ -1,7 +1,7 @@
 //! Filling, cold start and drain (rules 20 and 21).
 
 use castor_proto::message::Phase;
-use castor_replication::engine::{Command, Event};
+use castor_replication::engine::{Command, Event, Input};
 
 use crate::world::{MS, World, is_valid};
 
@@ -174,4 +174,52 @@ fn a_drained_node_that_resumes_is_ready_again() {
     let number = world.command(0, Command::Resume);
     world.answer(number);
     assert!(world.is_ready(0));
+}
+
+#[test]
+fn a_filling_node_does_not_start_cold_because_its_donors_blink() {
+    for seed in 0..20 {
+        let mut world = World::with(3, seed, |config| config.batch_bytes = 500);
+        let sessions: Vec<_> = (0..200).map(|i| world.sign_in(i % 3)).collect();
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        world.start(1);
+        let some = |w: &World| w.node(1).engine.status().bootstrap.shards > 20;
+        world.until("filling is under way", some);
+        let donors = [0, 2].map(|i| world.node(i).member.clone());
+        for donor in &donors {
+            world.input(1, Input::LinkDown(donor.clone()));
+        }
+        world.run_for(300 * MS);
+        assert!(!world.is_ready(1), "seed {seed}: ready with a part");
+        for donor in donors {
+            world.input(1, Input::LinkUp(donor));
+        }
+        world.until("it is ready", |w| w.is_ready(1));
+        for session in &sessions {
+            assert!(
+                world.node(1).store.find(session).is_some(),
+                "seed {seed}: a hole"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stopped_process_is_not_ready_before_it_has_caught_up() {
+    for seed in 0..20 {
+        let mut world = World::new(3, seed);
+        world.freeze(2, 4_000 * MS);
+        world.run_for(100 * MS);
+        let missed = world.sign_in(0);
+        world.run_for(3_899 * MS);
+        world.until("it is ready again", |w| w.is_ready(2));
+        assert!(world.node(2).store.find(&missed).is_some(), "seed {seed}");
+        let phases = world
+            .node(2)
+            .events
+            .iter()
+            .filter(|e| matches!(e, Event::Phase(_)));
+        assert_eq!(phases.count(), 3, "ready, filling, ready");
+    }
 }

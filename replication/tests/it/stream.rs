@@ -101,3 +101,19 @@ fn a_node_whose_memory_went_back_is_fenced() {
     );
     assert!(!world.node(0).engine.is_ready());
 }
+
+#[test]
+fn a_link_that_breaks_on_one_side_only_goes_on() {
+    let mut world = World::new(3, 1);
+    world.sign_in(0);
+    world.blink(0, 2, 50 * MS);
+    world.run_for(100 * MS);
+    let began = world.now;
+    let session = world.sign_in(0);
+    assert!(
+        world.now - began < 10 * MS,
+        "the stream to node 2 stands still"
+    );
+    assert!(world.node(2).store.find(&session).is_some());
+    assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
+}

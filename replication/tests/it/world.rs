@@ -90,6 +90,8 @@ pub struct World {
     /// Links that have answered a hello, with the life of the node that dialled.
     up: BTreeSet<(usize, usize, u64)>,
     next_command: u64,
+    /// Stopped processes, and until when: whatever would happen to them waits.
+    frozen: BTreeMap<usize, u64>,
     pub replies: BTreeMap<u64, Reply>,
     pub skew_ms: Vec<i64>,
 }
@@ -126,6 +128,7 @@ impl World {
             cut: BTreeSet::new(),
             up: BTreeSet::new(),
             next_command: 0,
+            frozen: BTreeMap::new(),
             replies: BTreeMap::new(),
             skew_ms: vec![0; size],
         }
@@ -282,6 +285,20 @@ impl World {
         }
     }
 
+    /// Stops a process for a while, as SIGSTOP does: its clock runs, it does not.
+    pub fn freeze(&mut self, i: usize, micros: u64) {
+        self.trace(&format!("freeze {i}"));
+        self.frozen.insert(i, self.now + micros);
+    }
+
+    /// A link as one of its ends sees it goes down and comes up again.
+    pub fn blink(&mut self, at: usize, to: usize, micros: u64) {
+        let member = self.node(to).member.clone();
+        self.input(at, Input::LinkDown(member.clone()));
+        self.run_for(micros);
+        self.input(at, Input::LinkUp(member));
+    }
+
     pub fn cut(&mut self, a: usize, b: usize) {
         self.trace(&format!("cut {a} {b}"));
         self.cut.insert((a, b));
@@ -389,7 +406,22 @@ impl World {
             .iter()
             .map(|n| n.as_ref().map(|n| n.life))
             .collect();
-        match self.happenings.remove(&serial) {
+        let happening = self.happenings.remove(&serial);
+        let target = match &happening {
+            Some(Happening::Wake { node, .. }) => Some(*node),
+            Some(Happening::Deliver { to, .. }) => Some(*to),
+            Some(Happening::Link { at, .. } | Happening::Gossip { at }) => Some(*at),
+            None => None,
+        };
+        let until = target.and_then(|node| self.frozen.get(&node)).copied();
+        let happening = match (until.filter(|until| *until > self.now), happening) {
+            (Some(until), Some(later)) => {
+                self.schedule(until, later);
+                return true;
+            }
+            (_, happening) => happening,
+        };
+        match happening {
             Some(Happening::Wake { node, life }) if lives[node] == Some(life) => {
                 self.nodes[node].as_mut().unwrap().wake = u64::MAX;
                 self.input(node, Input::Tick);

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use castor_replication::driver::NetEvent;
+use castor_proto::ids::Member;
+use castor_proto::seal::KeyRing;
+use castor_replication::driver::{NetEvent, NetworkConfig, fresh_incarnation};
 
-use crate::world::{PATIENCE, World, stream};
+use crate::world::{PATIENCE, World, key, name, stream};
 
 #[test]
 fn a_killed_node_is_back_within_a_second_of_its_return() {
@@ -145,6 +147,31 @@ fn a_frozen_process_gives_its_name_away_and_learns_of_it_when_it_wakes() {
 }
 
 #[test]
+fn a_process_that_lost_its_name_to_a_newer_one_is_reported_down() {
+    let world = World::new("blue");
+    let mut nodes = world.cluster(2);
+    let frozen = nodes.remove(0);
+    let thaw = frozen.freeze();
+    let mut heir = world.start("n1", &[nodes[0].address()]);
+    let (old, new) = (frozen.me.clone(), heir.me.clone());
+    let (mut down, mut up) = (false, false);
+    nodes[0].expect("change of processes", PATIENCE, |event| {
+        match event {
+            NetEvent::LinkDown(member) if member == old => down = true,
+            NetEvent::LinkUp(member) if member == new => up = true,
+            NetEvent::LinkDown(member) => panic!("{member:?} is up"),
+            _ => {}
+        }
+        (down && up).then_some(())
+    });
+    heir.until_linked(&nodes[0].me);
+    let links = nodes[0].network.links();
+    assert_eq!(links.len(), 1, "{links:?}");
+    assert_eq!(links[0].member, new);
+    drop(thaw);
+}
+
+#[test]
 fn a_stopped_peer_does_not_disturb_the_others() {
     let world = World::new("blue");
     let mut nodes = world.cluster(3);
@@ -186,4 +213,49 @@ fn seeds_that_never_answered_are_counted() {
     node.expect("one silent seed", PATIENCE, |event| silent(event, 1));
     let _late = world.start_at("n3", free, &[]);
     node.expect("no silent seed", PATIENCE, |event| silent(event, 0));
+}
+
+#[test]
+fn a_seed_that_refuses_has_not_answered() {
+    let world = World::new("blue");
+    let seed = world.start("n1", &[]);
+    // Same authority, same name: only the keys have nothing in common.
+    let other = World {
+        ring: std::sync::Arc::new(KeyRing::new(None, key(7), None).unwrap()),
+        ..world
+    };
+    let mut node = other.start("n2", &[seed.address()]);
+    seed.until_refused_at_least("unknown_key", 2);
+    node.expect_none(Duration::from_millis(1), |event| {
+        matches!(event, NetEvent::SilentSeeds(0) | NetEvent::LinkUp(_))
+    });
+    // Neither has one that belongs to another process of the same name.
+    let mut double = other.start("n2", &[node.address()]);
+    double.expect("fatal", PATIENCE, |event| match event {
+        NetEvent::Fatal(why) => Some(why),
+        NetEvent::SilentSeeds(0) => panic!("a refusal counted as an answer"),
+        _ => None,
+    });
+    // Its own address does count.
+    let mut alone = world_of_its_own();
+    alone.expect("no silent seed", PATIENCE, |event| match event {
+        NetEvent::SilentSeeds(0) => Some(()),
+        _ => None,
+    });
+}
+
+/// A node whose only seed is itself, by an address that it does not advertise.
+fn world_of_its_own() -> crate::world::Process {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let advertised = ([127, 0, 0, 2], free.port()).into();
+    let me = Member {
+        node: name("n1"),
+        incarnation: fresh_incarnation().unwrap(),
+    };
+    let listen = ([0, 0, 0, 0], free.port()).into();
+    let config = NetworkConfig::new(me, listen, advertised, vec![free.to_string()]);
+    World::new("blue").start_with(config)
 }

@@ -106,6 +106,32 @@ fn a_receiver_that_is_behind_fills_the_senders_queue_and_nothing_is_lost_or_grow
 }
 
 #[test]
+fn a_message_beyond_every_batch_is_refused_counted_and_costs_no_link() {
+    let world = World::new("blue");
+    let mut nodes = world.cluster(2);
+    let (to, from) = (nodes[1].me.clone(), nodes[0].me.clone());
+    let message = |bytes: usize| PeerMessage::Store {
+        rpc: 1,
+        body: vec![7; bytes].into(),
+    };
+    let posted = nodes[0]
+        .network
+        .post(&to, &message(castor_proto::limits::DECODE_MAX));
+    assert_eq!(posted, Err(SendError::TooLarge));
+    let lane = match message(0).lane() {
+        castor_proto::message::Lane::Fast => "fast",
+        castor_proto::message::Lane::Stream => "stream",
+        castor_proto::message::Lane::Bulk => "bulk",
+    };
+    assert_eq!(nodes[0].metrics.oversize("n2", lane).get(), 1);
+    nodes[0].network.post(&to, &message(1)).unwrap();
+    assert_eq!(nodes[1].messages(&from, 1), [message(1)]);
+    nodes[0].expect_none(Duration::from_millis(1), |event| {
+        matches!(event, NetEvent::LinkDown(_))
+    });
+}
+
+#[test]
 fn a_key_installed_everywhere_as_next_can_be_used_without_a_pause() {
     let world = World::new("blue");
     let mut nodes = world.cluster(2);

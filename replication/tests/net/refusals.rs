@@ -365,6 +365,32 @@ fn a_frame_that_announces_4_gib_and_a_lane_opened_twice_close_the_link_only() {
     unharmed(&mut nodes);
 }
 
+#[test]
+fn handshakes_stalled_by_one_source_keep_no_peer_out() {
+    let world = World::new("blue");
+    let free = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut node = world.start("n1", &[free]);
+    let mut held = Vec::new();
+    // They connect and say nothing; 64 at once would be all there is.
+    let refused = (0..64).any(|_| {
+        match Stranger::connect(&world.identity("n9"), &world.ring, node.address()) {
+            Ok(stranger) => {
+                held.push(stranger);
+                false
+            }
+            Err(_) => true,
+        }
+    });
+    assert!(refused, "{} stalled handshakes of one source", held.len());
+    assert!(node.metrics.rejected_count("busy") > 0);
+    let mut peer = world.start_at("n2", free, &[node.address()]);
+    peer.until_linked(&node.me);
+    node.until_linked(&peer.me);
+}
+
 /// Both nodes are linked, alive, and hear each other.
 fn unharmed(nodes: &mut [Process]) {
     let members: Vec<Member> = nodes.iter().map(|node| node.me.clone()).collect();

@@ -235,8 +235,14 @@ impl Process {
         all
     }
 
-    /// Waits until something was refused for this reason that often.
+    /// Waits until something was refused for this reason that often, and no more than that.
     pub(crate) fn until_rejected(&self, reason: &str, times: u64) {
+        self.until_refused_at_least(reason, times);
+        assert_eq!(self.metrics.rejected_count(reason), times, "{reason}");
+    }
+
+    /// Waits until something was refused for this reason that often, or more.
+    pub(crate) fn until_refused_at_least(&self, reason: &str, times: u64) {
         let end = Instant::now() + PATIENCE;
         while self.metrics.rejected_count(reason) < times {
             assert!(
@@ -246,7 +252,6 @@ impl Process {
             );
             std::thread::yield_now();
         }
-        assert_eq!(self.metrics.rejected_count(reason), times, "{reason}");
     }
 
     /// The end of the process without a word, as by `kill -9`; its port is free afterwards.

@@ -142,11 +142,13 @@ impl Visitor<'_> {
                 return self.form(&asked, Some(Failure::Missing), &username);
             }
             Err(CredentialError::TooLong | CredentialError::Malformed) => {
+                self.audit(Action::AuthenticationEventTriggered, None, "password");
                 self.audit(Action::AuthenticationFailed, None, "impossible credential");
                 return self.form(&asked, Some(Failure::Credentials), "");
             }
         };
         let username = credential.username();
+        self.audit(Action::AuthenticationEventTriggered, None, "password");
         match self.cas.authn.authenticate(&credential).await {
             Decision::Accepted { principal, handler } => {
                 let what = format!("{handler}: accepted");
@@ -170,7 +172,7 @@ impl Visitor<'_> {
 
     async fn signed_in(&self, asked: &Asked, start: SessionStart, headers: &HeaderMap) -> Response {
         let who = start.principal.id.clone();
-        let session = match self.continue_or_start(start, headers).await {
+        let session = match self.continue_or_start(asked, start, headers).await {
             Ok(session) => session,
             Err(error) => {
                 self.audit(
@@ -194,9 +196,11 @@ impl Visitor<'_> {
 
     /// Goes on with the browser's session when the same person signed in again and it is not near
     /// its end, so that signing out still reaches every application; else begins a new one, which
-    /// takes the old one's place.
+    /// takes the old one's place. Where fresh credentials were demanded it always begins a new one,
+    /// because the session says when they were given.
     async fn continue_or_start(
         &self,
+        asked: &Asked,
         start: SessionStart,
         headers: &HeaderMap,
     ) -> Result<Session, TicketError> {
@@ -204,7 +208,10 @@ impl Visitor<'_> {
         let presented = cookies::read(headers, &tickets.keyring());
         let (present, _) = self.session_of(&presented).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
+        let target = asked.target.as_ref();
+        let demanded = asked.flow.renew || target.is_some_and(|t| !t.registered.access.sso_enabled);
         if let Some(session) = &present
+            && !demanded
             && session.tgt.principal == start.principal
             && session.tgt.remember_me == remember_me
             && session.is_young(tickets.now())

@@ -6,7 +6,7 @@ use castor_proto::ticket::St;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{Asked, Target};
-use crate::cas::visit::{Visitor, set_cookie};
+use crate::cas::visit::{Visitor, log_ticket, set_cookie};
 use crate::ops::audit::Action;
 use crate::services::ResponseType;
 use crate::services::release::Access;
@@ -74,6 +74,7 @@ impl Visitor<'_> {
         let ticket = issued.inspect_err(|error| {
             self.not_created(session, target, &error.to_string());
         })?;
+        log_ticket(&ticket.masked());
         self.audit(
             Action::ServiceTicketCreated,
             Some(&session.tgt.principal.id),
@@ -100,7 +101,7 @@ impl Visitor<'_> {
     pub(super) fn ticket_error(&self, error: TicketError) -> Response {
         tracing::warn!(%error, "no ticket");
         self.error(match error {
-            TicketError::Full => ErrorKind::Busy,
+            TicketError::Full => ErrorKind::Full,
             TicketError::NotNow | TicketError::SessionEnded => ErrorKind::Unready,
             TicketError::TooLarge => ErrorKind::Failed,
         })

@@ -15,7 +15,7 @@ pub(super) fn json(event: &Event, place: &Place, when: jiff::Timestamp) -> Strin
         Some(ip) => ip.to_string(),
         None => "local".to_owned(),
     };
-    serde_json::json!({
+    let mut line = serde_json::json!({
         "who": masked(&cut(event.who.as_deref().unwrap_or(UNKNOWN), WHO_CHARS_MAX)),
         "what": masked(&cut(&event.what, WHAT_CHARS_MAX)),
         "action": event.action.name(),
@@ -24,8 +24,11 @@ pub(super) fn json(event: &Event, place: &Place, when: jiff::Timestamp) -> Strin
         "clientIpAddress": address(event.client),
         "serverIpAddress": address(place.server),
         "node": place.node,
-    })
-    .to_string()
+    });
+    if let (Some(id), Some(members)) = (&event.request, line.as_object_mut()) {
+        members.insert("requestId".to_owned(), masked(id).into());
+    }
+    line.to_string()
 }
 
 fn cut(text: &str, chars_max: usize) -> String {

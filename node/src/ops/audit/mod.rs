@@ -83,6 +83,8 @@ pub struct Event {
     pub what: String,
     /// Where the request came from; `None` for a process on this machine.
     pub client: Option<IpAddr>,
+    /// The id of the HTTP request that did it; `None` for operators.
+    pub request: Option<String>,
 }
 
 /// Says where events happened.

@@ -28,6 +28,7 @@ fn event() -> Event {
         who: Some("jane".to_owned()),
         what: "ST-12-abcdefghijklmnopqrstuvwxyz012345-aaaa for https://app.example/".to_owned(),
         client: Some("198.51.100.7".parse().unwrap()),
+        request: Some("0123456789abcdef".to_owned()),
     }
 }
 
@@ -69,6 +70,7 @@ fn a_file_gets_one_json_object_a_line_with_apereos_keys() {
         who: Some("eve\n\"\u{7}".to_owned()),
         what: "x".repeat(10_000),
         client: None,
+        request: None,
     });
     audit.flush(Duration::from_secs(10));
     let lines = lines(&path);
@@ -83,8 +85,10 @@ fn a_file_gets_one_json_object_a_line_with_apereos_keys() {
             "clientIpAddress": "198.51.100.7",
             "serverIpAddress": "192.0.2.1",
             "node": "cas1",
+            "requestId": "0123456789abcdef",
         })
     );
+    assert!(lines[1].get("requestId").is_none());
     assert_eq!(lines[1]["who"], "eve\n\"\u{7}");
     assert_eq!(lines[1]["clientIpAddress"], "local");
     assert!(lines[1]["what"].as_str().unwrap().len() < 2100, "bounded");

@@ -86,6 +86,8 @@ pub enum ErrorKind {
     Request,
     /// Too many sign-ins.
     Busy,
+    /// As many sessions or tickets as there may be.
+    Full,
     /// The node takes no requests.
     Unready,
     /// Something failed inside.
@@ -95,11 +97,12 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Service,
         Self::Access,
         Self::Request,
         Self::Busy,
+        Self::Full,
         Self::Unready,
         Self::Failed,
         Self::Missing,
@@ -111,6 +114,7 @@ impl ErrorKind {
             Self::Access => "access",
             Self::Request => "request",
             Self::Busy => "busy",
+            Self::Full => "full",
             Self::Unready => "unready",
             Self::Failed => "failed",
             Self::Missing => "missing",
@@ -208,7 +212,7 @@ impl Look {
             let key = format!("error_{}_{part}", kind.word());
             messages::text(texts, &key).to_owned()
         };
-        let login_url = matches!(kind, ErrorKind::Missing | ErrorKind::Busy)
+        let login_url = matches!(kind, ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full)
             .then(|| format!("{}/login", self.prefix));
         context! {
             kind => kind.word(),

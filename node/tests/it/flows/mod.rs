@@ -1,5 +1,6 @@
 //! Through several endpoints, and several nodes.
 
 mod cluster;
+mod log;
 mod service_states;
 mod sso;

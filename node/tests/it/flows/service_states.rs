@@ -1,6 +1,9 @@
 //! Nodes that drain, or cannot reach the others.
 
-use crate::util::{Browser, Cluster};
+use axum::body::Body;
+use axum::http::Method;
+
+use crate::util::{Browser, Cluster, Options};
 
 const SERVICE: &str = "https://portal.example.edu/home";
 
@@ -73,4 +76,71 @@ async fn no_quorum_is_an_honest_503_in_the_words_of_the_protocol() {
     for (one, other) in [(a, b), (a, c), (b, c)] {
         cluster.net.mend(&one.member, &other.member);
     }
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_ready_answers_503_whatever_is_asked() {
+    let options = Options {
+        silent_seeds: 1,
+        // It waits for its silent seed until the test is long over.
+        tune: Some(|engine| engine.bootstrap_wait = 3_600_000_000),
+        ..Options::default()
+    };
+    let cluster = Cluster::begin(1, options);
+    let router = &cluster.nodes[0].router;
+    for path in [
+        "/cas",
+        "/cas/",
+        "/cas/login",
+        "/cas/logout",
+        "/cas/validate",
+        "/cas/serviceValidate",
+        "/cas/p3/serviceValidate",
+        "/cas/proxyValidate",
+        "/cas/nothing",
+        "/",
+    ] {
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+            let mut browser = Browser::new();
+            let asked = format!("{method} {path}");
+            let answer = browser.send(router, method, path, Body::empty()).await;
+            assert_eq!(answer.status, 503, "{asked}");
+        }
+    }
+    let validation = Browser::new().get(router, "/cas/serviceValidate").await;
+    assert!(validation.body.contains("code=\"INTERNAL_ERROR\">"));
+    let plain = Browser::new().get(router, "/cas/validate").await;
+    assert_eq!(plain.body, "no\n\n");
+    let page = Browser::new().get(router, "/cas/nothing").await;
+    let sheet = page.body.split('"').find(|s| s.contains("/assets/"));
+    let sheet = Browser::new().get(router, sheet.unwrap()).await;
+    assert_eq!(sheet.status, 200, "the page can be shown");
+}
+
+/// A proxy counts 503 against the node and asks the next one, which is as full.
+#[tokio::test]
+async fn full_is_not_unready() {
+    let options = Options {
+        tune: Some(|engine| engine.entries_max = 0),
+        ..Options::default()
+    };
+    let sessions = Cluster::start(1, options).await;
+    let answer = Browser::new()
+        .sign_in(&sessions.nodes[0].router, "/cas/login")
+        .await;
+    assert_eq!(answer.status, 507, "{answer:?}");
+    assert!(answer.body.contains("There is no room"), "{}", answer.body);
+    assert_eq!(answer.header("retry-after"), "2");
+
+    let options = Options {
+        tune: Some(|engine| engine.singles_max = 0),
+        ..Options::default()
+    };
+    let tickets = Cluster::start(1, options).await;
+    let router = &tickets.nodes[0].router;
+    let mut browser = Browser::new();
+    let login = format!("/cas/login?service={SERVICE}");
+    assert_eq!(browser.sign_in(router, &login).await.status, 507);
+    assert_eq!(browser.get(router, &login).await.status, 507);
+    assert_eq!(browser.get(router, "/cas/login").await.status, 200);
 }

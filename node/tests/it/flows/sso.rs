@@ -7,8 +7,16 @@ async fn signing_in_again_keeps_the_session_and_another_person_replaces_it() {
     let cluster = Cluster::one().await;
     let router = &cluster.nodes[0].router;
     let mut browser = Browser::new();
+    // The form of another tab, opened before.
+    let execution = browser.get(router, "/cas/login").await.execution();
     browser.sign_in(router, "/cas/login").await;
-    browser.sign_in(router, "/cas/login?renew=true").await;
+    let fields = [
+        ("username", "casuser"),
+        ("password", "Mellon"),
+        ("execution", execution.as_str()),
+    ];
+    let again = browser.post(router, "/cas/login", &fields).await;
+    assert!(again.tgc().is_some(), "{again:?}");
     let created = |actions: Vec<String>| {
         let wanted = "TICKET_GRANTING_TICKET_CREATED";
         actions.into_iter().filter(|a| a == wanted).count()
@@ -40,6 +48,41 @@ async fn signing_in_again_keeps_the_session_and_another_person_replaces_it() {
 }
 
 #[tokio::test]
+async fn demanded_credentials_begin_a_session_of_their_own() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    for path in [
+        "/cas/login?renew=true&service=https://portal.example.edu/",
+        "/cas/login?service=https://payroll.example.edu/",
+    ] {
+        let mut browser = Browser::new();
+        browser.sign_in(router, "/cas/login").await;
+        let before = browser.cookies.clone();
+        let handle = &cluster.nodes[0].handle;
+        let signed_in = handle.now();
+        let later = || handle.now() > signed_in;
+        cluster.until("a millisecond has passed", later).await;
+        let began = handle.now();
+        let answer = browser.sign_in(router, path).await;
+        let ticket = answer.ticket().unwrap();
+        let service = path.split("service=").nth(1).unwrap();
+        let query = format!("format=JSON&service={service}&ticket={ticket}");
+        let path = format!("/cas/p3/serviceValidate?{query}");
+        let valid = Browser::new().get(router, &path).await;
+        let parsed: serde_json::Value = serde_json::from_str(&valid.body).unwrap();
+        let facts = &parsed["serviceResponse"]["authenticationSuccess"]["attributes"];
+        let date = facts["authenticationDate"].as_str().unwrap();
+        let earliest = format!("{:.3}", castor_node::clock::timestamp(began));
+        assert!(date >= earliest.as_str(), "{date} is before {earliest}");
+        assert_eq!(facts["isFromNewLogin"], true, "{facts}");
+        let mut old = Browser::new();
+        old.cookies = before;
+        let page = old.get(router, "/cas/login").await;
+        assert!(page.body.contains("name=\"password\""), "replaced");
+    }
+}
+
+#[tokio::test]
 async fn the_audit_names_people_addresses_and_masked_tickets() {
     let cluster = Cluster::one().await;
     let router = &cluster.nodes[0].router;
@@ -54,6 +97,8 @@ async fn the_audit_names_people_addresses_and_masked_tickets() {
         let found = events.iter().find(|event| event["action"] == action);
         found.unwrap_or_else(|| panic!("{action}: {events:?}"))
     };
+    let triggered = find("AUTHENTICATION_EVENT_TRIGGERED");
+    assert_eq!(triggered["who"], "audit:unknown");
     let success = find("AUTHENTICATION_SUCCESS");
     assert_eq!(success["who"], "casuser");
     assert_eq!(success["clientIpAddress"], "203.0.113.9");

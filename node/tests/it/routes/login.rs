@@ -156,6 +156,11 @@ async fn malformed_requests_get_a_clear_page() {
         "/cas/login?service=https://portal.example.edu/{}",
         "x".repeat(9000)
     );
+    // Short as received, too long as it stands in `Location`.
+    let nine_bytes_each = format!(
+        "/cas/login?gateway=true&service=https://portal.example.edu/{}",
+        "%e2%82%ac".repeat(2000)
+    );
     for path in [
         "/cas/login?service=https://portal.example.edu/%0d%0aSet-Cookie:x",
         "/cas/login?service=https://portal.example.edu/%00",
@@ -163,7 +168,12 @@ async fn malformed_requests_get_a_clear_page() {
         "/cas/login?service=%ff%fe",
         "/cas/login?service=javascript://portal.example.edu/",
         "/cas/login?service=portal",
+        // Matched without `;jsession...` these are the portal; a browser goes to evil.example.
+        "/cas/login?service=https://portal.example.edu;jsession@evil.example/",
+        "/cas/login?gateway=true&service=https://portal.example.edu;jsession@evil.example/",
+        "/cas/login?gateway=true&service=https://portal.example.edu/%5c@evil.example/",
         &long,
+        &nine_bytes_each,
     ] {
         let answer = browser.get(router, path).await;
         assert_eq!(answer.status, 400, "{path}");

@@ -23,7 +23,11 @@ async fn good_credentials_without_a_service_give_a_page_and_a_cookie() {
     let actions = cluster.actions(0);
     assert_eq!(
         actions,
-        ["AUTHENTICATION_SUCCESS", "TICKET_GRANTING_TICKET_CREATED"]
+        [
+            "AUTHENTICATION_EVENT_TRIGGERED",
+            "AUTHENTICATION_SUCCESS",
+            "TICKET_GRANTING_TICKET_CREATED"
+        ]
     );
 }
 
@@ -109,7 +113,11 @@ async fn wrong_credentials_are_401_with_the_form_and_one_text() {
         texts.push(rest.split("</div>").next().unwrap().to_owned());
     }
     assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
-    let failed: Vec<_> = cluster.audit(0);
+    let (triggered, failed): (Vec<_>, Vec<_>) = cluster
+        .audit(0)
+        .into_iter()
+        .partition(|e| e["action"] == "AUTHENTICATION_EVENT_TRIGGERED");
+    assert_eq!(triggered.len(), 5, "before each verdict");
     let what: Vec<&str> = failed.iter().map(|e| e["what"].as_str().unwrap()).collect();
     assert_eq!(
         what,

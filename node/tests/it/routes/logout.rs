@@ -69,6 +69,8 @@ async fn the_service_is_followed_only_when_configured_and_registered() {
     for other in [
         "https://evil.example/",
         "https://closed.example.edu/",
+        "https://portal.example.edu;jsession@evil.example/",
+        "https://evil.example%5c@portal.example.edu/",
         "x%0d%0ay",
         "%ff",
     ] {

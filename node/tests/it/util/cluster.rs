@@ -40,6 +40,10 @@ pub(crate) struct Options {
     pub(crate) services: Vec<&'static str>,
     /// Cost of the users' hashes.
     pub(crate) cost: Option<Cost>,
+    /// Other settings of the engine.
+    pub(crate) tune: Option<fn(&mut castor_replication::engine::Config)>,
+    /// Seeds that never answer: the nodes stay in their bootstrap for a while.
+    pub(crate) silent_seeds: usize,
 }
 
 /// One node.
@@ -99,6 +103,22 @@ impl Cluster {
 
     /// Some nodes; returns when all are ready and know each other.
     pub(crate) async fn start(size: usize, options: Options) -> Self {
+        let cluster = Self::begin(size, options);
+        cluster.gossip().await;
+        cluster
+            .until("all nodes are ready", || {
+                cluster
+                    .nodes
+                    .iter()
+                    .all(|node| node.handle.readiness() == Readiness::Ready)
+            })
+            .await;
+        cluster.gossip().await;
+        cluster
+    }
+
+    /// Some nodes that have just begun.
+    pub(crate) fn begin(size: usize, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let services = dir.path().join("services");
         std::fs::create_dir(&services).unwrap();
@@ -126,22 +146,11 @@ impl Cluster {
         for index in 1..=size {
             nodes.push(start_node(index, &dir, &net, &options));
         }
-        let cluster = Self {
+        Self {
             nodes,
             net,
             _dir: dir,
-        };
-        cluster.gossip().await;
-        cluster
-            .until("all nodes are ready", || {
-                cluster
-                    .nodes
-                    .iter()
-                    .all(|node| node.handle.readiness() == Readiness::Ready)
-            })
-            .await;
-        cluster.gossip().await;
-        cluster
+        }
     }
 
     /// Tells every node that all others are alive and what they say of themselves.
@@ -195,7 +204,7 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
     let metrics = prometheus::Registry::new();
     let audit_file = dir.path().join(format!("audit-{index}.log"));
     let config = config(dir, &audit_file, options);
-    let (handle, inject, member) = replication(&name, net, &metrics);
+    let (handle, inject, member) = replication(&name, net, &metrics, options);
     let place = audit::Place {
         node: name.as_str().to_owned(),
         server: None,
@@ -256,6 +265,7 @@ fn replication(
     name: &NodeName,
     net: &MemoryNet,
     metrics: &prometheus::Registry,
+    options: &Options,
 ) -> (Handle, mpsc::Sender<NetEvent>, Member) {
     let incarnation = driver::fresh_incarnation().unwrap();
     let member = Member {
@@ -267,9 +277,12 @@ fn replication(
         node: name.clone(),
         incarnation,
         keyring: Arc::new(KeyRing::new(None, key, None).unwrap()),
-        silent_seeds: 0,
+        silent_seeds: options.silent_seeds,
         registry: metrics.clone(),
-        tune: Box::new(|_| {}),
+        tune: options.tune.map_or_else(
+            || Box::new(|_: &mut _| {}) as Box<dyn FnOnce(&mut _) + Send>,
+            |tune| Box::new(tune) as _,
+        ),
         digest_key: [9; 32],
     };
     let (transport, mut from_net) = net.join(&member);

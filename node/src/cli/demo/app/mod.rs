@@ -230,7 +230,8 @@ struct LogoutForm {
     logout_request: Option<String>,
 }
 
-/// Back-channel logout: Castor names the ticket of the session that ended.
+/// Back-channel logout, as CAS servers send it: names the ticket of the session that ended. Castor
+/// does not send it yet.
 async fn logout_request(State(app): App, Form(form): Form<LogoutForm>) -> Response {
     let ended = form
         .logout_request

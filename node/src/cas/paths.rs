@@ -1,0 +1,14 @@
+//! Paths of the endpoints, below the prefix. Who answers them is said by the table of routes.
+
+/// Signing in.
+pub const LOGIN: &str = "/login";
+/// Signing out.
+pub const LOGOUT: &str = "/logout";
+/// CAS 1 validation.
+pub const VALIDATE: &str = "/validate";
+/// CAS 2 validation.
+pub const SERVICE_VALIDATE: &str = "/serviceValidate";
+/// CAS 3 validation.
+pub const P3_SERVICE_VALIDATE: &str = "/p3/serviceValidate";
+/// Style sheets and pictures.
+pub const ASSETS: &str = "/assets/{name}";
