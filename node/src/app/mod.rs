@@ -23,7 +23,7 @@ use crate::clock::{Clock, Rng};
 use crate::config::{Listen, Live};
 use crate::ops::audit::{self, Audit};
 use crate::ops::health::{self, Health};
-use crate::ops::lifecycle::{self, Signals, Stop};
+use crate::ops::lifecycle::{self, Changes, Signals, Stop};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
 use crate::routes;
@@ -71,6 +71,7 @@ pub struct App {
     audit: Audit,
     replica: Replica,
     reloader: Arc<crate::ops::reload::Reloader>,
+    changes: Changes,
     http: Running,
     ops: Running,
     admin: Running,
@@ -122,6 +123,8 @@ impl App {
             clock: clock.clone(),
         };
         let reloader = Arc::new(reloads::reloader(&checked, &targets));
+        // Before anybody sees the node: what changes from then on must not be missed.
+        let changes = Changes::watch(&reloader);
 
         let shared = Shared {
             live: live.clone(),
@@ -162,6 +165,7 @@ impl App {
             audit,
             replica,
             reloader,
+            changes,
         })
     }
 
@@ -170,7 +174,7 @@ impl App {
     /// # Errors
     ///
     /// What made the node stop, when it was not asked to.
-    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
+    pub async fn run(mut self, mut signals: Signals) -> Result<(), AppError> {
         lifecycle::tell_ready();
         let watchdog = tokio::spawn(lifecycle::feed_watchdog());
         let told = tokio::spawn(tell_progress(self.handle.clone()));
@@ -182,7 +186,8 @@ impl App {
         let audit = self.audit.clone();
         let on_hangup = move || audit.reopen();
         let reloader = Arc::clone(&self.reloader);
-        let why = lifecycle::until_stop(&mut signals, reloader, on_hangup, failed).await;
+        let changes = &mut self.changes;
+        let why = lifecycle::until_stop(&mut signals, reloader, changes, on_hangup, failed).await;
         told.abort();
         lifecycle::tell_stopping();
         let result = match why {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::reload::Reloader;
+use super::reload::{Reloader, Watch};
 
 /// Why the node stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,22 +61,42 @@ impl Signals {
     }
 }
 
-/// Runs until the node must stop: reloads on SIGHUP and on changed files. `failed` completes when
+/// Changed files, watched as long as this is kept.
+#[derive(Debug)]
+pub struct Changes {
+    _watch: Option<Watch>,
+    changed: mpsc::Receiver<()>,
+}
+
+impl Changes {
+    /// Watches from now on; where the system does not allow it, only SIGHUP reloads.
+    pub fn watch(reloader: &Reloader) -> Self {
+        match reloader.watch() {
+            Ok((watch, changed)) => Self {
+                _watch: Some(watch),
+                changed,
+            },
+            Err(error) => {
+                tracing::warn!(%error, "changed files are taken by SIGHUP only");
+                Self {
+                    _watch: None,
+                    changed: mpsc::channel(1).1,
+                }
+            }
+        }
+    }
+}
+
+/// Runs until the node must stop: reloads on SIGHUP and on `changes` of files. `failed` completes when
 /// something the node cannot live without has ended; `on_hangup` runs at each SIGHUP beside the
 /// reload.
 pub async fn until_stop(
     signals: &mut Signals,
     reloader: Arc<Reloader>,
+    changes: &mut Changes,
     on_hangup: impl Fn(),
     failed: impl Future<Output = ()>,
 ) -> Stop {
-    let (_watch, mut changed) = match reloader.watch() {
-        Ok((watch, changed)) => (Some(watch), changed),
-        Err(error) => {
-            tracing::warn!(%error, "changed files are taken by SIGHUP only");
-            (None, mpsc::channel(1).1)
-        }
-    };
     let mut failed = std::pin::pin!(failed);
     // Beside the signals: a reload may hang on a slow disk, and the node must still stop. One at a
     // time; whatever is asked for meanwhile is one more afterwards.
@@ -96,7 +116,7 @@ pub async fn until_stop(
                 on_hangup();
                 wanted = true;
             }
-            Some(()) = changed.recv() => wanted = true,
+            Some(()) = changes.changed.recv() => wanted = true,
             Some(_) = reloads.join_next() => {}
         }
     }
@@ -171,7 +191,8 @@ mod tests {
             std::fs::write(&file, "2").unwrap();
             has_begun.recv().await;
         };
-        let run = until_stop(&mut signals, Arc::new(reloader), || {}, stop);
+        let mut changes = Changes::watch(&reloader);
+        let run = until_stop(&mut signals, Arc::new(reloader), &mut changes, || {}, stop);
         let why = tokio::time::timeout(Duration::from_secs(20), run).await;
         drop(release);
         assert_eq!(why, Ok(Stop::Failed));

@@ -157,6 +157,12 @@ pub struct Watch {
     task: tokio::task::JoinHandle<()>,
 }
 
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
