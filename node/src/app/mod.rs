@@ -144,11 +144,7 @@ impl App {
             metrics: server_metrics.clone(),
         };
         let limits = Limits::from(&config.http);
-        let few = Limits {
-            connections: OPS_CONNECTIONS,
-            request: ADMIN_TIME,
-            ..limits
-        };
+        let few = for_operators(limits);
         tracing::info!(
             node = %handle.node(),
             http = %http.listen(),
@@ -230,6 +226,15 @@ impl App {
         self.ops.stop(Duration::from_secs(1)).await;
         self.audit.flush(Duration::from_secs(2));
         tracing::info!("stopped");
+    }
+}
+
+/// Few connections, and time for answers that wait for every node.
+fn for_operators(limits: Limits) -> Limits {
+    Limits {
+        connections: OPS_CONNECTIONS,
+        request: ADMIN_TIME,
+        ..limits
     }
 }
 
