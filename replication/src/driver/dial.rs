@@ -209,7 +209,6 @@ impl Caller {
     fn answered(&mut self) {
         self.in_use_since = None;
         self.complaint = None;
-        self.shared.registry().answered(self.address);
     }
 
     /// Logs, counts, and waits before the next call.
@@ -228,6 +227,8 @@ impl Caller {
             }
             Miss::Refused(refusal) => self.refused(refusal).await,
             Miss::Linked(node) => {
+                // The seed is a node that is linked under the address it advertises.
+                self.shared.registry().answered(self.address);
                 let mut links = self.shared.registry().changes();
                 let until_it_breaks = async {
                     // Not `wait_for`: it would take the registry's lock under its own, and

@@ -85,6 +85,8 @@ impl Caller {
         let shared = &self.shared;
         tracing::info!(node = %up.member.node, address = %self.address, wire = %up.wire, "link up");
         shared.emit(NetEvent::LinkUp(up.member.clone())).await;
+        // Only now: that every seed has answered must not be heard before the links are.
+        shared.registry().answered(self.address);
         dial::call(shared, advertise);
         // Full means that greetings are waiting already.
         let _ = shared.greet.try_send(advertise);
