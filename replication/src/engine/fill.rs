@@ -148,13 +148,19 @@ impl Engine {
         }
     }
 
+    /// Peers that hold everything and can be asked. After a pause only those count that have answered
+    /// since, and that gossip has met again: what links and gossip said before is stale.
     fn donors(&self) -> Vec<Member> {
-        let filled = |phase| matches!(phase, Some(Phase::Ready | Phase::Draining));
-        let donors = self
-            .peers
+        let filled = |peer: &Peer| matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
+        let met_again = |peer: &Peer| {
+            !self.fill.again
+                || (peer.answered_at >= self.fill.started && peer.gossip != Gossip::Dead)
+        };
+        self.peers
             .iter()
-            .filter(|p| p.is_reachable() && !p.suspect && filled(p.phase));
-        donors.map(|peer| peer.member.clone()).collect()
+            .filter(|p| p.is_reachable() && !p.suspect && filled(p) && met_again(p))
+            .map(|peer| peer.member.clone())
+            .collect()
     }
 
     fn fill_advance(&mut self) {

@@ -158,6 +158,7 @@ impl Engine {
         let rtt = self.now.mono.saturating_sub(sent);
         if let Some(peer) = self.peers.exact_mut(from) {
             peer.measure(rtt);
+            peer.answered_at = peer.answered_at.max(sent);
         }
         if rtt < 1_000 * MS {
             self.clock.measured(&from.node, wall, rtt, self.now);

@@ -55,6 +55,8 @@ pub(super) struct Peer {
     pub(super) srtt: Micros,
     pub(super) rttvar: Micros,
     pub(super) heard_at: Micros,
+    /// When the latest heartbeat that it has answered was sent.
+    pub(super) answered_at: Micros,
     pub(super) out: Cursor,
     pub(super) inbound: Inbound,
 }
@@ -73,6 +75,7 @@ impl Peer {
             srtt: 0,
             rttvar: 0,
             heard_at: 0,
+            answered_at: 0,
             out,
             inbound: Inbound::default(),
         }
