@@ -101,3 +101,75 @@ fn a_stopped_node_does_not_make_the_others_unready() {
     );
     demo.wait_ready(2);
 }
+
+/// Connections to the server of this address with something in them that it has not read yet.
+fn unread(base: &str) -> usize {
+    let port = base
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.split('/').next());
+    let port: u16 = port.and_then(|port| port.parse().ok()).expect("a port");
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's connections");
+    let fields = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = fields.filter(|f| {
+        let here = f
+            .get(1)
+            .is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+        let waiting = f
+            .get(4)
+            .is_some_and(|queues| !queues.ends_with(":00000000"));
+        here && waiting && f.get(3) == Some(&"01")
+    });
+    ours.count()
+}
+
+/// What has queued up at a stopped node's door is answered when it goes on, before it has met the
+/// others again: with 503, or with something that is true everywhere.
+#[test]
+fn a_node_that_goes_on_neither_forgets_a_session_nor_issues_what_others_cannot_decide() {
+    let demo = Demo::start();
+    let urls: Vec<String> = demo.cluster.nodes.iter().map(|n| n.url.clone()).collect();
+    let stopped = demo.cluster.nodes[2].pid;
+    let mut known = demo.person();
+    known.sign_in(&demo.cluster, &urls[2], APP);
+    signal("STOP", stopped);
+    let mut missed = demo.person();
+    missed.sign_in(&demo.cluster, &urls[0], APP);
+    wait::until("the stopped node is declared dead", READY_LIMIT, || {
+        let page = demo.ops(0, "/metrics")?.body;
+        let dead = "castor_cluster_members{state=\"dead\"} 1";
+        page.lines().any(|line| line == dead).then_some(())
+    });
+    let queued: Vec<_> = (0..16)
+        .map(|turn| {
+            let mut person = if turn % 2 == 0 { &known } else { &missed }.clone();
+            let url = login_url(&urls[2], APP);
+            std::thread::spawn(move || person.get(&url))
+        })
+        .collect();
+    wait::until("the requests have arrived", READY_LIMIT, || {
+        (unread(&urls[2]) >= queued.len()).then_some(())
+    });
+    signal("CONT", stopped);
+    for (turn, answer) in queued.into_iter().enumerate() {
+        let answer = answer.join().expect("the request was answered");
+        if answer.status == 503 {
+            continue;
+        }
+        assert!(
+            !answer.asks_for_password(),
+            "request {turn}: the session was forgotten"
+        );
+        let validation = validate_url(&urls[turn % 2], APP, &answer.ticket());
+        let verdict = demo.person().get(&validation).verdict();
+        assert_eq!(verdict.as_ref(), Ok(&demo.cluster.username), "{turn}");
+    }
+    demo.wait_ready(2);
+    for person in [&mut known, &mut missed] {
+        let ticket = person.next_ticket(&urls[2], APP);
+        let verdict = demo.person().get(&validate_url(&urls[0], APP, &ticket));
+        assert_eq!(verdict.verdict().as_ref(), Ok(&demo.cluster.username));
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use castor_proto::delta::Entry;
@@ -242,6 +242,7 @@ impl<T: Transport> EventLoop<T> {
         }
         self.shared.phase.store(self.engine.phase() as u8, Relaxed);
         self.shared.serving.store(self.engine.is_ready(), Relaxed);
+        self.shared.turned.store(self.clock.mono(), Release);
     }
 
     fn event(&mut self, event: Event) {

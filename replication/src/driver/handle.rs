@@ -4,7 +4,10 @@
 //! queue is an error at once, never a wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 
 use arc_swap::ArcSwap;
 use castor_proto::delta::{DestroyReason, Entry, ServiceKey};
@@ -18,7 +21,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
     ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, Liveness, NewReusable,
-    NewSingleUse, Reply, Stats, Status, Store, Ticket,
+    NewSingleUse, PAUSE, Reply, Stats, Status, Store, Ticket,
 };
 
 /// A logout for a session that no node knows is remembered this long, milliseconds: the longest
@@ -34,7 +37,8 @@ pub enum Readiness {
     Ready,
     /// It finishes what it has begun.
     Draining,
-    /// Filled, but its clock is out of bounds, its gossip has stopped, or it was fenced.
+    /// Filled, but its clock is out of bounds, its gossip has stopped, it was fenced, or it was stopped
+    /// for a while and has not noticed yet.
     Unready,
 }
 
@@ -82,6 +86,8 @@ pub(super) struct Shared {
     pub(super) me: Member,
     pub(super) phase: AtomicU8,
     pub(super) serving: AtomicBool,
+    /// When `phase` and `serving` were last brought up to date, in the clock's microseconds.
+    pub(super) turned: AtomicU64,
     pub(super) keyring: ArcSwap<KeyRing>,
 }
 
@@ -145,6 +151,11 @@ impl Handle {
 
     /// Whether requests may be served.
     pub fn readiness(&self) -> Readiness {
+        // After the whole process was stopped a request may run before the event loop does.
+        let turned = self.shared.turned.load(Acquire);
+        if self.clock.mono().saturating_sub(turned) >= PAUSE {
+            return Readiness::Unready;
+        }
         match self.shared.phase.load(Relaxed) {
             phase if phase == Phase::Draining as u8 => Readiness::Draining,
             phase if phase != Phase::Ready as u8 => Readiness::Bootstrapping,

@@ -31,7 +31,7 @@ mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use arc_swap::ArcSwap;
 use castor_proto::ids::{Incarnation, Member, NodeName};
@@ -138,6 +138,7 @@ pub fn assemble<T: Transport>(
         me,
         phase: AtomicU8::new(Phase::Empty as u8),
         serving: AtomicBool::new(false),
+        turned: AtomicU64::new(clock.mono()),
         keyring: ArcSwap::new(parts.keyring),
     });
     let (jobs, job_queue) = mpsc::channel(JOBS);

@@ -57,8 +57,9 @@ pub(super) struct Fill {
     finished: Option<Micros>,
     silent_seeds: usize,
     heard_gossip: bool,
-    /// It was filled before, and the streams go on: only a comparison is needed.
-    again: bool,
+    /// After a pause: it was filled before and the streams go on, so that a comparison is enough; but
+    /// first with these, who were there when it was stopped, as soon as they are met again.
+    again: Option<Vec<Member>>,
     stage: Stage,
     entries: u64,
     turn: usize,
@@ -71,7 +72,7 @@ impl Fill {
             finished: None,
             silent_seeds,
             heard_gossip: false,
-            again: false,
+            again: None,
             stage: Stage::Looking,
             entries: 0,
             turn: 0,
@@ -106,11 +107,18 @@ impl Engine {
     /// The process was stopped for a while, and the others went on: what it has missed must be here
     /// before it says of anything that it is unknown.
     pub(super) fn fill_after_pause(&mut self) {
+        let there = |peer: &&Peer| peer.is_present() && !peer.fenced;
+        let before: Vec<Member> = self
+            .peers
+            .iter()
+            .filter(there)
+            .map(|p| p.member.clone())
+            .collect();
         for peer in self.peers.iter_mut() {
             peer.suspect = true;
         }
-        if self.fill.is_done() && self.peers.iter().any(|peer| !peer.fenced) {
-            self.fill.again = true;
+        if self.fill.is_done() && !before.is_empty() {
+            self.fill.again = Some(before);
             self.fill.started = self.now.mono;
             self.fill.finished = None;
             self.fill.stage = Stage::Looking;
@@ -148,19 +156,38 @@ impl Engine {
         }
     }
 
-    /// Peers that hold everything and can be asked. After a pause only those count that have answered
-    /// since, and that gossip has met again: what links and gossip said before is stale.
+    /// Peers that hold everything and can be asked.
     fn donors(&self) -> Vec<Member> {
         let filled = |peer: &Peer| matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
-        let met_again = |peer: &Peer| {
-            !self.fill.again
-                || (peer.answered_at >= self.fill.started && peer.gossip != Gossip::Dead)
-        };
         self.peers
             .iter()
-            .filter(|p| p.is_reachable() && !p.suspect && filled(p) && met_again(p))
+            .filter(|p| p.is_reachable() && !p.suspect && filled(p) && self.met_again(p))
             .map(|peer| peer.member.clone())
             .collect()
+    }
+
+    /// After a pause what links and gossip said before is stale: only those count that have answered
+    /// since, and that gossip has met again.
+    fn met_again(&self, peer: &Peer) -> bool {
+        self.fill.again.is_none()
+            || (peer.link && peer.answered_at >= self.fill.started && peer.gossip != Gossip::Dead)
+    }
+
+    /// Somebody who was there before the pause has not been met again. Links run out and gossip gives
+    /// everybody up while a process is stopped; to take that for the truth would be to serve alone.
+    fn misses_somebody(&self) -> bool {
+        let missing = |member: &Member| {
+            let known = self.peers.exact(member);
+            known.is_some_and(|peer| !peer.fenced && !self.met_again(peer))
+        };
+        self.fill
+            .again
+            .as_ref()
+            .is_some_and(|before| before.iter().any(missing))
+    }
+
+    fn has_waited(&self) -> bool {
+        self.now.mono.saturating_sub(self.fill.started) >= self.config.bootstrap_wait
     }
 
     fn fill_advance(&mut self) {
@@ -203,11 +230,14 @@ impl Engine {
     /// Rule 20.5: with somebody ready, fill from the ready; with nobody, take the union of what the
     /// others hold once every seed has answered, or after the wait.
     fn fill_look(&mut self) {
-        if !self.donors().is_empty() && self.fill.again {
-            let donors = self.donors();
+        if self.misses_somebody() && !self.has_waited() {
+            return;
+        }
+        let donors = self.donors();
+        if !donors.is_empty() && self.fill.again.is_some() {
             return self.fill_compare(donors);
         }
-        if !self.donors().is_empty() {
+        if !donors.is_empty() {
             self.fill.stage = Stage::Subscribing {
                 since: self.now.mono,
             };
@@ -222,9 +252,8 @@ impl Engine {
         {
             return;
         }
-        let waited = self.now.mono.saturating_sub(self.fill.started) >= self.config.bootstrap_wait;
         let unclear = self.peers.iter().any(|p| p.link && p.phase.is_none());
-        if waited || (self.fill.silent_seeds == 0 && !unclear) {
+        if self.has_waited() || (self.fill.silent_seeds == 0 && !unclear) {
             let holders: Vec<Member> = self
                 .peers
                 .iter()
@@ -425,6 +454,7 @@ impl Engine {
 
     fn fill_finish(&mut self) {
         self.fill.stage = Stage::Done;
+        self.fill.again = None;
         self.fill.finished = Some(self.now.mono);
         let status = self.fill.status(self.now.mono);
         self.event(Event::Bootstrapped(status));

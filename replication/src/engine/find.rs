@@ -28,10 +28,12 @@ impl Engine {
             .filter(|peer| peer.is_reachable())
             .map(|peer| peer.member.clone())
             .collect();
-        let incomplete = self
-            .peers
-            .iter()
-            .any(|peer| peer.is_owed() && !peer.is_reachable());
+        // A node that has yet to catch up does not know whom it would have to ask.
+        let incomplete = !self.in_service()
+            || self
+                .peers
+                .iter()
+                .any(|peer| peer.is_owed() && !peer.is_reachable());
         if waiting.is_empty() {
             let known = self.store.has_body(&key);
             return self.reply(

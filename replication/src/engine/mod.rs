@@ -50,7 +50,7 @@ use timers::Timer;
 
 /// A silence this long between two inputs means that the whole process was stopped: a running driver
 /// gives an input at least every quarter of a second.
-const PAUSE: Micros = 1_500 * MS;
+pub const PAUSE: Micros = 1_500 * MS;
 
 /// One node's replication.
 pub struct Engine {

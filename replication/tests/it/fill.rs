@@ -1,7 +1,7 @@
 //! Filling, cold start and drain (rules 20 and 21).
 
 use castor_proto::message::Phase;
-use castor_replication::engine::{Command, Event, Input};
+use castor_replication::engine::{Command, Denied, Event, GossipMember, Input, Reply};
 
 use crate::world::{MS, World, is_valid};
 
@@ -222,4 +222,79 @@ fn a_stopped_process_is_not_ready_before_it_has_caught_up() {
             .filter(|e| matches!(e, Event::Phase(_)));
         assert_eq!(phases.count(), 3, "ready, filling, ready");
     }
+}
+
+/// While a process is stopped its links run out and gossip gives everybody up. When it goes on, it is
+/// alone for a moment, and must not take that for the cluster.
+#[test]
+fn a_stopped_process_that_finds_everybody_gone_waits_for_them() {
+    for seed in 0..20 {
+        let mut world = World::new(3, seed);
+        let session = world.sign_in(2);
+        let members: Vec<_> = (0..3).map(|i| world.node(i).member.clone()).collect();
+        world.freeze(2, 5_000 * MS);
+        world.run_for(3_000 * MS);
+        for other in 0..2 {
+            world.input(other, Input::LinkDown(members[2].clone()));
+        }
+        let missed = world.sign_in(0);
+        world.now += 2_000 * MS;
+        // The first thing it does is a request; then it notices.
+        let number = world.command(2, World::new_ticket(session, "https://a.example/"));
+        assert!(
+            matches!(world.answer(number), Reply::Issued(Err(Denied::NotReady))),
+            "seed {seed}"
+        );
+        for other in &members[..2] {
+            world.input(2, Input::LinkDown(other.clone()));
+        }
+        world.input(2, Input::Gossip(Vec::new()));
+        let find = Command::Find {
+            key: missed,
+            everyone: false,
+        };
+        let number = world.command(2, find);
+        assert!(
+            matches!(
+                world.answer(number),
+                Reply::Found {
+                    complete: false,
+                    ..
+                }
+            ),
+            "seed {seed}: nobody is there who could say that it is unknown"
+        );
+        for other in 0..2 {
+            world.run_for(400 * MS);
+            assert!(!world.is_ready(2), "seed {seed}: ready after {other}");
+            world.input(other, Input::LinkUp(members[2].clone()));
+            world.input(2, Input::LinkUp(members[other].clone()));
+        }
+        world.run_for(100 * MS);
+        assert!(!world.is_ready(2), "seed {seed}: ready before gossip");
+        let alive = |i: usize| GossipMember {
+            member: members[i].clone(),
+            alive: true,
+        };
+        world.input(2, Input::Gossip(vec![alive(0), alive(1)]));
+        world.until("it is ready again", |w| w.is_ready(2));
+        assert!(world.node(2).store.find(&missed).is_some(), "seed {seed}");
+        assert_eq!(world.issue(2, session).view.len(), 3, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_stopped_process_whose_peers_died_meanwhile_goes_on_alone_after_the_wait() {
+    let mut world = World::new(3, 1);
+    let session = world.sign_in(2);
+    world.freeze(2, 5_000 * MS);
+    world.crash(0);
+    world.crash(1);
+    world.run_for(5_000 * MS);
+    world.run_for(2_000 * MS);
+    let thawed = world.now - 2_000 * MS;
+    world.until("it is ready again", |w| w.is_ready(2));
+    let waited = world.now - thawed;
+    assert!((4_900 * MS..5_200 * MS).contains(&waited), "{waited}");
+    assert_eq!(world.issue(2, session).view.len(), 1);
 }
