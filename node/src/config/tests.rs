@@ -54,6 +54,10 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
             "castor.toml:3: tickets.tgt.max_live: unknown key; did you mean tickets.tgt.max_life?",
         ]
     );
+    assert_eq!(
+        problems("[http]\nlisten_address = \"127.0.0.1:1\"\n"),
+        ["castor.toml:2: http.listen_address: unknown key; did you mean http.listen?"]
+    );
 }
 
 #[test]

@@ -173,6 +173,11 @@ const PLAIN: [PlainCounter; 12] = [
         |s| s.services_dropped.load(Relaxed),
     ),
     (
+        "castor_node_pauses_total",
+        "Times that the process had stood still for 1.5 s or longer.",
+        |s| s.pauses.load(Relaxed),
+    ),
+    (
         "castor_cluster_clock_steps_ignored_total",
         "Wall-clock steps that were not followed.",
         |s| s.clock_steps_ignored.load(Relaxed),

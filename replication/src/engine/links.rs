@@ -52,6 +52,7 @@ impl Engine {
 
     pub(super) fn gossip(&mut self, members: &[GossipMember]) {
         let fresh = self.fresh_peer();
+        let mono = self.now.mono;
         let mut dead = Vec::new();
         for seen in members
             .iter()
@@ -70,6 +71,9 @@ impl Engine {
                 .filter(|old| *old != seen.member);
             let peer = self.peers.admit(&seen.member, fresh.clone());
             let before = peer.gossip;
+            if !seen.alive && before != Gossip::Dead {
+                peer.died_at = mono;
+            }
             peer.gossip = if seen.alive {
                 Gossip::Alive
             } else {
@@ -90,6 +94,7 @@ impl Engine {
         for member in absent {
             if let Some(peer) = self.peers.exact_mut(&member) {
                 peer.gossip = Gossip::Dead;
+                peer.died_at = mono;
             }
             dead.push(member);
         }

@@ -138,9 +138,11 @@ impl Engine {
 
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input) {
-        let paused = now.mono.saturating_sub(self.now.mono) >= PAUSE;
+        let gap = now.mono.saturating_sub(self.now.mono);
         self.now = now;
-        if paused {
+        if gap >= PAUSE {
+            stats::count(&self.stats.pauses);
+            self.event(Event::Paused { gap });
             self.fill_after_pause();
         }
         match input {
@@ -167,6 +169,16 @@ impl Engine {
     /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else comes.
     pub fn next_wake(&self) -> Option<Micros> {
         self.timers.next()
+    }
+
+    /// Time of the latest input, monotonic.
+    pub fn turned(&self) -> Micros {
+        self.now.mono
+    }
+
+    /// Whether requests that were begun elsewhere may be finished here: as [`Engine::is_ready`], or draining.
+    pub fn is_serving(&self) -> bool {
+        self.in_service() && self.clock_is_sound()
     }
 
     /// Where this node stands.

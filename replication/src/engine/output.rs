@@ -7,6 +7,8 @@ use castor_proto::ids::{Member, NodeName};
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{TicketBody, TicketId, TicketKey};
 
+use super::config::Micros;
+
 /// A session or proxy-granting ticket was created.
 #[derive(Debug, Clone)]
 pub struct Created {
@@ -168,6 +170,12 @@ pub enum Reply {
 /// What happened, for logs and for the node's other rooms.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// The process had stood still for this long, in microseconds: it meets the others again before it
+    /// serves.
+    Paused {
+        /// Between two inputs.
+        gap: Micros,
+    },
     /// The node's own phase changed.
     Phase(Phase),
     /// Filling has finished.

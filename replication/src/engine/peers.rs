@@ -57,6 +57,8 @@ pub(super) struct Peer {
     pub(super) heard_at: Micros,
     /// When the latest heartbeat that it has answered was sent.
     pub(super) answered_at: Micros,
+    /// When gossip declared it dead.
+    pub(super) died_at: Micros,
     pub(super) out: Cursor,
     pub(super) inbound: Inbound,
 }
@@ -76,17 +78,19 @@ impl Peer {
             rttvar: 0,
             heard_at: 0,
             answered_at: 0,
+            died_at: 0,
             out,
             inbound: Inbound::default(),
         }
     }
 
-    /// Fit for a view (rule 2).
+    /// Fit for a view (rule 2). An answer over the own link is newer than gossip's word, which comes late
+    /// after this process was stopped for a while.
     pub(super) fn is_fit(&self) -> bool {
         self.link
             && !self.suspect
             && !self.fenced
-            && self.gossip != Gossip::Dead
+            && (self.gossip != Gossip::Dead || self.answered_at >= self.died_at)
             && self.phase == Some(Phase::Ready)
     }
 

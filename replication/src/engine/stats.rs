@@ -47,6 +47,8 @@ counters! {
     ring_overrun,
     /// Wall-clock steps ignored.
     clock_steps_ignored,
+    /// Times that the whole process had stood still.
+    pauses,
     /// Commands refused because too many were under way.
     busy,
     /// Deltas sent, over all peers.
