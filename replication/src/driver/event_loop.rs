@@ -274,7 +274,7 @@ impl<T: Transport> EventLoop<T> {
                     tracing::warn!("a taken-over logout had no room and was dropped");
                 }
             }
-            Event::Acknowledged { peer, age } => self.metrics.acknowledged(peer.as_str(), age),
+            Event::Acknowledged { peer, ages } => self.metrics.acknowledged(peer.as_str(), &ages),
             Event::Repaired { peer, .. } => self.metrics.repaired(peer.node.as_str()),
             Event::DecidedConflict(_)
             | Event::Partial { .. }

@@ -210,7 +210,7 @@ impl Metrics {
             )?,
             ack_duration: add.histograms(
                 "castor_replication_ack_duration_seconds",
-                "Time from a delta to its acknowledgement by the peer; one sample per batch.",
+                "Time from a delta to its acknowledgement by the peer.",
             )?,
             deltas: add.counters(
                 "castor_replication_deltas_total",
@@ -269,10 +269,11 @@ impl Metrics {
         self.claim_duration.observe(seconds(micros));
     }
 
-    pub(super) fn acknowledged(&self, peer: &str, micros: Micros) {
-        self.ack_duration
-            .with_label_values(&[peer])
-            .observe(seconds(micros));
+    pub(super) fn acknowledged(&self, peer: &str, ages: &[Micros]) {
+        let histogram = self.ack_duration.with_label_values(&[peer]);
+        for age in ages {
+            histogram.observe(seconds(*age));
+        }
     }
 
     pub(super) fn repaired(&self, peer: &str) {

@@ -42,6 +42,7 @@ impl Engine {
     }
 
     pub(super) fn stream_started(&mut self, from: &Member, nonce: u64, next: u64, head: u64) {
+        let own = self.own();
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
@@ -56,7 +57,7 @@ impl Engine {
         }
         // Whoever is met for the first time holds more than its own stream tells.
         let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
-        inbound.applied = inbound.applied.max(next.saturating_sub(1));
+        inbound.reach(next.saturating_sub(1), own);
         inbound.head = inbound.head.max(head);
         if !unasked {
             inbound.nonce = 0;
@@ -84,8 +85,9 @@ impl Engine {
         if first <= applied + 1 {
             let known = usize::try_from(applied + 1 - first).unwrap_or(usize::MAX);
             let taken = self.take_in(from, entries.get(known..).unwrap_or_default(), &mut visited);
+            let own = self.own();
             if let Some(peer) = self.peers.exact_mut(from) {
-                peer.inbound.applied = applied.max(first + (known as u64 + taken) - 1);
+                peer.inbound.reach(first + (known as u64 + taken) - 1, own);
             }
         }
         let applied = self
@@ -134,7 +136,7 @@ impl Engine {
             return self.stream.head();
         }
         self.apply(&entry);
-        let seq = self.stream.push(entry, self.now.mono);
+        let seq = self.stream.push(entry, self.now.mono, self.own());
         for peer in self.peers.iter_mut() {
             peer.out.refresh_lag(&self.stream);
         }
@@ -178,13 +180,20 @@ impl Engine {
             self.learn_services(key, services);
         }
         let (mono, patience, resend) = (self.now.mono, self.config.ack_timeout, self.config.resend);
-        let made = self.stream.made(applied);
+        let own = self.own();
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
         let out = &mut peer.out;
         let advanced = applied > out.acked;
-        out.acked = out.acked.max(applied);
+        if advanced {
+            let ages = self.stream.ages(out.acked, applied, mono);
+            let peer = from.node.clone();
+            let acknowledged = Event::Acknowledged { peer, ages };
+            self.outputs.push_back(Output::Event(acknowledged));
+            out.acked = applied;
+            out.acked_at = own;
+        }
         if out.in_flight > applied && advanced {
             // It took only a part in: the rest at once.
             out.in_flight = 0;
@@ -192,12 +201,6 @@ impl Engine {
         } else if out.in_flight > 0 && applied >= out.in_flight {
             out.in_flight = 0;
             out.resend = resend;
-            let age = mono.saturating_sub(made.unwrap_or(mono));
-            let acknowledged = Event::Acknowledged {
-                peer: from.node.clone(),
-                age,
-            };
-            self.outputs.push_back(Output::Event(acknowledged));
         }
         out.refresh_lag(&self.stream);
         let behind = out.lag_since.map_or(0, |since| mono.saturating_sub(since));

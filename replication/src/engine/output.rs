@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
-use castor_proto::ids::{Member, NodeName};
+use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{TicketBody, TicketId, TicketKey};
 
@@ -95,8 +95,14 @@ pub struct PeerStatus {
     pub backlog: u64,
     /// Highest sequence it has acknowledged.
     pub acked: u64,
+    /// When that came, own time; 0 before the first.
+    pub acked_at: WallMs,
     /// Highest of its own sequences that this node has applied.
     pub applied: u64,
+    /// When that was applied, own time; 0 before the first.
+    pub applied_at: WallMs,
+    /// Highest of its own sequences that this node knows of.
+    pub head: u64,
     /// Its clock minus ours, milliseconds.
     pub clock_offset_ms: Option<i64>,
     /// Smoothed round trip, microseconds.
@@ -129,6 +135,8 @@ pub struct Status {
     pub clock_offset_ms: i64,
     /// Highest sequence of its own stream.
     pub head: u64,
+    /// When that was made, own time; 0 before the first.
+    pub head_at: WallMs,
     /// Its peers.
     pub peers: Vec<PeerStatus>,
     /// Progress of filling.
@@ -206,12 +214,12 @@ pub enum Event {
         /// The own clock follows it.
         adopted: bool,
     },
-    /// A peer acknowledged a batch.
+    /// A peer acknowledged deltas.
     Acknowledged {
         /// Who.
         peer: NodeName,
-        /// Age of the batch's last delta, microseconds.
-        age: u64,
+        /// Age of each of these deltas, microseconds.
+        ages: Vec<Micros>,
     },
     /// Repair with a peer ended.
     Repaired {

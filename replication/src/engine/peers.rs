@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use castor_proto::ids::{Member, NodeName};
+use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::Phase;
 
 use super::config::Micros;
@@ -21,11 +21,23 @@ pub(super) enum Gossip {
     Dead,
 }
 
+impl Inbound {
+    /// Everything up to `seq` is joined.
+    pub(super) fn reach(&mut self, seq: u64, own: WallMs) {
+        if seq > self.applied {
+            self.applied = seq;
+            self.applied_at = own;
+        }
+    }
+}
+
 /// This node's place in the peer's stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Inbound {
     /// Everything of this incarnation's stream up to here is joined.
     pub(super) applied: u64,
+    /// Own time when that was reached; 0 before the first.
+    pub(super) applied_at: WallMs,
     /// The question whose answer is awaited; 0 for none.
     pub(super) nonce: u64,
     /// The stream has started over the present link.

@@ -41,7 +41,10 @@ impl Engine {
                 head.saturating_sub(peer.out.acked)
             },
             acked: peer.out.acked,
+            acked_at: peer.out.acked_at,
             applied: peer.inbound.applied,
+            applied_at: peer.inbound.applied_at,
+            head: peer.inbound.head.max(peer.inbound.applied),
             clock_offset_ms: self.clock.offset(&peer.member.node),
             rtt: (peer.srtt > 0).then_some(peer.srtt),
         });
@@ -51,6 +54,7 @@ impl Engine {
             clock_ok: self.clock_is_sound(),
             clock_offset_ms: -self.clock.median(),
             head,
+            head_at: self.stream.head_at(),
             peers: peers.collect(),
             bootstrap: self.fill.status(mono),
             singles: self.singles.len(),
