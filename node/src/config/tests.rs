@@ -367,6 +367,15 @@ fn a_reload_takes_what_it_may_and_names_what_waits_for_a_restart() {
     assert_eq!(live.load().log.level.0, "debug", "the old one stays");
 }
 
+#[test]
+fn a_log_filter_with_other_letters_is_refused() {
+    let says = problems("[log]\nlevel = \"\\tª=\"\n");
+    assert!(
+        says[0].starts_with("castor.toml:2: log.level: "),
+        "{says:?}"
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn any_file_is_answered_not_crashed_on(text in ".{0,400}") {

@@ -121,7 +121,7 @@ type Read = fn(&Stats) -> u64;
 
 type PlainCounter = (&'static str, &'static str, Read);
 
-const PLAIN: [PlainCounter; 12] = [
+const PLAIN: [PlainCounter; 13] = [
     (
         "castor_claim_fallback_total",
         "Claims that needed a ballot after the issuer's own.",
