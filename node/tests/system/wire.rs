@@ -1,6 +1,5 @@
 //! What somebody on the wire between the nodes sees, and can do: nothing.
 
-use std::fs;
 use std::net::UdpSocket;
 use std::time::Duration;
 

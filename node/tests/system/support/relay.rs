@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
@@ -18,6 +18,9 @@ const LISTEN: Duration = Duration::from_millis(100);
 
 /// Largest datagram.
 const DATAGRAM: usize = 65_536;
+
+/// Most datagrams under way at once in one direction between two nodes.
+const UNDER_WAY: usize = 16_384;
 
 /// Delays by way, in milliseconds: from the node that listens at one address to that at another.
 #[derive(Default)]
@@ -110,7 +113,7 @@ fn socket() -> UdpSocket {
 
 /// What comes in at a node's relay goes to the node, and each dialler has a way back.
 fn carry(ways: &Arc<Ways>, front: &Arc<UdpSocket>, node: SocketAddr) {
-    let (there, parcels) = channel();
+    let (there, parcels) = sync_channel(UNDER_WAY);
     let mut threads = vec![post(ways, parcels)];
     let mut diallers: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut buffer = vec![0; DATAGRAM];
@@ -132,7 +135,8 @@ fn carry(ways: &Arc<Ways>, front: &Arc<UdpSocket>, node: SocketAddr) {
             out: Arc::clone(out),
             to: node,
         };
-        there.send(parcel).expect("the post goes on");
+        // What does not fit is lost, as on any line.
+        there.try_send(parcel).ok();
     }
     drop(there);
     for thread in threads {
@@ -146,7 +150,7 @@ fn carry_back(
     front: &Arc<UdpSocket>,
     (node, dialler): (SocketAddr, SocketAddr),
 ) {
-    let (there, parcels) = channel();
+    let (there, parcels) = sync_channel(UNDER_WAY);
     let thread = post(ways, parcels);
     let mut buffer = vec![0; DATAGRAM];
     while !ways.has_ended() {
@@ -159,7 +163,8 @@ fn carry_back(
             out: Arc::clone(front),
             to: dialler,
         };
-        there.send(parcel).expect("the post goes on");
+        // What does not fit is lost, as on any line.
+        there.try_send(parcel).ok();
     }
     drop(there);
     thread.join().expect("a relay's thread ends");
@@ -169,7 +174,7 @@ fn carry_back(
 fn post(ways: &Arc<Ways>, parcels: Receiver<Parcel>) -> JoinHandle<()> {
     let ways = Arc::clone(ways);
     // Nothing is ever sent here: waiting for it is waiting for the time.
-    let (never, clock): (Sender<()>, Receiver<()>) = channel();
+    let (never, clock): (SyncSender<()>, Receiver<()>) = sync_channel(1);
     spawn(move || {
         for parcel in parcels {
             let left = parcel.due.saturating_duration_since(wait::now());
