@@ -144,6 +144,7 @@ impl<T: Transport> EventLoop<T> {
     fn take_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::LinkUp(member) => self.input(Input::LinkUp(member)),
+            NetEvent::Speaks(member, wire) => self.input(Input::Speaks(member, wire)),
             NetEvent::LinkDown(member) => self.input(Input::LinkDown(member)),
             NetEvent::Gossip(members) => self.input(Input::Gossip(members)),
             NetEvent::SilentSeeds(count) => self.input(Input::SilentSeeds(count)),
@@ -270,7 +271,13 @@ impl<T: Transport> EventLoop<T> {
             }
             Event::Acknowledged { peer, age } => self.metrics.acknowledged(peer.as_str(), age),
             Event::Repaired { peer, .. } => self.metrics.repaired(peer.node.as_str()),
-            Event::DecidedConflict(_) | Event::Partial { .. } | Event::ClockStep { .. } => {}
+            Event::Diverged { peer, entries, .. } => {
+                self.metrics.diverged(peer.node.as_str(), entries);
+            }
+            Event::DigestsMended { .. }
+            | Event::DecidedConflict(_)
+            | Event::Partial { .. }
+            | Event::ClockStep { .. } => {}
         }
     }
 }

@@ -452,6 +452,20 @@ pub(super) fn log_event(event: &Event) {
         Event::ClockStep { by_ms, adopted } => {
             tracing::warn!(by_ms, adopted, "the wall clock was stepped");
         }
+        Event::Diverged {
+            peer,
+            entries,
+            first,
+        } => tracing::error!(
+            %peer.node, entries, ?first,
+            "tickets differed from a peer's although nothing was lost between the two; they are \
+             joined again. If it repeats, restart the node that other nodes name too, and report it"
+        ),
+        Event::DigestsMended { shard } => tracing::error!(
+            shard,
+            "the kept digests were not those of the tickets held; they are mended. If it repeats, \
+             restart this node, and report it"
+        ),
         Event::Repaired {
             peer,
             received,

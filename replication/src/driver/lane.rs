@@ -247,6 +247,12 @@ impl InLane {
         let messages: Vec<PeerMessage> = codec::decode(&opened.payload).map_err(|_| "decode")?;
         if messages
             .iter()
+            .any(|message| message.since() > self.version)
+        {
+            return Err("version");
+        }
+        if messages
+            .iter()
             .all(|message| message.check() && message.lane() == self.lane)
         {
             Ok(messages)
@@ -367,7 +373,7 @@ mod tests {
             _ => None,
         })
         .await;
-        let queue = first.shared.registry().queue(&to, Lane::Stream).unwrap();
+        let queue = first.shared.registry().queue(&to, Lane::Stream).unwrap().0;
         queue.push(vec![0; DECODE_MAX]).unwrap();
         let message = PeerMessage::Subscribe { nonce: 1, have: 1 };
         first.post(&to, &message).unwrap();

@@ -2,6 +2,7 @@
 
 use castor_proto::ids::Member;
 use castor_proto::message::{PeerMessage, Phase};
+use castor_proto::version::WireVersion;
 
 use crate::engine::GossipMember;
 
@@ -10,6 +11,8 @@ use crate::engine::GossipMember;
 pub enum NetEvent {
     /// The link to this member answers hellos.
     LinkUp(Member),
+    /// The wire version agreed on for the link that has just come up.
+    Speaks(Member, WireVersion),
     /// The link to this member is gone.
     LinkDown(Member),
     /// Messages of a member, authenticated.

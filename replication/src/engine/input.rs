@@ -4,6 +4,7 @@ use castor_proto::delta::{DestroyReason, ServiceKey};
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::{Payload, TicketId, TicketKey, TicketKind};
+use castor_proto::version::WireVersion;
 
 use super::config::Micros;
 
@@ -132,6 +133,8 @@ pub enum Input {
     Message(Member, PeerMessage),
     /// The link to this member answers hellos.
     LinkUp(Member),
+    /// The wire version agreed on for the link that has just come up.
+    Speaks(Member, WireVersion),
     /// The link to this member is gone.
     LinkDown(Member),
     /// Gossip's whole picture, own node left out.

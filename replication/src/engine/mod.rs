@@ -24,12 +24,14 @@ mod ops;
 mod output;
 mod peers;
 mod random;
+mod rounds;
 mod singles;
 mod stats;
 mod status;
 mod store;
 mod stream;
 mod timers;
+mod told;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -76,6 +78,9 @@ pub struct Engine {
     fill: fill::Fill,
     drain: drain::Drain,
     duties: logout::Duties,
+    rounds: rounds::Rounds,
+    /// Nothing has happened since then that explains a difference.
+    quiet_since: Micros,
     /// Earliest moment of the next comparison around a cut link.
     next_detour: Micros,
     outputs: VecDeque<Output>,
@@ -108,6 +113,7 @@ impl Engine {
         timers.set(now.mono, Timer::Housekeeping);
         timers.set(now.mono, Timer::Expiry);
         timers.set(now.mono, Timer::Bootstrap);
+        timers.set(now.mono, Timer::Round);
         let ops = ops::Ops::new(random.u64() >> 1);
         Self {
             stream: stream::Stream::new(config.ring_max),
@@ -131,6 +137,8 @@ impl Engine {
             timers,
             drain: drain::Drain::default(),
             duties: logout::Duties::default(),
+            rounds: rounds::Rounds::default(),
+            quiet_since: now.mono,
             next_detour: 0,
             outputs: VecDeque::new(),
         }
@@ -147,6 +155,7 @@ impl Engine {
             Input::Command(number, command) => self.command(number, command),
             Input::Message(from, message) => self.message(&from, message),
             Input::LinkUp(member) => self.link_up(&member),
+            Input::Speaks(member, wire) => self.link_speaks(&member, wire),
             Input::LinkDown(member) => self.link_down(&member),
             Input::Gossip(members) => self.gossip(&members),
             Input::SilentSeeds(count) => self.fill_seeds(count),
@@ -290,6 +299,12 @@ impl Engine {
             } => self.entries(from, rpc, &entries, covered),
             PeerMessage::EntriesTaken { rpc } => self.entries_taken(from, rpc),
             PeerMessage::Fenced => self.fence_self(),
+            PeerMessage::RoundRequest { rpc, asked } => self.asked_for_round(from, rpc, &asked),
+            PeerMessage::RoundReply {
+                rpc,
+                standing,
+                told,
+            } => self.told_in_round(from, rpc, standing, told),
         }
     }
 
@@ -297,6 +312,7 @@ impl Engine {
         match timer {
             Timer::Op(op, stage) => self.op_timeout(op, stage),
             Timer::Housekeeping => self.housekeeping(),
+            Timer::Round => self.round(),
             Timer::Expiry => self.expire(),
             Timer::Resend(node, seq) => self.resend(&node, seq),
             Timer::Bootstrap => self.fill_step(),
@@ -308,6 +324,7 @@ impl Engine {
         self.ping_all();
         self.watch_clock();
         self.repair_around_a_cut();
+        self.watch_quiet();
         let again = self.now.mono + self.config.ping_interval;
         self.timers.set(again, Timer::Housekeeping);
     }

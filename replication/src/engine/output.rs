@@ -205,6 +205,20 @@ pub enum Event {
         /// Age of the batch's last delta, microseconds.
         age: u64,
     },
+    /// Tickets differed from a peer's although nothing explains it (rule 19); they are being joined.
+    Diverged {
+        /// From whose.
+        peer: Member,
+        /// How many.
+        entries: u64,
+        /// One of them.
+        first: TicketKey,
+    },
+    /// The kept digests of a shard were not those of what is held. Must never happen.
+    DigestsMended {
+        /// Which.
+        shard: u8,
+    },
     /// Repair with a peer ended.
     Repaired {
         /// With whom.

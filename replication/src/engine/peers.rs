@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::message::Phase;
+use castor_proto::version::WireVersion;
 
 use super::config::Micros;
 use super::stream::Cursor;
@@ -52,6 +53,8 @@ pub(super) struct Peer {
     pub(super) repair_due: bool,
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
+    /// The version agreed on for the link, once it was told.
+    pub(super) wire: Option<WireVersion>,
     pub(super) srtt: Micros,
     pub(super) rttvar: Micros,
     pub(super) heard_at: Micros,
@@ -72,6 +75,7 @@ impl Peer {
             lagging: false,
             repair_due: false,
             fenced: false,
+            wire: None,
             srtt: 0,
             rttvar: 0,
             heard_at: 0,

@@ -11,5 +11,6 @@ mod claim;
 mod fill;
 mod logout;
 mod random;
+mod rounds;
 mod stream;
 mod world;

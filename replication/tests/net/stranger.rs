@@ -9,7 +9,7 @@ use castor_proto::hello::{ClusterTag, Hello, HelloAnswer};
 use castor_proto::ids::Incarnation;
 use castor_proto::message::{Lane, PeerMessage, Phase};
 use castor_proto::seal::{KeyRing, NodeSigner, Outgoing, seal_envelope};
-use castor_proto::version::{VersionRange, WireVersion};
+use castor_proto::version::{CURRENT, VersionRange};
 use castor_replication::driver::tls::{NodeIdentity, cluster_host};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, SendStream};
@@ -107,7 +107,7 @@ impl Stranger {
         let (sender, receiver) = (name(change.sender.unwrap_or(&self.node)), name(to));
         let cluster = change.cluster.unwrap_or(&self.cluster);
         let outgoing = Outgoing {
-            version: WireVersion::V1,
+            version: CURRENT,
             cluster: ClusterTag::of(cluster),
             sender: &sender,
             incarnation: change.incarnation.unwrap_or(some_incarnation(9)),

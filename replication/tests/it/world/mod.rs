@@ -511,15 +511,16 @@ impl World {
         self.now = end;
     }
 
-    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let end = self.now + 120_000 * MS;
+    pub fn until(&mut self, what: &str, done: impl FnMut(&Self) -> bool) {
+        self.until_within(120_000 * MS, what, done);
+    }
+
+    pub fn until_within(&mut self, micros: u64, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let end = self.now + micros;
         while !done(self) {
             if self.now >= end {
                 let difference = self.difference();
-                panic!(
-                    "seed {}: not within two minutes: {what}\n{difference}",
-                    self.seed
-                );
+                panic!("seed {}: not in time: {what}\n{difference}", self.seed);
             }
             assert!(
                 self.step(),
