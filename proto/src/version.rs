@@ -89,6 +89,12 @@ impl VersionRange {
         }
     }
 
+    /// The newest version in this range that this build knows.
+    #[must_use]
+    pub fn newest(self) -> WireVersion {
+        self.negotiate(Self::SUPPORTED).unwrap_or(MIN_SUPPORTED)
+    }
+
     /// The newest version in both ranges that this build knows; the same on both sides.
     #[must_use]
     pub fn negotiate(self, other: Self) -> Option<WireVersion> {
@@ -143,6 +149,10 @@ mod tests {
             Some(WireVersion::V1)
         );
         assert_eq!(held.negotiate(held), Some(WireVersion::V1));
+        assert_eq!(
+            (held.newest(), VersionRange::SUPPORTED.newest()),
+            (WireVersion::V1, CURRENT)
+        );
     }
 
     #[test]

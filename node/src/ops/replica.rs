@@ -3,6 +3,7 @@
 //! Words and shapes for people and scripts; the facts come from replication. No personal data.
 
 use castor_proto::ticket::TicketKind;
+use castor_proto::version::WireVersion;
 use castor_replication::driver::{Handle, Readiness, state_of};
 use castor_replication::engine::Status;
 use serde_json::{Value, json};
@@ -53,6 +54,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
                 "incarnation": peer.member.as_ref().map(|member| member.incarnation.to_string()),
                 "state": state,
                 "link": peer.link,
+                "wire": peer.wire.map(WireVersion::number),
                 "lag_seconds": seconds(peer.lag),
                 "backlog_deltas": peer.backlog,
                 "clock_offset_seconds": peer.clock_offset_ms.map(|ms| ms as f64 / 1000.0),
@@ -65,7 +67,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
         "incarnation": status.me.incarnation.to_string(),
         "version": VERSION,
         "revision": REVISION,
-        "wire": castor_proto::version::CURRENT.number(),
+        "wire": status.wire.number(),
         "state": word(readiness),
         "healthy": healthy,
         "fenced": status.fenced,

@@ -420,6 +420,7 @@ mod tests {
             acked: 0,
             applied: 0,
             clock_offset_ms: offset,
+            wire: None,
             rtt: None,
         }
     }

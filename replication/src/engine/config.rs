@@ -45,7 +45,8 @@ pub struct Config {
     /// How long nothing may have happened that explains a difference before one counts as a
     /// divergence (rule 19). Default 10 s.
     pub quiet: Micros,
-    /// Newest wire version spoken with a peer whose link says nothing else. Default: the newest.
+    /// Newest wire version this node speaks, with every peer whose link says nothing else. Default:
+    /// the newest there is.
     pub wire: WireVersion,
     /// Interval of heartbeats on a link. Default 250 ms.
     pub ping_interval: Micros,

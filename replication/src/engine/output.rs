@@ -6,6 +6,7 @@ use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{TicketBody, TicketId, TicketKey};
+use castor_proto::version::WireVersion;
 
 /// A session or proxy-granting ticket was created.
 #[derive(Debug, Clone)]
@@ -97,6 +98,8 @@ pub struct PeerStatus {
     pub applied: u64,
     /// Its clock minus ours, milliseconds.
     pub clock_offset_ms: Option<i64>,
+    /// The wire version spoken with it; absent while it is not linked.
+    pub wire: Option<WireVersion>,
     /// Smoothed round trip, microseconds.
     pub rtt: Option<u64>,
 }
@@ -121,6 +124,8 @@ pub struct Status {
     pub me: Member,
     /// Where it stands.
     pub phase: Phase,
+    /// Newest wire version it speaks.
+    pub wire: WireVersion,
     /// Its clock is within bounds.
     pub clock_ok: bool,
     /// Own offset against the median of all known clocks, milliseconds.

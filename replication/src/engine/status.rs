@@ -43,11 +43,13 @@ impl Engine {
             acked: peer.out.acked,
             applied: peer.inbound.applied,
             clock_offset_ms: self.clock.offset(&peer.member.node),
+            wire: peer.link.then_some(peer.wire.unwrap_or(self.config.wire)),
             rtt: (peer.srtt > 0).then_some(peer.srtt),
         });
         Status {
             me: self.config.me.clone(),
             phase: self.phase,
+            wire: self.config.wire,
             clock_ok: self.clock_is_sound(),
             clock_offset_ms: -self.clock.median(),
             head,

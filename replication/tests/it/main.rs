@@ -10,6 +10,7 @@
 mod claim;
 mod fill;
 mod logout;
+mod mixed;
 mod random;
 mod rounds;
 mod stream;

@@ -18,6 +18,7 @@ use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{
     Payload, Principal, St, Tgt, TicketBody, TicketId, TicketKey, TicketKind,
 };
+use castor_proto::version::{self, WireVersion};
 use castor_replication::engine::{
     ClaimOutcome, Command, Config, Engine, Event, GossipMember, Input, NewReusable, NewSingleUse,
     Now, Output, Reply, Stats, Store, TicketKeys,
@@ -56,6 +57,7 @@ pub struct Node {
     pub member: Member,
     pub events: Vec<Event>,
     pub life: u64,
+    pub wire: WireVersion,
     wake: u64,
 }
 
@@ -98,6 +100,8 @@ pub struct World {
     frozen: BTreeMap<usize, u64>,
     pub replies: BTreeMap<u64, Reply>,
     pub skew_ms: Vec<i64>,
+    /// The newest wire version each node speaks from its next start on.
+    pub wire: Vec<WireVersion>,
 }
 
 impl World {
@@ -135,6 +139,7 @@ impl World {
             frozen: BTreeMap::new(),
             replies: BTreeMap::new(),
             skew_ms: vec![0; size],
+            wire: vec![version::CURRENT; size],
         }
     }
 
@@ -187,6 +192,7 @@ impl World {
         };
         let mut config = Config::new(member.clone(), DIGEST_KEY);
         (self.tune)(&mut config);
+        config.wire = self.wire[i];
         let store = Arc::new(Store::new(DIGEST_KEY));
         let stats = Arc::new(Stats::default());
         let mut engine_seed = [0; 32];
@@ -214,6 +220,7 @@ impl World {
             member,
             events: Vec::new(),
             life,
+            wire: self.wire[i],
             wake: u64::MAX,
         };
         self.nodes[i] = Some(node);
@@ -261,6 +268,12 @@ impl World {
 
     fn linked(&self, a: usize, b: usize) -> bool {
         !self.cut.contains(&(a, b))
+    }
+
+    /// What two running nodes agree on.
+    fn spoken(&self, a: usize, b: usize) -> WireVersion {
+        let speaks = |i: usize| self.node(i).wire;
+        speaks(a).min(speaks(b))
     }
 
     fn relink(&mut self, at: usize, to: usize) {
@@ -378,6 +391,11 @@ impl World {
         if !self.linked(from, index) || self.below(1_000) < self.weather.loss {
             return;
         }
+        let (newest, spoken) = (message.since(), self.spoken(from, index));
+        assert!(
+            newest <= spoken,
+            "{newest} sent to a peer that speaks {spoken}"
+        );
         let bytes = codec::encode(&vec![message]);
         assert!(!bytes.is_empty());
         let copies = 1 + u64::from(self.below(1_000) < self.weather.doubled);
@@ -463,7 +481,9 @@ impl World {
             Some(member) if up && self.linked(at, to) => {
                 let life = self.nodes[at].as_ref().unwrap().life;
                 self.up.insert((at, to, life));
-                self.input(at, Input::LinkUp(member));
+                self.input(at, Input::LinkUp(member.clone()));
+                let spoken = self.spoken(at, to);
+                self.input(at, Input::Speaks(member, spoken));
                 self.count_seeds(at);
             }
             Some(member) if !up && !self.linked(at, to) => self.input(at, Input::LinkDown(member)),
