@@ -145,6 +145,7 @@ impl<T: Transport> EventLoop<T> {
         match event {
             NetEvent::LinkUp(member) => self.input(Input::LinkUp(member)),
             NetEvent::Speaks(member, wire) => self.input(Input::Speaks(member, wire)),
+            NetEvent::Lied(member, reason) => self.input(Input::Lied(member, reason)),
             NetEvent::LinkDown(member) => self.input(Input::LinkDown(member)),
             NetEvent::Gossip(members) => self.input(Input::Gossip(members)),
             NetEvent::SilentSeeds(count) => self.input(Input::SilentSeeds(count)),
@@ -274,7 +275,9 @@ impl<T: Transport> EventLoop<T> {
             Event::Diverged { peer, entries, .. } => {
                 self.metrics.diverged(peer.node.as_str(), entries);
             }
-            Event::DigestsMended { .. }
+            Event::Refused { peer, lie } => self.transport.refused(&peer, lie.reason()),
+            Event::FencedPeer { .. }
+            | Event::DigestsMended { .. }
             | Event::DecidedConflict(_)
             | Event::Partial { .. }
             | Event::ClockStep { .. } => {}

@@ -452,6 +452,14 @@ pub(super) fn log_event(event: &Event) {
         Event::ClockStep { by_ms, adopted } => {
             tracing::warn!(by_ms, adopted, "the wall clock was stepped");
         }
+        Event::FencedPeer { peer, lie } => tracing::error!(
+            peer = %peer.node, incarnation = %peer.incarnation, reason = lie.reason(),
+            "this peer says what no sound node says, is ignored from now on, and was told to exit. \
+             Restart it if it did not restart itself; if it repeats, see that it runs the same \
+             release, that nothing else runs under its name, and that it was not restored from a \
+             snapshot of its memory"
+        ),
+        Event::Refused { .. } => {}
         Event::Diverged {
             peer,
             entries,

@@ -130,7 +130,7 @@ type Read = fn(&Stats) -> u64;
 
 type PlainCounter = (&'static str, &'static str, Read);
 
-const PLAIN: [PlainCounter; 14] = [
+const PLAIN: [PlainCounter; 15] = [
     (
         "castor_claim_fallback_total",
         "Claims that needed a ballot after the issuer's own.",
@@ -165,6 +165,11 @@ const PLAIN: [PlainCounter; 14] = [
         "castor_replication_refused_entries_total",
         "Entries not taken in because they had ended or were malformed.",
         |s| s.refused_entries.load(Relaxed),
+    ),
+    (
+        "castor_replication_peers_fenced_total",
+        "Peers ignored and told to exit, because they went backwards or went on lying.",
+        |s| s.peers_fenced.load(Relaxed),
     ),
     (
         "castor_replication_rounds_total",

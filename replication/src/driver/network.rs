@@ -437,6 +437,13 @@ impl Network {
 }
 
 impl Transport for Network {
+    fn refused(&mut self, from: &Member, reason: &'static str) {
+        self.shared.metrics.rejected(reason);
+        if self.shared.worth_logging(reason) {
+            tracing::warn!(peer = %from.node, reason, "refused what no sound node says");
+        }
+    }
+
     fn set_phase(&mut self, phase: Phase) {
         Self::set_phase(self, phase);
     }

@@ -19,6 +19,8 @@ pub enum NetEvent {
     Messages(Member, Vec<PeerMessage>),
     /// Gossip's whole picture of the others.
     Gossip(Vec<GossipMember>),
+    /// So many envelopes of this member were refused for this reason that it must be fenced.
+    Lied(Member, &'static str),
     /// How many configured seeds have never answered yet.
     SilentSeeds(usize),
     /// The transport cannot go on; the process must exit with this message.
@@ -30,6 +32,9 @@ pub trait Transport: Send + 'static {
     /// Hands messages over for sending, in order per lane. Never blocks: what has no room is
     /// dropped and counted, and the engine repeats what matters.
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>);
+
+    /// The engine refused something that this member said.
+    fn refused(&mut self, from: &Member, reason: &'static str);
 
     /// What hellos and gossip say of this node from now on.
     fn set_phase(&mut self, phase: Phase);

@@ -137,6 +137,8 @@ pub enum Input {
     Speaks(Member, WireVersion),
     /// The link to this member is gone.
     LinkDown(Member),
+    /// So many envelopes of this member were refused for this reason that it must be fenced.
+    Lied(Member, &'static str),
     /// Gossip's whole picture, own node left out.
     Gossip(Vec<GossipMember>),
     /// How many configured seeds have never answered yet.

@@ -220,15 +220,6 @@ impl Engine {
         }
     }
 
-    /// Seen going backwards inside one incarnation (rule 1).
-    pub(super) fn fence(&mut self, member: &Member) {
-        if let Some(peer) = self.peers.exact_mut(member) {
-            peer.fenced = true;
-        }
-        self.send(member, PeerMessage::Fenced);
-        self.release_waits(member);
-    }
-
     pub(super) fn fence_self(&mut self) {
         if !self.fenced {
             self.fenced = true;

@@ -18,6 +18,7 @@ mod fill;
 mod find;
 mod input;
 mod issue;
+mod lies;
 mod links;
 mod logout;
 mod ops;
@@ -41,6 +42,7 @@ use castor_proto::message::{PeerMessage, Phase};
 
 pub use config::{Config, MS, Micros};
 pub use input::{Command, GossipMember, Input, NewReusable, NewSingleUse, Now, TicketKeys};
+pub use lies::Lie;
 pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
     Reply, Status,
@@ -155,6 +157,7 @@ impl Engine {
             Input::Command(number, command) => self.command(number, command),
             Input::Message(from, message) => self.message(&from, message),
             Input::LinkUp(member) => self.link_up(&member),
+            Input::Lied(member, reason) => self.fence(&member, Lie::Envelope(reason)),
             Input::Speaks(member, wire) => self.link_speaks(&member, wire),
             Input::LinkDown(member) => self.link_down(&member),
             Input::Gossip(members) => self.gossip(&members),
@@ -231,7 +234,7 @@ impl Engine {
         // An earlier incarnation's last words arrive after its successor was met.
         let current = self.peers.get(&from.node);
         if current.is_some_and(|peer| peer.member != *from && peer.is_present()) {
-            return;
+            return self.lied(from, Lie::Stale);
         }
         let fresh = self.fresh_peer();
         let mono = self.now.mono;

@@ -8,6 +8,8 @@ use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{TicketBody, TicketId, TicketKey};
 use castor_proto::version::WireVersion;
 
+use super::Lie;
+
 /// A session or proxy-granting ticket was created.
 #[derive(Debug, Clone)]
 pub struct Created {
@@ -209,6 +211,20 @@ pub enum Event {
         peer: NodeName,
         /// Age of the batch's last delta, microseconds.
         age: u64,
+    },
+    /// A peer said what no sound node says; it was refused.
+    Refused {
+        /// Who.
+        peer: Member,
+        /// What.
+        lie: Lie,
+    },
+    /// A peer is ignored from now on and told to exit.
+    FencedPeer {
+        /// Who.
+        peer: Member,
+        /// The lie that was one too many.
+        lie: Lie,
     },
     /// Tickets differed from a peer's although nothing explains it (rule 19); they are being joined.
     Diverged {

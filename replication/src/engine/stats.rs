@@ -43,6 +43,8 @@ counters! {
     diverged,
     /// Shards whose kept digests were not those of the store: must stay 0.
     digests_mended,
+    /// Peers fenced because they lied, or went backwards.
+    peers_fenced,
     /// Entries refused because they had ended or were malformed.
     refused_entries,
     /// Visited applications dropped from full sessions.

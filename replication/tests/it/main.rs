@@ -9,6 +9,7 @@
 
 mod claim;
 mod fill;
+mod lies;
 mod logout;
 mod mixed;
 mod random;

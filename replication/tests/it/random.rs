@@ -266,6 +266,7 @@ fn heal_and_judge(world: &mut World, promises: &mut Promises, seed: u64) {
     for node in world.nodes.iter().flatten() {
         assert_eq!(node.stats.decided_conflict.load(Relaxed), 0, "seed {seed}");
         assert_eq!(node.stats.diverged.load(Relaxed), 0, "seed {seed}");
+        assert_eq!(node.stats.peers_fenced.load(Relaxed), 0, "seed {seed}");
         assert_eq!(node.stats.digests_mended.load(Relaxed), 0, "seed {seed}");
     }
 }

@@ -100,6 +100,8 @@ pub struct World {
     frozen: BTreeMap<usize, u64>,
     pub replies: BTreeMap<u64, Reply>,
     pub skew_ms: Vec<i64>,
+    /// Questions of subscriptions, in the order in which they were asked.
+    pub subscriptions: Vec<u64>,
     /// The newest wire version each node speaks from its next start on.
     pub wire: Vec<WireVersion>,
 }
@@ -139,6 +141,7 @@ impl World {
             frozen: BTreeMap::new(),
             replies: BTreeMap::new(),
             skew_ms: vec![0; size],
+            subscriptions: Vec::new(),
             wire: vec![version::CURRENT; size],
         }
     }
@@ -360,7 +363,12 @@ impl World {
         let mut mail = Vec::new();
         while let Some(output) = node.engine.poll() {
             match output {
-                Output::Send(to, message) => mail.push((to, message)),
+                Output::Send(to, message) => {
+                    if let PeerMessage::Subscribe { nonce, .. } = &message {
+                        self.subscriptions.push(*nonce);
+                    }
+                    mail.push((to, message));
+                }
                 Output::Reply(number, reply) => {
                     self.replies.insert(number, reply);
                 }
