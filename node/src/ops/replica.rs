@@ -4,6 +4,7 @@
 
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::TicketKind;
+use castor_proto::version::WireVersion;
 use castor_replication::driver::{Handle, Readiness, state_of};
 use castor_replication::engine::Status;
 use serde_json::{Value, json};
@@ -54,6 +55,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
                 "incarnation": peer.member.as_ref().map(|member| member.incarnation.to_string()),
                 "state": state,
                 "link": peer.link,
+                "wire": peer.wire.map(WireVersion::number),
                 "lag_seconds": seconds(peer.lag),
                 "backlog_deltas": peer.backlog,
                 "acknowledged": point(peer.acked, peer.acked_at),
@@ -69,7 +71,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
         "incarnation": status.me.incarnation.to_string(),
         "version": VERSION,
         "revision": REVISION,
-        "wire": castor_proto::version::CURRENT.number(),
+        "wire": status.wire.number(),
         "state": word(readiness),
         "healthy": healthy,
         "fenced": status.fenced,

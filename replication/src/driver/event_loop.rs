@@ -144,6 +144,8 @@ impl<T: Transport> EventLoop<T> {
     fn take_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::LinkUp(member) => self.input(Input::LinkUp(member)),
+            NetEvent::Speaks(member, wire) => self.input(Input::Speaks(member, wire)),
+            NetEvent::Lied(member, reason) => self.input(Input::Lied(member, reason)),
             NetEvent::LinkDown(member) => self.input(Input::LinkDown(member)),
             NetEvent::Gossip(members) => self.input(Input::Gossip(members)),
             NetEvent::SilentSeeds(count) => self.input(Input::SilentSeeds(count)),
@@ -276,7 +278,13 @@ impl<T: Transport> EventLoop<T> {
             }
             Event::Acknowledged { peer, ages } => self.metrics.acknowledged(peer.as_str(), &ages),
             Event::Repaired { peer, .. } => self.metrics.repaired(peer.node.as_str()),
-            Event::DecidedConflict(_)
+            Event::Diverged { peer, entries, .. } => {
+                self.metrics.diverged(peer.node.as_str(), entries);
+            }
+            Event::Refused { peer, lie } => self.transport.refused(&peer, lie.reason()),
+            Event::FencedPeer { .. }
+            | Event::DigestsMended { .. }
+            | Event::DecidedConflict(_)
             | Event::Partial { .. }
             | Event::Paused { .. }
             | Event::ClockStep { .. } => {}

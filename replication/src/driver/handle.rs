@@ -468,6 +468,28 @@ pub(super) fn log_event(event: &Event) {
         Event::ClockStep { by_ms, adopted } => {
             tracing::warn!(by_ms, adopted, "the wall clock was stepped");
         }
+        Event::FencedPeer { peer, lie } => tracing::error!(
+            peer = %peer.node, incarnation = %peer.incarnation, reason = lie.reason(),
+            "this peer says what no sound node says, is ignored from now on, and was told to exit. \
+             Restart it if it did not restart itself; if it repeats, see that it runs the same \
+             release, that nothing else runs under its name, and that it was not restored from a \
+             snapshot of its memory"
+        ),
+        Event::Refused { .. } => {}
+        Event::Diverged {
+            peer,
+            entries,
+            first,
+        } => tracing::error!(
+            %peer.node, entries, ?first,
+            "tickets differed from a peer's although nothing was lost between the two; they are \
+             joined again. If it repeats, restart the node that other nodes name too, and report it"
+        ),
+        Event::DigestsMended { shard } => tracing::error!(
+            shard,
+            "the kept digests were not those of the tickets held; they are mended. If it repeats, \
+             restart this node, and report it"
+        ),
         Event::Repaired {
             peer,
             received,

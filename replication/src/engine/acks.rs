@@ -6,7 +6,7 @@ use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
 use super::timers::Timer;
-use super::{Engine, Event, MS, Output, stats};
+use super::{Engine, Event, Lie, MS, Output, stats};
 
 /// Longest pause between two sendings of an unacknowledged batch.
 const RESEND_MAX: u64 = 2_000 * MS;
@@ -52,8 +52,13 @@ impl Engine {
             return;
         }
         if head < inbound.applied {
-            // It answers this very question with less than it has sent: its memory went back.
-            return self.fence(from);
+            // What nobody asked for may be late. An answer to this very question that tells of less
+            // than was sent comes from a memory that went back.
+            if !unasked {
+                self.lied(from, Lie::Backwards);
+                self.fence(from, Lie::Backwards);
+            }
+            return;
         }
         // Whoever is met for the first time holds more than its own stream tells.
         let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
@@ -63,6 +68,7 @@ impl Engine {
             inbound.nonce = 0;
             inbound.started = true;
             inbound.start = next.saturating_sub(1);
+            inbound.past = head;
         }
         if gap {
             self.repair_with(from);
@@ -80,11 +86,15 @@ impl Engine {
             return;
         }
         let applied = peer.inbound.applied;
+        if first + entries.len() as u64 > head + 1 {
+            return self.lied(from, Lie::BeyondHead);
+        }
         peer.inbound.head = peer.inbound.head.max(head);
         let mut visited = Visited::new();
         if first <= applied + 1 {
             let known = usize::try_from(applied + 1 - first).unwrap_or(usize::MAX);
-            let taken = self.take_in(from, entries.get(known..).unwrap_or_default(), &mut visited);
+            let news = entries.get(known..).unwrap_or_default();
+            let taken = self.take_in(from, first + known as u64, news, &mut visited);
             let own = self.own();
             if let Some(peer) = self.peers.exact_mut(from) {
                 peer.inbound.reach(first + (known as u64 + taken) - 1, own);
@@ -105,12 +115,25 @@ impl Engine {
 
     /// Joins a run of deltas and gathers what is known of the sessions that they end. What the
     /// acknowledgement has no room to tell of is left for the next batch.
-    fn take_in(&mut self, from: &Member, entries: &[Entry], visited: &mut Visited) -> u64 {
+    fn take_in(
+        &mut self,
+        from: &Member,
+        first: u64,
+        entries: &[Entry],
+        visited: &mut Visited,
+    ) -> u64 {
+        let past = self
+            .peers
+            .exact(from)
+            .map_or(u64::MAX, |peer| peer.inbound.past);
         let mut taken = 0;
         let mut weight = 0;
         for entry in entries {
             if weight > self.config.batch_bytes {
                 break;
+            }
+            if first + taken > past && self.is_long_ended(from, entry.hard_expiry) {
+                self.lied(from, Lie::Expired);
             }
             self.apply_from(from, entry);
             taken += 1;

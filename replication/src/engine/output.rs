@@ -6,6 +6,9 @@ use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{TicketBody, TicketId, TicketKey};
+use castor_proto::version::WireVersion;
+
+use super::Lie;
 
 use super::config::Micros;
 
@@ -105,6 +108,8 @@ pub struct PeerStatus {
     pub head: u64,
     /// Its clock minus ours, milliseconds.
     pub clock_offset_ms: Option<i64>,
+    /// The wire version spoken with it; absent while it is not linked.
+    pub wire: Option<WireVersion>,
     /// Smoothed round trip, microseconds.
     pub rtt: Option<u64>,
 }
@@ -129,6 +134,8 @@ pub struct Status {
     pub me: Member,
     /// Where it stands.
     pub phase: Phase,
+    /// Newest wire version it speaks.
+    pub wire: WireVersion,
     /// Its clock is within bounds.
     pub clock_ok: bool,
     /// Own offset against the median of all known clocks, milliseconds.
@@ -220,6 +227,34 @@ pub enum Event {
         peer: NodeName,
         /// Age of each of these deltas, microseconds.
         ages: Vec<Micros>,
+    },
+    /// A peer said what no sound node says; it was refused.
+    Refused {
+        /// Who.
+        peer: Member,
+        /// What.
+        lie: Lie,
+    },
+    /// A peer is ignored from now on and told to exit.
+    FencedPeer {
+        /// Who.
+        peer: Member,
+        /// The lie that was one too many.
+        lie: Lie,
+    },
+    /// Tickets differed from a peer's although nothing explains it (rule 19); they are being joined.
+    Diverged {
+        /// From whose.
+        peer: Member,
+        /// How many.
+        entries: u64,
+        /// One of them.
+        first: TicketKey,
+    },
+    /// The kept digests of a shard were not those of what is held. Must never happen.
+    DigestsMended {
+        /// Which.
+        shard: u8,
     },
     /// Repair with a peer ended.
     Repaired {

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::Phase;
+use castor_proto::version::WireVersion;
 
 use super::config::Micros;
+use super::lies::Lies;
 use super::stream::Cursor;
 
 /// What gossip believes.
@@ -44,6 +46,8 @@ pub(super) struct Inbound {
     pub(super) started: bool,
     /// First sequence after the subscription (s_o of rule 20).
     pub(super) start: u64,
+    /// The origin's head when the stream started: what comes later was made later.
+    pub(super) past: u64,
     /// Highest sequence that the origin is known to have.
     pub(super) head: u64,
     /// When the subscription was last asked for.
@@ -64,6 +68,9 @@ pub(super) struct Peer {
     pub(super) repair_due: bool,
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
+    pub(super) lies: Lies,
+    /// The version agreed on for the link, once it was told.
+    pub(super) wire: Option<WireVersion>,
     pub(super) srtt: Micros,
     pub(super) rttvar: Micros,
     pub(super) heard_at: Micros,
@@ -86,6 +93,8 @@ impl Peer {
             lagging: false,
             repair_due: false,
             fenced: false,
+            lies: Lies::default(),
+            wire: None,
             srtt: 0,
             rttvar: 0,
             heard_at: 0,
