@@ -57,7 +57,19 @@ impl Lab {
         service: &str,
         services: usize,
     ) -> anyhow::Result<Self> {
-        let cluster = Cluster::read(file)?;
+        Self::of(Cluster::read(file)?, timeout, service, services)
+    }
+
+    /// As [`Lab::open`], of a cluster that is known already.
+    ///
+    /// # Errors
+    /// When the authority it names cannot be used.
+    pub fn of(
+        cluster: Cluster,
+        timeout: Duration,
+        service: &str,
+        services: usize,
+    ) -> anyhow::Result<Self> {
         let client = Client::new(cluster.ca_file.as_deref(), timeout)?;
         Ok(Self {
             cluster: Arc::new(cluster),

@@ -3,7 +3,8 @@
 //! The rooms: [`cluster`] (what runs where), [`http`] (client), [`cas`] (what a server says),
 //! [`person`] (who asks), [`judge`] (right or which sin), [`mod@bench`] (measurements on a healthy
 //! cluster), [`faults`] (the same while processes die), [`history`] (what was asked and answered),
-//! [`check`] (whether a history keeps the promises), [`cli`] (arguments).
+//! [`check`] (whether a history keeps the promises), [`site`] (hosts, switch, nodes and nginx of its
+//! own), [`nemesis`] (what is done to a site), [`cli`] (arguments).
 //!
 //! Promises: shares no code with the server, so that no mistake can hide on both sides.
 //! Does not: need anything of the server but its pages, its answers and `cluster.json`.
@@ -23,8 +24,10 @@ pub mod history;
 pub mod http;
 pub mod judge;
 pub mod lab;
+pub mod nemesis;
 pub mod person;
 pub mod probes;
 pub mod progress;
 pub mod rng;
 pub mod schedule;
+pub mod site;

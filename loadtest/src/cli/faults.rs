@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::site::SiteArgs;
 use super::{Common, close, open, positive, record};
 use crate::faults::{self, report::Report};
 
@@ -40,6 +41,25 @@ pub(super) struct FaultArgs {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }
+
+/// On a running cluster, or on one of its own.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = AFTER
+)]
+pub(super) struct FaultsArgs {
+    #[command(subcommand)]
+    pub(super) running: Option<Faults>,
+    #[command(flatten)]
+    pub(super) site: Option<SiteArgs>,
+}
+
+const AFTER: &str = "What can be done to a cluster of its own, in network namespaces (as root):\n  kill-one         kill -9 of one node, started again later\n  rolling-restart  SIGTERM and start of each node in turn; no request may fail\n  pause            SIGSTOP of one node for 5 s\n  isolate          one node cut off from the others and from nginx\n  one-way          what one node sends to the others is lost\n  split            a minority cut off from the majority, nginx reaches both\n  slow-lossy       100 ms and 5 % loss between all hosts\n  flap             one node cut off and back every second\n  kill-two         kill -9 of two nodes at once, both started again\n  start-together   all nodes started at the same moment, again and again\n  clock-ahead      the clock of one node jumps an hour ahead, and back\n  clock-behind     the clock of one node jumps an hour back, and ahead again\n  fd-limit         one node may open no further file or connection\n  memory-limit     one node gets so little memory that the kernel kills it\n  disk-full        the disk of one node's audit file is full\n  add-remove       one more node joins, another leaves\n\n\
+Examples:\n  castor-loadtest faults all --castor target/release/castor --history histories\n  \
+castor-loadtest faults isolate split --nodes 5 --duration 30s --seed 7\n\n\
+kill and stop work on a running cluster instead: castor-loadtest faults kill --help";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Faults {
@@ -99,4 +119,18 @@ fn show(report: &Report, arguments: &FaultArgs) -> anyhow::Result<()> {
         print!("{}", report.markdown());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AFTER;
+    use crate::nemesis::Nemesis;
+
+    #[test]
+    fn the_help_names_every_nemesis() {
+        for nemesis in Nemesis::ALL {
+            let line = format!("\n  {:16} {}\n", nemesis.name(), nemesis.says());
+            assert!(AFTER.contains(&line), "{line}");
+        }
+    }
 }

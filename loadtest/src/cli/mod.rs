@@ -1,7 +1,7 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
 //! 3 the cluster was not healthy before the run began.
 //!
-//! The rooms: [`bench`], [`faults`] and [`check`], one for each command; [`time`] reads durations.
+//! The rooms: [`bench`], [`faults`] (and [`site`], its other form) and [`check`]; [`time`] reads durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
 //! Does not: measure.
@@ -9,6 +9,7 @@
 mod bench;
 mod check;
 mod faults;
+mod site;
 mod time;
 
 use std::path::{Path, PathBuf};
@@ -39,9 +40,8 @@ enum Command {
     /// Measure a healthy cluster
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Kill or stop nodes under load
-    #[command(subcommand)]
-    Faults(faults::Faults),
+    /// Break a cluster under load: one of its own, or kill and stop nodes of a running one
+    Faults(Box<faults::FaultsArgs>),
     /// Judge the history of a run: is every promise kept?
     Check(check::CheckArgs),
 }
@@ -71,6 +71,15 @@ struct Common {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let command = match cli.command {
+        Command::Faults(arguments) => match *arguments {
+            faults::FaultsArgs {
+                site: Some(site), ..
+            } => return done(site::run(&site)),
+            other => Command::Faults(Box::new(other)),
+        },
+        other => other,
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -79,12 +88,19 @@ pub fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Bench(command) => bench::run(command).await,
-            Command::Faults(command) => faults::run(command).await,
+            Command::Faults(arguments) => match arguments.running {
+                Some(command) => faults::run(command).await,
+                None => Err(Usage(anyhow::anyhow!("faults needs a name: see --help")).into()),
+            },
             Command::Check(arguments) => check::run(&arguments),
         }
     });
+    done(result)
+}
+
+fn done(result: anyhow::Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
