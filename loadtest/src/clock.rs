@@ -25,6 +25,11 @@ pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
+/// As [`pause`], for clean-up outside the runtime, where nothing else is to be done meanwhile.
+pub fn block(time: Duration) {
+    std::thread::park_timeout(time);
+}
+
 /// Wall time as RFC 3339 in UTC, whole seconds, for reports.
 pub fn wall_text() -> String {
     jiff::Timestamp::now()

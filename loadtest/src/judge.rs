@@ -157,7 +157,7 @@ pub fn ticket(tally: &mut Tally, answer: TicketAnswer) -> Option<String> {
 pub fn validation(tally: &mut Tally, answer: &Validation, ticket: &str, user: &str) -> bool {
     let what = || format!("{} {answer}", mask(ticket));
     match answer {
-        Validation::Success { user: got } if got == user => {
+        Validation::Success { user: got, .. } if got == user => {
             tally.right();
             return true;
         }
@@ -207,7 +207,7 @@ pub fn sign_in(tally: &mut Tally, answer: SignIn) -> bool {
 pub fn race(tally: &mut Tally, answers: &[Validation], ticket: &str, user: &str) -> Option<usize> {
     let mut winners = Vec::new();
     for (index, answer) in answers.iter().enumerate() {
-        if let Validation::Success { user: got } = answer {
+        if let Validation::Success { user: got, .. } = answer {
             winners.push(index);
             if got != user {
                 tally.sin(Sin::WrongUser, || format!("{} {answer}", mask(ticket)));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::cluster::Cluster;
+use crate::history::History;
 use crate::http::{Call, Client};
 use crate::person::{Person, SignIn};
 use crate::progress::Progress;
@@ -26,6 +27,8 @@ pub struct Lab {
     pub cluster: Arc<Cluster>,
     /// The client that everyone shares.
     pub client: Client,
+    /// Where calls are noted.
+    pub history: History,
     /// Pattern of service URLs; `{n}` becomes the number of the service.
     service: Arc<str>,
     services: usize,
@@ -54,11 +57,24 @@ impl Lab {
         service: &str,
         services: usize,
     ) -> anyhow::Result<Self> {
-        let cluster = Cluster::read(file)?;
+        Self::of(Cluster::read(file)?, timeout, service, services)
+    }
+
+    /// As [`Lab::open`], of a cluster that is known already.
+    ///
+    /// # Errors
+    /// When the authority it names cannot be used.
+    pub fn of(
+        cluster: Cluster,
+        timeout: Duration,
+        service: &str,
+        services: usize,
+    ) -> anyhow::Result<Self> {
         let client = Client::new(cluster.ca_file.as_deref(), timeout)?;
         Ok(Self {
             cluster: Arc::new(cluster),
             client,
+            history: History::default(),
             service: service.into(),
             services: services.max(1),
         })
@@ -128,7 +144,7 @@ impl Lab {
     }
 
     async fn sign_in(&self) -> anyhow::Result<Person> {
-        let mut person = Person::new(self.client.clone());
+        let mut person = Person::new(self);
         match self.try_sign_in(&mut person).await {
             SignIn::Done => Ok(person),
             other => bail!(Unhealthy(format!("a sign-in through the front: {other:?}"))),

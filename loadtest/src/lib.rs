@@ -2,7 +2,9 @@
 //!
 //! The rooms: [`cluster`] (what runs where), [`http`] (client), [`cas`] (what a server says),
 //! [`person`] (who asks), [`judge`] (right or which sin), [`mod@bench`] (measurements on a healthy
-//! cluster), [`faults`] (the same while processes die), [`cli`] (arguments).
+//! cluster), [`faults`] (the same while processes die), [`history`] (what was asked and answered),
+//! [`check`] (whether a history keeps the promises), [`site`] (hosts, switch, nodes and nginx of its
+//! own), [`nemesis`] (what is done to a site), [`cli`] (arguments).
 //!
 //! Promises: shares no code with the server, so that no mistake can hide on both sides.
 //! Does not: need anything of the server but its pages, its answers and `cluster.json`.
@@ -11,16 +13,21 @@
 
 pub mod bench;
 pub mod cas;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod environment;
 pub mod faults;
 pub mod histogram;
+pub mod history;
 pub mod http;
 pub mod judge;
 pub mod lab;
+pub mod nemesis;
 pub mod person;
+pub mod probes;
 pub mod progress;
 pub mod rng;
 pub mod schedule;
+pub mod site;

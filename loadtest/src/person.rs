@@ -7,8 +7,10 @@
 use http::{HeaderName, HeaderValue, Uri, header};
 
 use crate::cas::{self, TicketAnswer, form, validation, validation::Validation};
+use crate::history::{History, Op, Out, Pending};
 use crate::http::cookies::Jar;
-use crate::http::{Answer, Call, CallError, Client, Lease};
+use crate::http::{Answer, Call, CallError, Lease};
+use crate::lab::Lab;
 
 /// The answer to an attempt to sign in.
 #[derive(Debug)]
@@ -25,24 +27,57 @@ pub enum SignIn {
     Failed(CallError),
 }
 
+/// The answer to an attempt to sign out.
+#[derive(Debug)]
+pub enum SignOut {
+    /// Acknowledged.
+    Done,
+    /// 5xx: the server says it cannot answer now.
+    Unavailable(u16),
+    /// Anything else that answered.
+    Odd(String),
+    /// No answer.
+    Failed(CallError),
+}
+
 /// A browser of one person at one CAS server (seen through any of its doors).
 #[derive(Clone)]
 pub struct Person {
-    client: Client,
+    lab: Lab,
     jar: Jar,
+    /// Name of the session in the history.
+    session: String,
 }
 
 impl Person {
     /// A person without cookies.
-    pub fn new(client: Client) -> Self {
+    pub fn new(lab: &Lab) -> Self {
         Self {
-            client,
+            lab: lab.clone(),
             jar: Jar::default(),
+            session: String::new(),
         }
     }
 
     /// Fetches the form at `base` and posts it with this name and password.
     pub async fn sign_in(&mut self, base: &str, username: &str, password: &str) -> SignIn {
+        let user = || Op::Login {
+            user: username.to_owned(),
+        };
+        let pending = self.lab.history.begin(base, user);
+        let answer = self.try_sign_in(base, username, password).await;
+        pending.end(|history| match &answer {
+            SignIn::Done => {
+                self.session = history.new_session();
+                Out::Ok(self.session.clone())
+            }
+            SignIn::WrongPassword => Out::Fail("401".to_owned()),
+            _ => Out::Unknown,
+        });
+        answer
+    }
+
+    async fn try_sign_in(&mut self, base: &str, username: &str, password: &str) -> SignIn {
         let page_url = format!("{base}/login");
         let page = match self.call(Call::get(&page_url)).await {
             Ok(page) => page,
@@ -77,8 +112,38 @@ impl Person {
 
     /// Asks for a ticket for `service` at `base`.
     pub async fn ticket(&mut self, base: &str, service: &str) -> TicketAnswer {
+        let pending = self.lab.history.begin(base, || Op::Issue {
+            session: self.session.clone(),
+            service: service.to_owned(),
+        });
         let answer = self.call(Call::get(cas::login_url(base, service))).await;
-        cas::read_ticket_answer(answer, service)
+        let answer = cas::read_ticket_answer(answer, service);
+        pending.end(|history| match &answer {
+            TicketAnswer::Ticket(ticket) => Out::Ok(history.ticket(ticket)),
+            TicketAnswer::Form => Out::Fail("form".to_owned()),
+            _ => Out::Unknown,
+        });
+        answer
+    }
+
+    /// Signs out at `base` and keeps the cookie, as somebody would who had copied it.
+    pub async fn sign_out(&self, base: &str) -> SignOut {
+        let pending = self.lab.history.begin(base, || Op::Logout {
+            session: self.session.clone(),
+        });
+        let answer = match self.clone().call(Call::get(format!("{base}/logout"))).await {
+            Ok(answer) => match answer.status.as_u16() {
+                200 | 301..=303 => SignOut::Done,
+                status @ 500..=599 => SignOut::Unavailable(status),
+                status => SignOut::Odd(format!("status {status}")),
+            },
+            Err(error) => SignOut::Failed(error),
+        };
+        pending.end(|_| match &answer {
+            SignOut::Done => Out::Ok(String::new()),
+            _ => Out::Unknown,
+        });
+        answer
     }
 
     async fn call(&mut self, mut call: Call) -> Result<Answer, CallError> {
@@ -90,7 +155,7 @@ impl Person {
         if let Some(cookies) = self.jar.header(url.path(), trusted) {
             call.headers.insert(header::COOKIE, cookies);
         }
-        let answer = self.client.call(call).await?;
+        let answer = self.lab.client.call(call).await?;
         self.jar.store(&answer.headers, url.path());
         Ok(answer)
     }
@@ -108,24 +173,44 @@ fn is_loopback(host: Option<&str>) -> bool {
 }
 
 /// Validates `ticket` at `base`, as an application does.
-pub async fn validate(client: &Client, base: &str, service: &str, ticket: &str) -> Validation {
-    validation::read(
-        client
-            .call(Call::get(cas::validate_url(base, service, ticket)))
-            .await,
-    )
+pub async fn validate(lab: &Lab, base: &str, service: &str, ticket: &str) -> Validation {
+    let pending = begin(&lab.history, base, service, ticket);
+    let call = Call::get(cas::validate_url(base, service, ticket));
+    let answer = validation::read(lab.client.call(call).await);
+    pending.end_with(|history| outcome(history, &answer));
+    answer
 }
 
-/// Validates on a connection leased before, with a header of the caller's choice.
+/// Validates `ticket` at `base` on a connection leased before, with a header of the caller's choice.
 pub async fn validate_on(
-    client: &Client,
+    lab: &Lab,
     lease: Lease,
-    url: String,
+    [base, service, ticket]: [&str; 3],
     extra: Option<(HeaderName, HeaderValue)>,
 ) -> Validation {
-    let mut call = Call::get(url);
+    let mut call = Call::get(cas::validate_url(base, service, ticket));
     if let Some((name, value)) = extra {
         call.headers.insert(name, value);
     }
-    validation::read(client.send(lease, call).await)
+    let pending = begin(&lab.history, base, service, ticket);
+    let answer = validation::read(lab.client.send(lease, call).await);
+    pending.end_with(|history| outcome(history, &answer));
+    answer
+}
+
+fn begin(history: &History, base: &str, service: &str, ticket: &str) -> Pending {
+    history.begin(base, || Op::Validate {
+        ticket: history.ticket(ticket),
+        service: service.to_owned(),
+    })
+}
+
+fn outcome(history: &History, answer: &Validation) -> (Out, Option<String>) {
+    match answer {
+        Validation::Success { user, attributes } => {
+            (Out::Ok(user.clone()), history.attributes(attributes))
+        }
+        Validation::Refused { code } => (Out::Fail(code.clone()), None),
+        _ => (Out::Unknown, None),
+    }
 }

@@ -5,8 +5,10 @@
 //! that were not sent. Closed loop (no rate): due when its worker is free.
 //! Does not: send anything.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::clock;
 
@@ -17,7 +19,7 @@ pub struct Schedule {
     per_second: Option<f64>,
     limit: u64,
     next: AtomicU64,
-    stopped: AtomicBool,
+    stopped: watch::Sender<bool>,
 }
 
 /// One request that is now due.
@@ -37,7 +39,7 @@ impl Schedule {
             per_second,
             limit,
             next: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
+            stopped: watch::Sender::new(false),
         }
     }
 
@@ -54,21 +56,20 @@ impl Schedule {
             });
         };
         let due = self.start + offset(index, per_second);
-        clock::sleep_until(due).await;
-        if self.is_stopped() {
-            None
-        } else {
-            Some(Turn { index, due })
+        let mut stopped = self.stopped.subscribe();
+        tokio::select! {
+            () = clock::sleep_until(due) => Some(Turn { index, due }),
+            _ = stopped.wait_for(|stopped| *stopped) => None,
         }
     }
 
     /// Ends the schedule: no further request becomes due.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stopped.send_replace(true);
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        *self.stopped.borrow()
     }
 }
 
@@ -94,6 +95,14 @@ mod tests {
         let second = schedule.turn().await.unwrap();
         assert_eq!(second.due - first.due, Duration::from_millis(1));
         assert!(schedule.turn().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn stop_wakes_those_that_wait() {
+        let schedule = Schedule::new(u64::MAX, Some(0.001));
+        assert!(schedule.turn().await.is_some());
+        let (turn, ()) = tokio::join!(schedule.turn(), async { schedule.stop() });
+        assert!(turn.is_none());
     }
 
     #[tokio::test]

@@ -176,7 +176,7 @@ impl Worker {
         if let Some(tag) = cas::issuer_tag(&ticket) {
             *self.issuers.entry(tag.to_owned()).or_default() += 1;
         }
-        let answer = validate(&lab.client, validate_at, &service, &ticket).await;
+        let answer = validate(lab, validate_at, &service, &ticket).await;
         let now = clock::monotonic();
         self.validate.record(now.duration_since(answered));
         self.pair.record(now.duration_since(due));
@@ -185,7 +185,7 @@ impl Worker {
         }
         self.pairs += 1;
         if plan.replay_every > 0 && index.is_multiple_of(plan.replay_every) {
-            let again = validate(&lab.client, replay_at, &service, &ticket).await;
+            let again = validate(lab, replay_at, &service, &ticket).await;
             judge::replay(&mut self.tally, &again, &ticket);
             self.replayed += 1;
         }

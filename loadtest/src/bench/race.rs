@@ -142,11 +142,12 @@ async fn validate_everywhere(
             .lease(&url)
             .await
             .with_context(|| format!("{}: ", node.name))?;
-        let (client, barrier) = (lab.client.clone(), Arc::clone(&barrier));
+        let (lab, barrier) = (lab.clone(), Arc::clone(&barrier));
+        let (base, service, ticket) = (node.url.clone(), service.to_owned(), ticket.to_owned());
         runners.push(tokio::spawn(async move {
             barrier.wait().await;
             let released = clock::monotonic();
-            let answer = validate_on(&client, lease, url, None).await;
+            let answer = validate_on(&lab, lease, [&base, &service, &ticket], None).await;
             (answer, clock::monotonic().duration_since(released))
         }));
     }

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::Outcome;
-use crate::cas::{self, validation::Validation};
+use crate::cas::validation::Validation;
 use crate::clock;
 use crate::environment::Environment;
 use crate::judge::{self, Tally};
@@ -118,8 +118,8 @@ impl Pair<'_> {
         let Some(ticket) = judge::ticket(tally, answer) else {
             return Ok(None);
         };
-        let first = self.validate(cas::validate_url(doors[0], &service, &ticket));
-        let second = self.validate(cas::validate_url(doors[1], &service, &ticket));
+        let first = self.validate([doors[0], &service, &ticket]);
+        let second = self.validate([doors[1], &service, &ticket]);
         let answers = if self.together {
             let (first, second) = tokio::join!(first, second);
             [first?, second?]
@@ -129,11 +129,10 @@ impl Pair<'_> {
         Ok(Some((ticket, answers)))
     }
 
-    async fn validate(&self, url: String) -> anyhow::Result<Validation> {
-        let client = &self.lab.client;
-        let lease = client.lease(&url).await?;
+    async fn validate(&self, what: [&str; 3]) -> anyhow::Result<Validation> {
+        let lease = self.lab.client.lease(what[0]).await?;
         let extra = Some((self.name.clone(), self.forged.clone()));
-        Ok(validate_on(client, lease, url, extra).await)
+        Ok(validate_on(self.lab, lease, what, extra).await)
     }
 }
 

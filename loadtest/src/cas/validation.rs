@@ -14,6 +14,10 @@ use crate::http::{Answer, CallError};
 
 const NAMESPACE: &str = "http://www.yale.edu/tp/cas";
 
+/// Attributes in the order of the document, without `isFromNewLogin`, which tells of the ticket and
+/// not of the user.
+pub type Attributes = Vec<(String, String)>;
+
 /// The outcome of one validation.
 #[derive(Debug)]
 pub enum Validation {
@@ -21,6 +25,8 @@ pub enum Validation {
     Success {
         /// The user, exactly as written.
         user: String,
+        /// What was released about the user.
+        attributes: Attributes,
     },
     /// The ticket was refused.
     Refused {
@@ -38,7 +44,7 @@ pub enum Validation {
 impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Success { user } => write!(f, "success for {user}"),
+            Self::Success { user, .. } => write!(f, "success for {user}"),
             Self::Refused { code } => write!(f, "refused, {code}"),
             Self::Unavailable(status) => write!(f, "status {status}"),
             Self::Odd(what) => write!(f, "odd answer: {what}"),
@@ -66,6 +72,7 @@ struct Seen {
     successes: usize,
     failures: usize,
     user: Option<String>,
+    attributes: Attributes,
     code: String,
     reason: String,
     text: String,
@@ -124,6 +131,15 @@ impl Seen {
         match self.place().as_slice() {
             ["serviceResponse", "authenticationSuccess", "user"] => self.user = Some(text),
             ["serviceResponse", "authenticationFailure"] => self.reason = text,
+            [
+                "serviceResponse",
+                "authenticationSuccess",
+                "attributes",
+                name,
+            ] if *name != "isFromNewLogin" => {
+                let name = (*name).to_owned();
+                self.attributes.push((name, text));
+            }
             _ => {}
         }
         self.path.pop();
@@ -138,7 +154,10 @@ impl Seen {
             return Err("the document ends within an element".to_owned());
         }
         match (self.successes, self.failures, self.user) {
-            (1, 0, Some(user)) => Ok(Validation::Success { user }),
+            (1, 0, Some(user)) => Ok(Validation::Success {
+                user,
+                attributes: self.attributes,
+            }),
             (1, 0, None) => Err("a success without a user".to_owned()),
             (0, 1, _) if self.reason.trim().is_empty() => {
                 Err("a failure without a text, which clients take for a success".to_owned())
@@ -190,10 +209,14 @@ mod tests {
     fn reads_success_and_failure() {
         let success = wrap(
             "<cas:authenticationSuccess>\n<cas:user>o&apos;neil &amp; co</cas:user>\
-             <cas:attributes><cas:mail>a@b</cas:mail></cas:attributes></cas:authenticationSuccess>",
+             <cas:attributes><cas:isFromNewLogin>true</cas:isFromNewLogin>\
+             <cas:mail>a@b</cas:mail></cas:attributes></cas:authenticationSuccess>",
         );
         match parse(success.as_bytes()) {
-            Ok(Validation::Success { user }) => assert_eq!(user, "o'neil & co"),
+            Ok(Validation::Success { user, attributes }) => {
+                assert_eq!(user, "o'neil & co");
+                assert_eq!(attributes, [("mail".to_owned(), "a@b".to_owned())]);
+            }
             other => panic!("{other:?}"),
         }
         let failure = wrap(

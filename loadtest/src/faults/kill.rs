@@ -14,6 +14,7 @@ use super::{Plan, first_sign_in, sessions};
 use crate::clock;
 use crate::cluster::Node;
 use crate::environment::Environment;
+use crate::history::Phase;
 use crate::lab::Lab;
 use crate::progress::say;
 
@@ -86,6 +87,8 @@ impl Run<'_> {
             .collect();
         let names = names.join(" and ");
         self.load.window();
+        let nemesis = format!("kill -9 {names}");
+        self.lab.history.nemesis(&nemesis, Phase::Begin);
         for at in victims {
             self.processes[*at].kill()?;
         }
@@ -113,6 +116,7 @@ impl Run<'_> {
                 .with_context(|| format!("after kill -9 {names}"))?;
             slowest = slowest.max(ready);
         }
+        self.lab.history.nemesis(&nemesis, Phase::End);
         let ready = clock::monotonic();
         clock::sleep_until(ready + self.plan.observe).await;
         let checked = self.check(&[]).await;

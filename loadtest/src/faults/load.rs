@@ -5,7 +5,7 @@
 //! Does not: keep more than [`SESSIONS_MAX`] sessions.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use crate::histogram::{Latencies, Percentiles};
 use crate::judge::{self, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate};
+use crate::probes::{self, Probes};
 use crate::schedule::{Schedule, Turn};
 
 /// Most sessions remembered; further sign-ins are judged but not checked later.
@@ -26,10 +27,16 @@ const SESSIONS_MAX: usize = 100_000;
 const PAIR_WORKERS: usize = 256;
 const SIGN_IN_WORKERS: usize = 64;
 
+/// Attempts at what must not work, when a history is written: only there they are judged.
+const PROBES_PER_SECOND: f64 = 2.0;
+/// When a ticket is surely past its life: ten seconds and the tolerance of clocks, and a little.
+const PROBE_LATE: Duration = Duration::from_millis(12_500);
+
 /// A running load.
 pub struct Load {
     shared: Arc<Shared>,
     workers: JoinSet<()>,
+    probes: Option<Probes>,
 }
 
 struct Shared {
@@ -94,7 +101,19 @@ impl Load {
                 }
             });
         }
-        Self { shared, workers }
+        let probes = lab.history.is_on().then(|| {
+            let plan = probes::Plan {
+                per_second: PROBES_PER_SECOND,
+                late_after: PROBE_LATE,
+                seed: plan.seed,
+            };
+            Probes::start(lab, plan, u64::MAX)
+        });
+        Self {
+            shared,
+            workers,
+            probes,
+        }
     }
 
     /// What was seen since the last call.
@@ -118,6 +137,9 @@ impl Load {
     pub async fn stop(mut self) -> Window {
         self.shared.pairs.stop();
         self.shared.sign_ins.stop();
+        if let Some(probes) = self.probes.take() {
+            probes.stop().await;
+        }
         while self.workers.join_next().await.is_some() {}
         self.window()
     }
@@ -154,7 +176,7 @@ impl Shared {
                 .tally
                 .sin(Sin::IssuedTwice, || cas::mask(&ticket));
         }
-        let answer = validate(&self.lab.client, front, &service, &ticket).await;
+        let answer = validate(&self.lab, front, &service, &ticket).await;
         let took = clock::monotonic().duration_since(turn.due);
         let mut seen = self.seen();
         seen.pair_time.record(took);
@@ -170,7 +192,7 @@ impl Shared {
 
     async fn sign_in(&self) {
         let began = clock::monotonic();
-        let mut person = Person::new(self.lab.client.clone());
+        let mut person = Person::new(&self.lab);
         let answer = self.lab.try_sign_in(&mut person).await;
         let mut seen = self.seen();
         if judge::sign_in(&mut seen.tally, answer) {

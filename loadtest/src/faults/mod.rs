@@ -41,6 +41,8 @@ pub struct Plan {
     pub observe: Duration,
     /// How long a started node may take until it is ready.
     pub ready_within: Duration,
+    /// Seed of random choices.
+    pub seed: u64,
 }
 
 /// Time from `since` until a sign-in that began later was acknowledged; `None` when that did not
@@ -52,7 +54,7 @@ pub(crate) async fn first_sign_in(lab: &Lab, since: Instant, bound: Duration) ->
         let lab = lab.clone();
         // Attempts overlap, so that one stuck at a dead node does not hide that others work.
         attempts.spawn(async move {
-            let mut person = Person::new(lab.client.clone());
+            let mut person = Person::new(&lab);
             lab.try_sign_in(&mut person).await
         });
         let next = clock::monotonic() + 4 * PROBE_EVERY;

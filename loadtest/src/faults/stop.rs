@@ -18,6 +18,7 @@ use super::{PROBE_EVERY, Plan, first_sign_in, sessions, until_ready};
 use crate::clock;
 use crate::cluster::Node;
 use crate::environment::Environment;
+use crate::history::Phase;
 use crate::http::Call;
 use crate::lab::Lab;
 use crate::progress::say;
@@ -85,6 +86,8 @@ async fn step(
         .collect();
     let watch = Watch::start(lab, &others);
     load.window();
+    let nemesis = format!("stop {}", process.node.name);
+    lab.history.nemesis(&nemesis, Phase::Begin);
     let guard = process.stop()?;
     let since = clock::monotonic();
     let first = first_sign_in(lab, since, stopped).await;
@@ -93,6 +96,7 @@ async fn step(
     let ready = until_ready(lab, &process.node.ops_url, plan.ready_within)
         .await
         .with_context(|| format!("{} did not become ready again", process.node.name))?;
+    lab.history.nemesis(&nemesis, Phase::End);
     let continued = clock::monotonic();
     clock::sleep_until(continued + plan.observe).await;
     let (probes, failures) = watch.stop().await;

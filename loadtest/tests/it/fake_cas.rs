@@ -48,7 +48,25 @@ pub enum Sin {
     Unavailable,
     /// 503 to every validation.
     NeverValidates,
+    /// Gives a ticket of one service to another.
+    WrongService,
+    /// Every fifth validation tells other attributes.
+    WrongAttributes,
+    /// Tickets work for ever.
+    TicketsNeverDie,
+    /// Every third session is gone after its first ticket.
+    ForgetsSessions,
+    /// A session is known only a while after the sign-in.
+    SlowToSee,
+    /// A signed-out session is refused once, and works again.
+    Resurrects,
+    /// Says that it signed out, and did not.
+    IgnoresLogout,
 }
+
+/// How long a ticket lives here.
+pub const TICKET_LIFE: Duration = Duration::from_secs(2);
+const SLOW: Duration = Duration::from_millis(150);
 
 /// What a server needs to start; the nodes of fault tests read it from their configuration file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,7 +89,7 @@ pub struct FakeCas {
 
 /// Binds and serves for as long as the runtime lives; the address bound.
 pub async fn start(mut settings: Settings) -> SocketAddr {
-    for folder in ["sessions", "tickets", "used"] {
+    for folder in ["sessions", "ended", "tickets", "used"] {
         std::fs::create_dir_all(settings.state.join(folder)).unwrap();
     }
     std::fs::write(settings.state.join(format!("started-{}", settings.tag)), "").unwrap();
@@ -105,6 +123,11 @@ fn page(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response
+}
+
+fn session_of(headers: &HeaderMap) -> Option<&str> {
+    let cookie = headers.get(header::COOKIE)?.to_str().ok()?;
+    cookie.strip_prefix("TGC=")
 }
 
 fn parse(query: &str) -> BTreeMap<String, String> {
@@ -143,6 +166,7 @@ impl FakeCas {
             (Method::GET, "/ready") => self.ready().await,
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
+            (Method::GET, "/cas/logout") => self.logout(&parts.headers),
             (Method::GET, "/cas/serviceValidate") => self.validate(&query, &parts.headers),
             _ => page(StatusCode::NOT_FOUND, ""),
         }
@@ -171,10 +195,7 @@ impl FakeCas {
         query: &BTreeMap<String, String>,
         headers: &HeaderMap,
     ) -> Response<Full<Bytes>> {
-        let cookie = headers
-            .get(header::COOKIE)
-            .and_then(|value| value.to_str().ok());
-        let session = cookie.and_then(|cookie| cookie.strip_prefix("TGC="));
+        let session = session_of(headers);
         let known = session.is_some_and(|session| self.knows(session));
         let lost = self.sins(Sin::LosesSessions) && known && self.every(7);
         let (Some(service), true, false) = (query.get("service"), known, lost) else {
@@ -206,7 +227,21 @@ impl FakeCas {
         response
     }
 
+    fn logout(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        if let Some(session) = session_of(headers).filter(|_| !self.sins(Sin::IgnoresLogout)) {
+            std::fs::write(self.settings.state.join("ended").join(session), "").unwrap();
+        }
+        page(StatusCode::OK, "signed out")
+    }
+
     fn knows(&self, session: &str) -> bool {
+        let ended = self.settings.state.join("ended").join(session);
+        if ended.exists() {
+            if self.sins(Sin::Resurrects) {
+                let _ = std::fs::remove_file(ended);
+            }
+            return false;
+        }
         let made = |path: PathBuf| {
             std::fs::metadata(path)
                 .and_then(|data| data.modified())
@@ -216,6 +251,12 @@ impl FakeCas {
         let Some(signed_in) = made(state.join("sessions").join(session)) else {
             return false;
         };
+        if self.sins(Sin::SlowToSee) && signed_in.elapsed().unwrap_or_default() < SLOW {
+            return false;
+        }
+        if self.sins(Sin::ForgetsSessions) && self.every(3) {
+            std::fs::remove_file(state.join("sessions").join(session)).unwrap();
+        }
         let started = made(state.join(format!("started-{}", self.settings.tag)));
         !self.sins(Sin::ForgetsOnRestart) || started.is_some_and(|started| started < signed_in)
     }
@@ -281,8 +322,16 @@ impl FakeCas {
         } else {
             USER
         };
+        let mail = if self.sins(Sin::WrongAttributes) && self.every(5) {
+            "m@example.org"
+        } else {
+            "c@example.org"
+        };
         let success = xml(&format!(
-            "<cas:authenticationSuccess><cas:user>{user}</cas:user></cas:authenticationSuccess>"
+            "<cas:authenticationSuccess><cas:user>{user}</cas:user><cas:attributes>\
+             <cas:isFromNewLogin>{}</cas:isFromNewLogin><cas:mail>{mail}</cas:mail>\
+             </cas:attributes></cas:authenticationSuccess>",
+            self.every(2)
         ));
         if self.sins(Sin::NoNamespace) {
             return page(
@@ -297,16 +346,21 @@ impl FakeCas {
     /// True once per ticket, and again for the claim that won.
     fn consume(&self, ticket: &str, service: &str, claim: Option<&str>) -> bool {
         let live = self.settings.state.join("tickets").join(ticket);
-        if std::fs::read_to_string(&live).is_ok_and(|issued_for| issued_for != service) {
+        let other = |issued_for| issued_for != service && !self.sins(Sin::WrongService);
+        if std::fs::read_to_string(&live).is_ok_and(other) {
             return false;
         }
+        let made = std::fs::metadata(&live).and_then(|data| data.modified());
+        let age = made.map(|made| made.elapsed().unwrap_or_default());
+        let is_alive = |age| age < TICKET_LIFE || self.sins(Sin::TicketsNeverDie);
+        let alive = age.is_ok_and(is_alive);
         if self.sins(Sin::ValidatesTwice) {
-            return live.exists();
+            return alive;
         }
         let used = self.settings.state.join("used").join(ticket);
         let mut winner = std::fs::File::options();
         match winner.write(true).create_new(true).open(&used) {
-            Ok(mut file) if live.exists() => {
+            Ok(mut file) if alive => {
                 use std::io::Write as _;
                 file.write_all(claim.unwrap_or_default().as_bytes())
                     .unwrap();

@@ -10,7 +10,9 @@
 )]
 
 mod benches;
+mod check;
 mod fake_cas;
 mod faults;
+mod oracle;
 mod program;
 mod setup;

@@ -68,3 +68,44 @@ async fn exit_code_tells_what_happened() {
     assert_eq!(unhealthy.status.code(), Some(3), "{unhealthy:?}");
     assert!(!String::from_utf8_lossy(&unhealthy.stderr).contains("stale"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_race_writes_a_history_that_check_judges() {
+    for (sin, code) in [(None, 0), (Some(Sin::ValidatesTwice), 1)] {
+        let setup = Setup::new(sin.as_slice()).await;
+        let history = setup.folder.path().join("made/race.jsonl");
+        let history = history.display().to_string();
+        let cluster = setup.cluster.display().to_string();
+        let race = ["bench", "race", "--count", "20", "--cluster", &cluster];
+        let race = [race.as_slice(), &["--history", &history]].concat();
+        let raced = run(race.into_iter().map(str::to_owned).collect()).await;
+        assert_eq!(raced.status.code(), Some(code), "{raced:?}");
+        let check = ["check", "--json", history.as_str()].map(str::to_owned);
+        let checked = run(check.to_vec()).await;
+        assert_eq!(checked.status.code(), Some(code), "{checked:?}");
+        let verdict: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!(verdict["calls"]["validate"], 60);
+        assert_eq!(verdict["safety"]["S1"].as_u64() > Some(0), code == 1);
+        std::fs::write(&history, "{}\n").unwrap();
+        let bad = run(check.to_vec()).await;
+        assert_eq!(bad.status.code(), Some(2), "{bad:?}");
+        assert!(
+            String::from_utf8_lossy(&bad.stderr).contains("race.jsonl:1: "),
+            "{bad:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reference_page_shows_the_help() {
+    let page = include_str!("../../../docs/reference/loadtest.md");
+    for command in [vec!["check"], vec!["faults", "kill"]] {
+        let arguments = [command.as_slice(), &["--help"]].concat();
+        let help = run(arguments.into_iter().map(str::to_owned).collect()).await;
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(
+            page.contains(help.trim()),
+            "docs/reference/loadtest.md lacks:\n{help}"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! What came out of the runs, for people and as JSON.
+//!
+//! Promises: the last line counts operations, double validations, false refusals, lost sessions.
+//! Does not: judge.
+
+use serde::Serialize;
+
+use crate::check::Verdict;
+use crate::check::verdict::Rule;
+use crate::environment::Environment;
+
+/// One nemesis.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Its name.
+    pub nemesis: &'static str,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// Whether all went well.
+    pub passed: bool,
+    /// What went wrong.
+    pub failures: Vec<String>,
+    /// What clients of the load saw while it was on and after it.
+    pub clients: String,
+    /// Right answers to them.
+    pub right: u64,
+    /// Longest time in which a connected group of nodes had none that was ready, in milliseconds.
+    pub not_ready_ms: u64,
+    /// From the end of the fault until the cluster was one again, in milliseconds.
+    pub converged_ms: Option<u64>,
+    /// The history's judgement.
+    pub verdict: Option<Verdict>,
+}
+
+/// All.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether all passed.
+    pub passed: bool,
+    /// The runs.
+    pub outcomes: Vec<Outcome>,
+    /// Where and how.
+    pub environment: Environment,
+}
+
+impl Outcome {
+    /// One line, and what went wrong below it.
+    pub fn text(&self) -> String {
+        let verdict = self.verdict.as_ref();
+        let count = |of: fn(&Verdict) -> u64| verdict.map_or(0, of);
+        let converged = self
+            .converged_ms
+            .map_or("-".to_owned(), |ms| ms.to_string());
+        let mut text = format!(
+            "{:16} {} nodes: {:>6} operations, {} unknown, {} validated twice, {} refused, {} lost; \
+             not ready {} ms, one cluster after {converged} ms; load: {} right, {}{}\n",
+            self.nemesis,
+            self.nodes,
+            count(Verdict::operations),
+            count(|verdict| verdict.unknown),
+            count(|verdict| verdict.broken_times(Rule::S1)),
+            count(Verdict::refused),
+            count(|verdict| verdict.b3.beyond),
+            self.not_ready_ms,
+            self.right,
+            self.clients,
+            if self.passed { "" } else { "  FAILED" },
+        );
+        for failure in &self.failures {
+            text.push_str(&format!("    {failure}\n"));
+        }
+        text
+    }
+}
+
+impl Report {
+    /// The last line.
+    pub fn last_line(&self) -> String {
+        let sum = |of: fn(&Verdict) -> u64| -> u64 {
+            let verdicts = self
+                .outcomes
+                .iter()
+                .filter_map(|outcome| outcome.verdict.as_ref());
+            verdicts.map(of).sum()
+        };
+        let failed = self
+            .outcomes
+            .iter()
+            .filter(|outcome| !outcome.passed)
+            .count();
+        format!(
+            "{} nemeses, {failed} failed: {} operations, {} double validations, {} false refusals, \
+             {} lost sessions",
+            self.outcomes.len(),
+            sum(Verdict::operations),
+            sum(|verdict| verdict.broken_times(Rule::S1)),
+            sum(Verdict::refused),
+            sum(|verdict| verdict.b3.beyond),
+        )
+    }
+}

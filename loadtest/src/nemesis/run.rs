@@ -1,0 +1,308 @@
+//! One nemesis from a fresh cluster to its verdict.
+//!
+//! Promises: what was started is ended, also when something fails in between; what a fault did is
+//! judged by the history, by the load, by readiness and by the sessions at the end.
+//! Does not: make hosts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::inject::{Injection, prepare};
+use super::ready::Watch;
+use super::report::{Outcome, Report};
+use super::{Nemesis, Plan};
+use crate::check::{self, Limits};
+use crate::clock;
+use crate::environment::Environment;
+use crate::faults::load::{Load, Window};
+use crate::faults::report::millis;
+use crate::faults::{self, sessions};
+use crate::history::{Header, Phase, Recorder};
+use crate::lab::Lab;
+use crate::progress::say;
+use crate::site::cluster::READY_WITHIN;
+use crate::site::{Hosts, Site};
+
+/// After a fault, one cluster must be there within this.
+pub const CONVERGED_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time in which a connected group may have no node that says it is ready.
+pub const NOT_READY_MAX: Duration = Duration::from_secs(1);
+const BEFORE: Duration = Duration::from_secs(3);
+/// Longer than the checker forgives after a fault, so that what stays wrong is seen.
+const AFTER: Duration = Duration::from_secs(7);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+const SERVICE: &str = "http://127.0.0.1/castor-loadtest/app{n}";
+const TICKET_LIFE_MS: u64 = 10_000;
+const SESSION_LIFE_MS: u64 = 8 * 3_600_000;
+
+/// Runs all of `plan` in `hosts`, with files in `dir`.
+///
+/// # Errors
+/// When a cluster cannot be made at all; what a nemesis breaks is in the report.
+pub async fn all(
+    hosts: &Hosts,
+    plan: &Plan,
+    dir: &Path,
+    environment: Environment,
+) -> anyhow::Result<Report> {
+    let mut outcomes = Vec::new();
+    for nemesis in &plan.names {
+        if plan.nodes < nemesis.nodes_min() {
+            say(&format!(
+                "{} needs {} nodes",
+                nemesis.name(),
+                nemesis.nodes_min()
+            ));
+            continue;
+        }
+        say(&format!("{}: {}", nemesis.name(), nemesis.says()));
+        let outcome = one(hosts, plan, *nemesis, &dir.join(nemesis.name())).await;
+        let outcome = outcome.with_context(|| nemesis.name())?;
+        say(outcome.text().trim_end());
+        outcomes.push(outcome);
+    }
+    if outcomes.is_empty() {
+        bail!("nothing was run");
+    }
+    Ok(Report {
+        passed: outcomes.iter().all(|outcome| outcome.passed),
+        outcomes,
+        environment,
+    })
+}
+
+async fn one(hosts: &Hosts, plan: &Plan, nemesis: Nemesis, dir: &Path) -> anyhow::Result<Outcome> {
+    hosts.switch()?.heal();
+    let spare = usize::from(nemesis == Nemesis::AddRemove);
+    let counts = [plan.nodes + spare, plan.nodes];
+    let mut site = Site::make(hosts, dir, &plan.castor, counts, plan.seed)?;
+    let outcome = in_site(&mut site, plan, nemesis, dir).await;
+    if outcome.as_ref().map_or(true, |outcome| !outcome.passed) {
+        keep_logs(plan, nemesis, dir, counts[0]);
+    }
+    site.stop().await;
+    outcome
+}
+
+async fn in_site(
+    site: &mut Site<'_>,
+    plan: &Plan,
+    nemesis: Nemesis,
+    dir: &Path,
+) -> anyhow::Result<Outcome> {
+    prepare(nemesis, site)?;
+    let members: Vec<usize> = (0..plan.nodes).collect();
+    for index in &members {
+        site.start(*index)?;
+    }
+    for index in &members {
+        site.until_ready(*index, READY_WITHIN).await?;
+    }
+    site.front(&members)?;
+    site.until_front().await?;
+    until_converged(site, &members).await?;
+
+    let mut lab = Lab::of(site.cluster(plan.nodes), CALL_TIMEOUT, SERVICE, 3)?;
+    let file = history_file(plan, nemesis, dir);
+    let lives = Header {
+        ticket_life_ms: Some(TICKET_LIFE_MS),
+        session_life_ms: Some(SESSION_LIFE_MS),
+        ..Header::default()
+    };
+    let recorder = Recorder::create(&file, &lab.cluster, lives)?;
+    lab.history = recorder.history();
+    let sessions = lab.sign_in_many(plan.sessions).await?;
+    let load = Load::start(&lab, &load_plan(plan), sessions);
+    let watch = Watch::start(&lab.cluster)?;
+    clock::pause(BEFORE).await;
+    let calm = load.window();
+
+    lab.history.nemesis(nemesis.name(), Phase::Begin);
+    let mut injection = Injection {
+        site: &mut *site,
+        watch: &watch,
+        plan,
+    };
+    let injected = injection.inject(nemesis).await;
+    let ended = clock::monotonic();
+    let converged = until_converged(site, &members).await;
+    let converged_ms = converged
+        .as_ref()
+        .ok()
+        .map(|()| millis(clock::monotonic().duration_since(ended)));
+    let not_ready = watch.longest_gap();
+    lab.history.nemesis(nemesis.name(), Phase::End);
+    let during = load.window();
+
+    clock::pause(AFTER).await;
+    let nodes: Vec<_> = lab.cluster.nodes.iter().collect();
+    let checked = match nemesis {
+        // Nobody was there to keep them.
+        Nemesis::StartTogether => sessions::Checked::default(),
+        _ => sessions::check(&lab, load.sessions(), &nodes).await,
+    };
+    let after = load.stop().await;
+    drop(watch);
+    recorder.close()?;
+
+    let mut judged = Judged {
+        nemesis,
+        nodes: plan.nodes,
+        failures: Vec::new(),
+    };
+    for result in [injected, converged] {
+        judged.fail(result.err().map(|error| format!("{error:#}")));
+    }
+    judged.load(&calm, &during, &after);
+    judged.lost(&checked);
+    let verdict = judged.history(&file)?;
+    let lonely = not_ready > NOT_READY_MAX;
+    judged.fail(lonely.then(|| "a connected group of nodes had none that was ready".to_owned()));
+    Ok(Outcome {
+        nemesis: nemesis.name(),
+        nodes: plan.nodes,
+        passed: judged.failures.is_empty(),
+        failures: judged.failures,
+        clients: during.tally.sins_text(),
+        right: calm.tally.right + during.tally.right + after.tally.right,
+        not_ready_ms: millis(not_ready),
+        converged_ms,
+        verdict: Some(verdict),
+    })
+}
+
+struct Judged {
+    nemesis: Nemesis,
+    nodes: usize,
+    failures: Vec<String>,
+}
+
+impl Judged {
+    fn fail(&mut self, failure: Option<String>) {
+        self.failures.extend(failure);
+    }
+
+    fn load(&mut self, calm: &Window, during: &Window, after: &Window) {
+        if calm.tally.wrong() > 0 {
+            let says = format!("before the fault: {}", calm.tally.sins_text());
+            self.failures.push(says);
+        }
+        if during.tally.wrong() > 0 && !self.nemesis.may_fail() {
+            let says = format!("requests failed: {}", during.tally.sins_text());
+            self.failures.push(says);
+            self.failures.extend(during.tally.examples.iter().cloned());
+        }
+        for window in [calm, after] {
+            if window.pairs == 0 {
+                let says = "not one pair went right before or after the fault";
+                self.failures.push(says.to_owned());
+            }
+        }
+        if during.pairs == 0 && self.nemesis != Nemesis::StartTogether {
+            let says = "not one pair went right during the fault";
+            self.failures.push(says.to_owned());
+        }
+    }
+
+    fn lost(&mut self, checked: &sessions::Checked) {
+        if !checked.all_alive() {
+            let (lost, unsettled) = (checked.lost, checked.unsettled);
+            let says = format!("at the end {lost} sessions lost, {unsettled} not settled");
+            self.failures.push(says);
+        }
+    }
+
+    fn history(&mut self, file: &Path) -> anyhow::Result<check::Verdict> {
+        let many = u64::MAX;
+        let limits = Limits {
+            refused_max: if self.nemesis.may_refuse(self.nodes) {
+                many
+            } else {
+                0
+            },
+            lost_max: if self.nemesis == Nemesis::StartTogether {
+                many
+            } else {
+                0
+            },
+            ..Limits::default()
+        };
+        let verdict = check::run(file, &limits)?;
+        if !verdict.passed {
+            self.failures.extend(verdict.failures.iter().cloned());
+            let examples = verdict.examples.values().flatten();
+            let bounded = verdict.b1.examples.iter().chain(&verdict.b3.examples);
+            let examples = examples.chain(bounded).chain(&verdict.refused_examples);
+            self.failures.extend(examples.take(8).cloned());
+        }
+        Ok(verdict)
+    }
+}
+
+/// Waits until each of `members` says that it and all others are ready, and knows as many.
+///
+/// # Errors
+/// When that takes too long, with what they say.
+pub(super) async fn until_converged(site: &Site<'_>, members: &[usize]) -> anyhow::Result<()> {
+    let deadline = clock::monotonic() + CONVERGED_WITHIN;
+    loop {
+        let mut says = Vec::new();
+        for index in members {
+            match site.status(*index).await {
+                Ok(status) if is_whole(&status, members.len()) => {}
+                Ok(status) => says.push(status["members"].to_string()),
+                Err(error) => says.push(format!("{error:#}")),
+            }
+        }
+        if says.is_empty() {
+            return Ok(());
+        }
+        if clock::monotonic() > deadline {
+            bail!(
+                "not one cluster after {CONVERGED_WITHIN:?}: {}",
+                says.join("; ")
+            );
+        }
+        clock::pause(Duration::from_millis(50)).await;
+    }
+}
+
+/// `members` in the answer are the others; who has left may still be among them.
+fn is_whole(status: &serde_json::Value, members: usize) -> bool {
+    let others = status["members"].as_array().into_iter().flatten();
+    let near = |other: &&serde_json::Value| other["state"] == "ready" && other["link"] == true;
+    status["state"] == "ready" && others.filter(near).count() + 1 == members
+}
+
+fn load_plan(plan: &Plan) -> faults::Plan {
+    faults::Plan {
+        castor: plan.castor.clone(),
+        sessions: plan.sessions,
+        pairs_per_second: plan.pairs_per_second,
+        sign_ins_per_second: 2.0,
+        observe: AFTER,
+        ready_within: READY_WITHIN,
+        seed: plan.seed,
+    }
+}
+
+fn history_file(plan: &Plan, nemesis: Nemesis, dir: &Path) -> PathBuf {
+    let folder = plan.histories.as_deref().unwrap_or(dir);
+    folder.join(format!("{}.jsonl", nemesis.name()))
+}
+
+/// Node logs beside the histories, when there is a place for them.
+fn keep_logs(plan: &Plan, nemesis: Nemesis, dir: &Path, count: usize) {
+    let Some(folder) = &plan.histories else {
+        return;
+    };
+    for index in 0..count {
+        let node = crate::site::files::node_name(index);
+        let log = dir.join(&node).join("castor.log");
+        let kept = folder.join(format!("{}-{node}.log", nemesis.name()));
+        // A node that was never started has none.
+        let _ = std::fs::copy(log, kept);
+    }
+}
