@@ -150,4 +150,23 @@ impl Nemesis {
             Self::RollingRestart | Self::AddRemove | Self::DiskFull
         )
     }
+
+    /// Whether nginx reads a new configuration: it then closes the connections that it keeps open to
+    /// clients, which may just be sending. A browser asks again, the load generator does not.
+    pub fn reloads_front(self) -> bool {
+        self == Self::AddRemove
+    }
+
+    /// Whether all nodes lose their memory at once.
+    pub fn forgets(self) -> bool {
+        self == Self::StartTogether
+    }
+
+    /// Whether frames must have been lost.
+    pub fn breaks_network(self) -> bool {
+        matches!(
+            self,
+            Self::Isolate | Self::OneWay | Self::Split | Self::SlowLossy | Self::Flap
+        )
+    }
 }

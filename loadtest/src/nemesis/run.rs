@@ -20,6 +20,7 @@ use crate::faults::load::{Load, Window};
 use crate::faults::report::millis;
 use crate::faults::{self, sessions};
 use crate::history::{Header, Phase, Recorder};
+use crate::judge::Sin;
 use crate::lab::Lab;
 use crate::progress::say;
 use crate::site::cluster::READY_WITHIN;
@@ -138,10 +139,10 @@ async fn in_site(
 
     clock::pause(AFTER).await;
     let nodes: Vec<_> = lab.cluster.nodes.iter().collect();
-    let checked = match nemesis {
-        // Nobody was there to keep them.
-        Nemesis::StartTogether => sessions::Checked::default(),
-        _ => sessions::check(&lab, load.sessions(), &nodes).await,
+    let checked = if nemesis.forgets() {
+        sessions::Checked::default()
+    } else {
+        sessions::check(&lab, load.sessions(), &nodes).await
     };
     let after = load.stop().await;
     drop(watch);
@@ -163,6 +164,11 @@ async fn in_site(
     Ok(Outcome {
         nemesis: nemesis.name(),
         nodes: plan.nodes,
+        lost: if nemesis.forgets() {
+            0
+        } else {
+            verdict.b3.beyond
+        },
         passed: judged.failures.is_empty(),
         failures: judged.failures,
         clients: during.tally.sins_text(),
@@ -189,7 +195,11 @@ impl Judged {
             let says = format!("before the fault: {}", calm.tally.sins_text());
             self.failures.push(says);
         }
-        if during.tally.wrong() > 0 && !self.nemesis.may_fail() {
+        let forgiven = match self.nemesis.reloads_front() {
+            true => during.tally.count(Sin::Unanswered),
+            false => 0,
+        };
+        if during.tally.wrong() > forgiven && !self.nemesis.may_fail() {
             let says = format!("requests failed: {}", during.tally.sins_text());
             self.failures.push(says);
             self.failures.extend(during.tally.examples.iter().cloned());
@@ -200,7 +210,7 @@ impl Judged {
                 self.failures.push(says.to_owned());
             }
         }
-        if during.pairs == 0 && self.nemesis != Nemesis::StartTogether {
+        if during.pairs == 0 && !self.nemesis.forgets() {
             let says = "not one pair went right during the fault";
             self.failures.push(says.to_owned());
         }
