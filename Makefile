@@ -5,6 +5,7 @@ SHELL := bash
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
 SEEDS ?= 1000
+FAULTS ?= all
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -51,6 +52,12 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 sim: ## random faults over the replication engine: SEEDS=1000 runs, or SEED=n to replay one
 	CASTOR_SEEDS=$(SEEDS) $(if $(SEED),CASTOR_SEED=$(SEED)) \
 	  $(CARGO) test --locked --package castor-replication --no-default-features --test it -- random::
+
+.PHONY: faults
+faults: ## real processes in network namespaces, as root: FAULTS="isolate split --nodes 5 --seed 7"
+	@.ci/packages faults
+	$(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	@$(TARGET)/release/castor-loadtest faults $(FAULTS) --castor $(TARGET)/release/castor --history $(TARGET)/faults
 
 .PHONY: bench
 bench: ## what there is to measure with

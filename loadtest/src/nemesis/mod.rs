@@ -40,24 +40,39 @@ pub struct Plan {
 }
 
 /// Each is described by [`Nemesis::says`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-#[allow(missing_docs)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nemesis {
+    /// SIGKILL of one.
     KillOne,
+    /// Each in turn, drained.
     RollingRestart,
+    /// SIGSTOP of one.
     Pause,
+    /// One alone.
     Isolate,
+    /// One that is not heard.
     OneWay,
+    /// A minority apart.
     Split,
+    /// A bad network.
     SlowLossy,
+    /// One that comes and goes.
     Flap,
+    /// SIGKILL of two.
     KillTwo,
+    /// All at the same moment.
     StartTogether,
+    /// One an hour ahead.
     ClockAhead,
+    /// One an hour behind.
     ClockBehind,
+    /// No more files.
     FdLimit,
+    /// No more memory.
     MemoryLimit,
+    /// No more disk.
     DiskFull,
+    /// One more, one less.
     AddRemove,
 }
 
