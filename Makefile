@@ -5,6 +5,7 @@ SHELL := bash
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
 SEEDS ?= 1000
+FAULTS ?= all
 # What `castor status` and castor_build_info say was built.
 REVISION = $(or $(CASTOR_REVISION),$(shell git describe --always --dirty --abbrev=12 2>/dev/null),unknown)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -53,6 +54,12 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 sim: ## random faults over the replication engine: SEEDS=1000 runs, or SEED=n to replay one
 	CASTOR_SEEDS=$(SEEDS) $(if $(SEED),CASTOR_SEED=$(SEED)) \
 	  $(CARGO) test --locked --package castor-replication --no-default-features --test it -- random::
+
+.PHONY: faults
+faults: ## real processes in network namespaces, as root: FAULTS="isolate split --nodes 5 --seed 7"
+	@.ci/packages faults
+	$(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	@$(TARGET)/release/castor-loadtest faults $(FAULTS) --castor $(TARGET)/release/castor --history $(TARGET)/faults
 
 .PHONY: bench
 bench: ## what there is to measure with

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::environment::Environment;
 use crate::nemesis::report::Report;
 use crate::nemesis::{Nemesis, Plan, run};
-use crate::site::Hosts;
+use crate::site::{Hosts, leftovers};
 
 #[derive(Debug, Args)]
 pub(super) struct SiteArgs {
@@ -124,8 +124,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make() -> anyhow::Result<Self> {
-        let name = format!("castor-lab-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = leftovers::folder(std::process::id());
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         private(&path)?;
         Ok(Self(path))

@@ -4,7 +4,7 @@
 //! Promises: every session that was acknowledged is checked after every step, on every node that
 //! is up; a run fails when one was lost, when an answer was false, or when new sign-ins did not
 //! work in time. A ticket may be refused only where a majority of its nodes was killed.
-//! Does not: inject faults into the network.
+//! Does not: inject faults into the network ([`crate::nemesis`]).
 
 pub mod kill;
 pub mod load;

@@ -4,10 +4,11 @@
 //! Does not: judge.
 
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 use super::ready::Watch;
 use super::{Nemesis, Plan};
@@ -60,6 +61,16 @@ pub(super) fn prepare(nemesis: Nemesis, site: &mut Site<'_>) -> anyhow::Result<(
 impl Injection<'_, '_> {
     /// Does it, waits, and undoes it.
     pub(super) async fn inject(&mut self, nemesis: Nemesis) -> anyhow::Result<()> {
+        let before = self.site.switch()?.counts().lost.load(Ordering::Relaxed);
+        self.break_and_mend(nemesis).await?;
+        let after = self.site.switch()?.counts().lost.load(Ordering::Relaxed);
+        if nemesis.breaks_network() && after == before {
+            bail!("the switch lost no frame: nothing was tested");
+        }
+        Ok(())
+    }
+
+    async fn break_and_mend(&mut self, nemesis: Nemesis) -> anyhow::Result<()> {
         let last = self.plan.nodes - 1;
         match nemesis {
             Nemesis::KillOne => self.kill(&[VICTIM]).await,
@@ -235,6 +246,10 @@ impl Injection<'_, '_> {
         let file = self.site.audit_folder(VICTIM).with_file_name("clock");
         std::fs::write(&file, format!("{sign}{HOUR}\n"))?;
         self.wait().await;
+        let log = std::fs::read_to_string(self.site.process(VICTIM)?.log())?;
+        if !log.contains("the wall clock was stepped") {
+            bail!("the node did not notice its clock: nothing was tested");
+        }
         std::fs::write(&file, "+0\n")?;
         self.site.until_ready(VICTIM, READY_WITHIN).await?;
         Ok(())
@@ -244,10 +259,9 @@ impl Injection<'_, '_> {
         self.watch.expect(&[self.all_but(&[VICTIM])]);
         let pid = self.site.process(VICTIM)?.raw_pid()?;
         let open = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()))?.count();
-        let most = Some(u64::try_from(open)?);
         let tight = Rlimit {
-            current: most,
-            maximum: None,
+            current: Some(u64::try_from(open)?),
+            maximum: hard_limit(pid)?,
         };
         let before = prlimit(Some(pid), Resource::Nofile, tight).context("prlimit")?;
         self.wait().await;
@@ -305,7 +319,7 @@ impl Injection<'_, '_> {
             .into_iter()
             .filter(|index| *index != VICTIM)
             .collect();
-        self.watch.expect(&[stays.clone()]);
+        self.watch.expect(std::slice::from_ref(&stays));
         self.site.process(VICTIM)?.signal(Signal::TERM)?;
         self.site.process(VICTIM)?.ended(DRAIN).await?;
         self.site.front(&stays)?;
@@ -316,5 +330,18 @@ impl Injection<'_, '_> {
         self.site.process(new)?.signal(Signal::TERM)?;
         self.site.process(new)?.ended(DRAIN).await?;
         Ok(())
+    }
+}
+
+/// The hard limit of open files, from `/proc`, where the soft one stands before it.
+fn hard_limit(pid: Pid) -> anyhow::Result<Option<u64>> {
+    let text = std::fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero()))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(1));
+    match hard.context("/proc/PID/limits has no line \"Max open files\"")? {
+        "unlimited" => Ok(None),
+        number => Ok(Some(number.parse()?)),
     }
 }

@@ -40,24 +40,39 @@ pub struct Plan {
 }
 
 /// Each is described by [`Nemesis::says`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-#[allow(missing_docs)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nemesis {
+    /// SIGKILL of one.
     KillOne,
+    /// Each in turn, drained.
     RollingRestart,
+    /// SIGSTOP of one.
     Pause,
+    /// One alone.
     Isolate,
+    /// One that is not heard.
     OneWay,
+    /// A minority apart.
     Split,
+    /// A bad network.
     SlowLossy,
+    /// One that comes and goes.
     Flap,
+    /// SIGKILL of two.
     KillTwo,
+    /// All at the same moment.
     StartTogether,
+    /// One an hour ahead.
     ClockAhead,
+    /// One an hour behind.
     ClockBehind,
+    /// No more files.
     FdLimit,
+    /// No more memory.
     MemoryLimit,
+    /// No more disk.
     DiskFull,
+    /// One more, one less.
     AddRemove,
 }
 
@@ -148,6 +163,25 @@ impl Nemesis {
         !matches!(
             self,
             Self::RollingRestart | Self::AddRemove | Self::DiskFull
+        )
+    }
+
+    /// Whether nginx reads a new configuration: it then closes the connections that it keeps open to
+    /// clients, which may just be sending. A browser asks again, the load generator does not.
+    pub fn reloads_front(self) -> bool {
+        self == Self::AddRemove
+    }
+
+    /// Whether all nodes lose their memory at once.
+    pub fn forgets(self) -> bool {
+        self == Self::StartTogether
+    }
+
+    /// Whether frames must have been lost.
+    pub fn breaks_network(self) -> bool {
+        matches!(
+            self,
+            Self::Isolate | Self::OneWay | Self::Split | Self::SlowLossy | Self::Flap
         )
     }
 }

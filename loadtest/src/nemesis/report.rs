@@ -22,6 +22,8 @@ pub struct Outcome {
     pub failures: Vec<String>,
     /// What clients of the load saw while it was on and after it.
     pub clients: String,
+    /// Acknowledged sessions lost though a node lived.
+    pub lost: u64,
     /// Right answers to them.
     pub right: u64,
     /// Longest time in which a connected group of nodes had none that was ready, in milliseconds.
@@ -60,7 +62,7 @@ impl Outcome {
             count(|verdict| verdict.unknown),
             count(|verdict| verdict.broken_times(Rule::S1)),
             count(Verdict::refused),
-            count(|verdict| verdict.b3.beyond),
+            self.lost,
             self.not_ready_ms,
             self.right,
             self.clients,
@@ -95,7 +97,10 @@ impl Report {
             sum(Verdict::operations),
             sum(|verdict| verdict.broken_times(Rule::S1)),
             sum(Verdict::refused),
-            sum(|verdict| verdict.b3.beyond),
+            self.outcomes
+                .iter()
+                .map(|outcome| outcome.lost)
+                .sum::<u64>(),
         )
     }
 }

@@ -20,6 +20,7 @@ use crate::faults::load::{Load, Window};
 use crate::faults::report::millis;
 use crate::faults::{self, sessions};
 use crate::history::{Header, Phase, Recorder};
+use crate::judge::Sin;
 use crate::lab::Lab;
 use crate::progress::say;
 use crate::site::cluster::READY_WITHIN;
@@ -92,17 +93,8 @@ async fn in_site(
     nemesis: Nemesis,
     dir: &Path,
 ) -> anyhow::Result<Outcome> {
-    prepare(nemesis, site)?;
     let members: Vec<usize> = (0..plan.nodes).collect();
-    for index in &members {
-        site.start(*index)?;
-    }
-    for index in &members {
-        site.until_ready(*index, READY_WITHIN).await?;
-    }
-    site.front(&members)?;
-    site.until_front().await?;
-    until_converged(site, &members).await?;
+    bring_up(site, nemesis, &members).await?;
 
     let mut lab = Lab::of(site.cluster(plan.nodes), CALL_TIMEOUT, SERVICE, 3)?;
     let file = history_file(plan, nemesis, dir);
@@ -138,39 +130,49 @@ async fn in_site(
 
     clock::pause(AFTER).await;
     let nodes: Vec<_> = lab.cluster.nodes.iter().collect();
-    let checked = match nemesis {
-        // Nobody was there to keep them.
-        Nemesis::StartTogether => sessions::Checked::default(),
-        _ => sessions::check(&lab, load.sessions(), &nodes).await,
+    let checked = if nemesis.forgets() {
+        sessions::Checked::default()
+    } else {
+        sessions::check(&lab, load.sessions(), &nodes).await
     };
     let after = load.stop().await;
     drop(watch);
     recorder.close()?;
 
-    let mut judged = Judged {
-        nemesis,
-        nodes: plan.nodes,
-        failures: Vec::new(),
-    };
-    for result in [injected, converged] {
-        judged.fail(result.err().map(|error| format!("{error:#}")));
-    }
-    judged.load(&calm, &during, &after);
-    judged.lost(&checked);
-    let verdict = judged.history(&file)?;
-    let lonely = not_ready > NOT_READY_MAX;
-    judged.fail(lonely.then(|| "a connected group of nodes had none that was ready".to_owned()));
-    Ok(Outcome {
-        nemesis: nemesis.name(),
-        nodes: plan.nodes,
-        passed: judged.failures.is_empty(),
-        failures: judged.failures,
-        clients: during.tally.sins_text(),
-        right: calm.tally.right + during.tally.right + after.tally.right,
-        not_ready_ms: millis(not_ready),
+    let seen = Seen {
+        errors: vec![injected.err(), converged.err()],
+        calm,
+        during,
+        after,
+        checked,
+        not_ready,
         converged_ms,
-        verdict: Some(verdict),
-    })
+    };
+    Judged::new(nemesis, plan.nodes).outcome(&seen, &file)
+}
+
+/// What a run leaves to judge, beside its history.
+struct Seen {
+    errors: Vec<Option<anyhow::Error>>,
+    calm: Window,
+    during: Window,
+    after: Window,
+    checked: sessions::Checked,
+    not_ready: Duration,
+    converged_ms: Option<u64>,
+}
+
+async fn bring_up(site: &mut Site<'_>, nemesis: Nemesis, members: &[usize]) -> anyhow::Result<()> {
+    prepare(nemesis, site)?;
+    for index in members {
+        site.start(*index)?;
+    }
+    for index in members {
+        site.until_ready(*index, READY_WITHIN).await?;
+    }
+    site.front(members)?;
+    site.until_front().await?;
+    until_converged(site, members).await
 }
 
 struct Judged {
@@ -180,16 +182,52 @@ struct Judged {
 }
 
 impl Judged {
-    fn fail(&mut self, failure: Option<String>) {
-        self.failures.extend(failure);
+    fn new(nemesis: Nemesis, nodes: usize) -> Self {
+        Self {
+            nemesis,
+            nodes,
+            failures: Vec::new(),
+        }
     }
 
-    fn load(&mut self, calm: &Window, during: &Window, after: &Window) {
+    fn outcome(mut self, seen: &Seen, file: &Path) -> anyhow::Result<Outcome> {
+        let errors = seen.errors.iter().flatten();
+        self.failures
+            .extend(errors.map(|error| format!("{error:#}")));
+        self.load(seen);
+        self.lost(&seen.checked);
+        let verdict = self.history(file)?;
+        if seen.not_ready > NOT_READY_MAX {
+            let says = "a connected group of nodes had none that was ready";
+            self.failures.push(says.to_owned());
+        }
+        let windows = [&seen.calm, &seen.during, &seen.after];
+        let lost = verdict.b3.beyond;
+        Ok(Outcome {
+            nemesis: self.nemesis.name(),
+            nodes: self.nodes,
+            lost: if self.nemesis.forgets() { 0 } else { lost },
+            passed: self.failures.is_empty(),
+            failures: self.failures,
+            clients: seen.during.tally.sins_text(),
+            right: windows.iter().map(|window| window.tally.right).sum(),
+            not_ready_ms: millis(seen.not_ready),
+            converged_ms: seen.converged_ms,
+            verdict: Some(verdict),
+        })
+    }
+
+    fn load(&mut self, seen: &Seen) {
+        let (calm, during, after) = (&seen.calm, &seen.during, &seen.after);
         if calm.tally.wrong() > 0 {
             let says = format!("before the fault: {}", calm.tally.sins_text());
             self.failures.push(says);
         }
-        if during.tally.wrong() > 0 && !self.nemesis.may_fail() {
+        let forgiven = match self.nemesis.reloads_front() {
+            true => during.tally.count(Sin::Unanswered),
+            false => 0,
+        };
+        if during.tally.wrong() > forgiven && !self.nemesis.may_fail() {
             let says = format!("requests failed: {}", during.tally.sins_text());
             self.failures.push(says);
             self.failures.extend(during.tally.examples.iter().cloned());
@@ -200,7 +238,7 @@ impl Judged {
                 self.failures.push(says.to_owned());
             }
         }
-        if during.pairs == 0 && self.nemesis != Nemesis::StartTogether {
+        if during.pairs == 0 && !self.nemesis.forgets() {
             let says = "not one pair went right during the fault";
             self.failures.push(says.to_owned());
         }

@@ -11,7 +11,8 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 
 use super::files::{Files, HTTP, OPS, USER, node_name};
-use super::hosts::{CLIENT, FIRST_NODE, FRONT, Hosts, address};
+use super::hosts::{CLIENT, FIRST_NODE, FRONT, Hosts, PREFIX, address};
+use super::leftovers::GROUPS;
 use super::processes::{Process, Program};
 use super::switch::Switch;
 use crate::clock;
@@ -275,8 +276,8 @@ impl<'a> Site<'a> {
     /// # Errors
     /// When the machine has no such control groups, or refuses.
     pub fn limit_memory(&mut self, index: usize, bytes: u64) -> anyhow::Result<()> {
-        let name = format!("castor-lab-{}-{}", std::process::id(), node_name(index));
-        let group = Path::new("/sys/fs/cgroup/memory").join(name);
+        let name = format!("{PREFIX}{}-{}", std::process::id(), node_name(index));
+        let group = Path::new(GROUPS).join(name);
         std::fs::create_dir(&group)
             .with_context(|| format!("cannot make the control group {}", group.display()))?;
         self.groups.push(group.clone());

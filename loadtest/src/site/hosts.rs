@@ -15,10 +15,12 @@ use anyhow::{Context, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tappers::{Interface, Tap};
 
+use super::leftovers;
 use super::switch::Switch;
 use crate::progress::say;
 
-const PREFIX: &str = "castor-lab-";
+/// Beginning of the names of all that is made.
+pub(super) const PREFIX: &str = "castor-lab-";
 /// Port of the load generator's host.
 pub const CLIENT: usize = 0;
 /// Port of nginx's host.
@@ -44,7 +46,7 @@ impl Hosts {
     /// Without root, `/dev/net/tun` or the program `ip`, and when the kernel refuses.
     pub fn make(nodes: usize, seed: u64) -> anyhow::Result<Self> {
         needs()?;
-        remove_leftovers()?;
+        leftovers::remove()?;
         let process = std::process::id();
         let mut hosts = Self {
             names: Vec::new(),
@@ -120,7 +122,7 @@ fn needs() -> anyhow::Result<()> {
 }
 
 /// Runs `ip`.
-fn ip(arguments: &[&str]) -> anyhow::Result<()> {
+pub(super) fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new("ip").args(arguments).output();
     let output = output.context("cannot run ip")?;
     if output.status.success() {
@@ -151,27 +153,4 @@ fn tap_in(name: &str) -> anyhow::Result<Tap> {
         Ok(tap) => tap.with_context(|| format!("cannot make a TAP device in {name}")),
         Err(_) => bail!("cannot make a TAP device in {name}"),
     }
-}
-
-/// Removes the namespaces of processes that were killed before they could do it themselves.
-fn remove_leftovers() -> anyhow::Result<()> {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else {
-        return Ok(());
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        let Some(process) = process.and_then(|number| number.parse::<u32>().ok()) else {
-            continue;
-        };
-        if !Path::new(&format!("/proc/{process}")).exists() {
-            ip(&["netns", "del", &name])?;
-            say(&format!(
-                "removed {name}, which a killed run had left behind"
-            ));
-        }
-    }
-    Ok(())
 }

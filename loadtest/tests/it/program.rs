@@ -99,7 +99,7 @@ async fn a_race_writes_a_history_that_check_judges() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reference_page_shows_the_help() {
     let page = include_str!("../../../docs/reference/loadtest.md");
-    for command in [vec!["check"], vec!["faults", "kill"]] {
+    for command in [vec!["check"], vec!["faults"], vec!["faults", "kill"]] {
         let arguments = [command.as_slice(), &["--help"]].concat();
         let help = run(arguments.into_iter().map(str::to_owned).collect()).await;
         let help = String::from_utf8(help.stdout).unwrap();
@@ -108,4 +108,18 @@ async fn the_reference_page_shows_the_help() {
             "docs/reference/loadtest.md lacks:\n{help}"
         );
     }
+}
+
+/// What needs no root must be refused before anything is made; the rest is `make faults`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_refuse_what_they_do_not_know() {
+    let unknown = run(["faults", "nonsense"].map(str::to_owned).to_vec()).await;
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+    let says = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        says.contains("nonsense") && says.contains("isolate"),
+        "{says}"
+    );
+    let none = run(vec!["faults".to_owned()]).await;
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
 }
