@@ -12,4 +12,3 @@ mod fill;
 mod logout;
 mod random;
 mod stream;
-mod world;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use castor_proto::ticket::{TicketBody, TicketKey};
 use castor_replication::engine::Reply;
 
-use crate::world::{CALM, MS, STORM, World, is_valid};
+use castor_sim::world::{CALM, MS, STORM, World, is_valid};
 
 /// What the outside has been promised.
 #[derive(Default)]
