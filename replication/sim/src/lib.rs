@@ -1,7 +1,16 @@
 //! Simulated clusters: the production engine, without its driver, in one heap of events.
 //!
-//! [`world`] is time, network and processes; nothing in it decides anything. The engine's own tests
-//! use it as well.
+//! [`world`] is time, network and processes, and decides nothing; the engine's own tests use it too. A
+//! [`plan`] is what a seed stands for, [`nemesis`] does the damage, [`workload`] are the people,
+//! [`ledger`] is what they were promised, and [`invariants`] judge. [`mod@run`] puts them together.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod invariants;
+pub mod ledger;
+pub mod nemesis;
+pub mod plan;
 pub mod random;
+pub mod run;
+pub mod workload;
 pub mod world;

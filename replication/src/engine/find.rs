@@ -119,10 +119,7 @@ impl Engine {
         {
             self.hold(&held);
         }
-        // With the body its own view tells the decision, and how old that is (rule 4).
-        if let (None, Some(claim)) = (&entry.body, entry.decided) {
-            self.learn_decided(entry.key, entry.kind, entry.hard_expiry, claim, 0);
-        }
+        // The decision is not taken over from here: the view tells it, and how old it is (rule 4).
     }
 
     pub(super) fn find_timeout(&mut self, op: FindOp) {

@@ -110,19 +110,20 @@ impl World {
             .collect()
     }
 
+    /// A claim of a ticket in a world of so many nodes.
+    pub fn new_claim(id: &TicketId, claim: u8, nodes: usize) -> Command {
+        Command::Claim {
+            key: id.key(),
+            hints: Self::hints(id, nodes),
+            unresolved_hint: false,
+            claim: ClaimId([claim; 16]),
+        }
+    }
+
     /// Claims a ticket, without waiting.
     pub fn start_claim(&mut self, i: usize, id: &TicketId, claim: u8) -> u64 {
-        let hints = Self::hints(id, self.nodes.len());
-        let claim = ClaimId([claim; 16]);
-        self.command(
-            i,
-            Command::Claim {
-                key: id.key(),
-                hints,
-                unresolved_hint: false,
-                claim,
-            },
-        )
+        let command = Self::new_claim(id, claim, self.nodes.len());
+        self.command(i, command)
     }
 
     /// Claims a ticket.

@@ -46,6 +46,7 @@ impl World {
         );
         let mut node = Node::new(engine, store, stats, self.lives);
         node.started = self.now;
+        self.known.insert(node.member.clone(), node.life);
         node.clock_right = self.skew_ms[i].unsigned_abs() <= CLOCK_RIGHT_MS;
         self.nodes[i] = Some(node);
         self.frozen.remove(&i);
@@ -83,15 +84,16 @@ impl World {
     /// When it goes on it finds everybody gone, and then they are found again.
     pub fn pause(&mut self, i: usize, micros: u64) {
         self.freeze(i, micros);
-        if self.nodes[i].is_none() {
-            return;
-        }
         for other in (0..self.nodes.len()).filter(|other| *other != i) {
+            let (Some(here), Some(there)) = (&self.nodes[i], &self.nodes[other]) else {
+                continue;
+            };
+            let (here, there) = (here.life, there.life);
             let after = LINK_PATIENCE + self.below(500 * MS);
             if after < micros {
-                self.link_later(other, i, Change::Break, after);
+                self.link_later(other, i, Change::Break(here), after);
                 let notices = micros + self.below(100 * MS);
-                self.link_later(i, other, Change::Break, notices);
+                self.link_later(i, other, Change::Break(there), notices);
                 for (a, b) in [(i, other), (other, i)] {
                     let again = micros + 100 * MS + self.below(700 * MS);
                     self.link_later(a, b, Change::Up, again);
@@ -107,6 +109,12 @@ impl World {
         self.disturb_node(i, self.now + micros + 1_000 * MS);
     }
 
+    /// When the last stopped process goes on.
+    pub fn frozen_until(&self) -> u64 {
+        let ends = self.frozen.values().map(|(_, until)| *until);
+        ends.max().unwrap_or(0)
+    }
+
     /// A link as one of its ends sees it goes down and comes up again, at once.
     pub fn blink(&mut self, at: usize, to: usize, micros: u64) {
         let member = self.node(to).member.clone();
@@ -117,8 +125,11 @@ impl World {
 
     /// The same, as time goes by.
     pub fn blink_later(&mut self, at: usize, to: usize, micros: u64) {
-        self.link_later(at, to, Change::Break, 0);
-        self.link_later(at, to, Change::Up, micros);
+        if let Some(node) = &self.nodes[to] {
+            let life = node.life;
+            self.link_later(at, to, Change::Break(life), 0);
+            self.link_later(at, to, Change::Up, micros);
+        }
         self.disturb(at, to, self.now + micros);
     }
 

@@ -74,8 +74,8 @@ enum Change {
     Up,
     /// Down, if the way is still closed then.
     Down,
-    /// Down, whatever the way.
-    Break,
+    /// Down, whatever the way, if the other end is still that process.
+    Break(Life),
 }
 
 struct Scheduled {
@@ -141,6 +141,8 @@ pub struct World {
     heap: BinaryHeap<Reverse<Scheduled>>,
     serial: u64,
     lives: Life,
+    /// All process starts so far.
+    known: BTreeMap<Member, Life>,
     seed: u64,
     random: Random,
     cut: BTreeSet<(usize, usize)>,
@@ -185,6 +187,7 @@ impl World {
             heap: BinaryHeap::new(),
             serial: 0,
             lives: 0,
+            known: BTreeMap::new(),
             seed,
             random: Random::new(seed, "world"),
             cut: BTreeSet::new(),

@@ -7,6 +7,7 @@ use castor_proto::ids::Member;
 use castor_proto::message::PeerMessage;
 use castor_replication::engine::{GossipMember, Input};
 
+use super::story::describe;
 use super::{Change, Happening, Life, MS, Seen, World};
 
 /// A process that says nothing for this long is given up by gossip.
@@ -96,7 +97,7 @@ impl World {
                 "an engine sends only messages within the limits"
             );
             self.story
-                .line(self.now, || format!("{:?} to node {to}: {message:?}", from.1));
+                .line(self.now, || format!("{:?} to {to}: {}", from.1, describe(&message)));
             self.witness(from.0, to, &message);
             self.input(to, Input::Message(from.1.clone(), message));
         }
@@ -151,7 +152,11 @@ impl World {
             let after = until - self.now + self.below(100 * MS);
             return self.link_later(at, to, change, after);
         }
-        let member = self.nodes[to].as_ref().map(|node| node.member.clone());
+        let other = self.nodes[to].as_ref();
+        if matches!(change, Change::Break(life) if other.is_some_and(|node| node.life != life)) {
+            return;
+        }
+        let member = other.map(|node| node.member.clone());
         match (member, change) {
             (Some(member), Change::Up) if self.passes(at, to) => {
                 if let Some(node) = &self.nodes[at] {
@@ -160,11 +165,11 @@ impl World {
                 self.input(at, Input::LinkUp(member));
                 self.count_seeds(at);
             }
-            (Some(member), Change::Break) => self.input(at, Input::LinkDown(member)),
+            (Some(member), Change::Break(_)) => self.input(at, Input::LinkDown(member)),
             (Some(member), Change::Down) if !self.passes(at, to) => {
                 self.input(at, Input::LinkDown(member));
             }
-            (None, Change::Down | Change::Break) => {
+            (None, Change::Down | Change::Break(_)) => {
                 let known = self.nodes[at].as_ref().map(|node| node.engine.status().peers);
                 let gone = known
                     .into_iter()

@@ -28,6 +28,8 @@ pub struct Node {
     pub clock_right: bool,
     /// For each change of its own stream: highest sequence after it, and when, on its own clock.
     pub made: Vec<(u64, u64)>,
+    /// Its own clock at its latest input.
+    pub handled: u64,
     pub(super) mail: Vec<(Member, PeerMessage)>,
     pub(super) answers: Vec<(u64, Reply)>,
     pub(super) told: usize,
@@ -47,6 +49,7 @@ impl Node {
             started: 0,
             clock_right: true,
             made: Vec::new(),
+            handled: 0,
             mail: Vec::new(),
             answers: Vec::new(),
             told: 0,
@@ -55,6 +58,7 @@ impl Node {
     }
 
     pub(super) fn take(&mut self, clock: Now, input: Input) {
+        self.handled = clock.mono;
         self.engine.handle(clock, input);
         while let Some(output) = self.engine.poll() {
             match output {

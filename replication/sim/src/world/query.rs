@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use castor_proto::delta::Entry;
+use castor_proto::ids::Member;
 use castor_proto::message::Phase;
 use castor_proto::ticket::TicketKey;
 
@@ -35,6 +36,11 @@ impl World {
     /// Whether this process still runs.
     pub fn runs(&self, life: Life) -> bool {
         self.running().any(|(_, node)| node.life == life)
+    }
+
+    /// Which process start this is.
+    pub fn life_of(&self, member: &Member) -> Option<Life> {
+        self.known.get(member).copied()
     }
 
     /// Whether a node says that it is ready.

@@ -1,0 +1,84 @@
+//! The lag that a node tells of a peer is the age of the oldest change of its own that the peer has not
+//! said to have, by the books of whoever sees all messages.
+
+use std::collections::BTreeMap;
+
+use castor_proto::message::Phase;
+use castor_replication::engine::PeerStatus;
+
+use super::{Invariant, Verdict};
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::world::{Life, Node, Seen, World};
+
+pub(super) struct Lag {
+    ring_max: u64,
+    /// By (origin, peer): what the peer has said to have.
+    has: BTreeMap<(Life, Life), u64>,
+}
+
+impl Lag {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            ring_max: plan.limits.ring_max as u64,
+            has: BTreeMap::new(),
+        }
+    }
+
+    /// What the lag must be, when that is known exactly.
+    fn expected(&self, world: &World, i: usize, node: &Node, peer: &PeerStatus) -> Option<u64> {
+        let life = world.life_of(peer.member.as_ref()?)?;
+        let has = *self.has.get(&(node.life, life))?;
+        let head = node.engine.stream_head();
+        if has >= head {
+            return Some(0);
+        }
+        let oldest_kept = (head + 1).saturating_sub(self.ring_max);
+        // Where the ring has dropped what it lacks, the beginning is kept, and may be that of older ones.
+        (has + 1 >= oldest_kept).then_some(())?;
+        Some(world.mono(i).saturating_sub(node.made_at(has + 1)?))
+    }
+}
+
+impl Invariant for Lag {
+    fn name(&self) -> &'static str {
+        "lag"
+    }
+
+    fn delivered(&mut self, world: &World, seen: Seen) {
+        match seen {
+            Seen::Acknowledged { origin, peer, upto } => {
+                if let Some(has) = self.has.get_mut(&(origin, peer)) {
+                    *has = upto.max(*has);
+                }
+            }
+            Seen::Subscribed { origin, peer, have } => {
+                let node = world.running().find(|(_, node)| node.life == origin);
+                let head = node.map_or(0, |(_, node)| node.engine.stream_head());
+                // From the ring, or, with a repair instead, from now on.
+                let rest = have + self.ring_max >= head;
+                self.has.insert((origin, peer), if rest { have } else { head });
+            }
+        }
+    }
+
+    fn looks(&mut self, world: &World, _: &Ledger) -> Verdict {
+        for (i, node) in world.running().filter(|(i, _)| !world.is_frozen(*i)) {
+            for peer in node.engine.status().peers {
+                let serves = matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
+                let Some(expected) = self.expected(world, i, node, &peer).filter(|_| serves) else {
+                    continue;
+                };
+                // The engine's clock stands still between two inputs.
+                let idle = world.mono(i).saturating_sub(node.handled);
+                if peer.lag.abs_diff(expected) > idle {
+                    return Err(format!(
+                        "node {i} tells a lag of {} µs to {}, and it is {expected} µs",
+                        peer.lag, peer.node
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
