@@ -6,11 +6,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod cli;
+mod clock;
+pub mod fleet;
 pub mod invariants;
 pub mod ledger;
 pub mod nemesis;
 pub mod plan;
+mod progress;
 pub mod random;
+pub mod report;
 pub mod run;
+mod seeds;
 pub mod workload;
 pub mod world;
+mod year;

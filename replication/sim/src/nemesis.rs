@@ -1,14 +1,13 @@
 //! Who does the damage: faults at random moments, each with its end.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use castor_proto::message::Phase;
 use castor_replication::engine::Command;
 
 use crate::plan::{Flavour, Plan};
 use crate::random::Random;
-use crate::world::{CALM, MS, Node, STORM, Weather, World};
+use crate::world::{CALM, Life, MS, Node, STORM, Weather, World};
 
 /// A kind of fault. The names appear in the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +86,8 @@ pub struct Nemesis {
     next_fault: u64,
     reliefs: BinaryHeap<Reverse<(u64, Relief)>>,
     skew_ms: Vec<i64>,
+    /// Processes that were told to leave service.
+    leaving: BTreeSet<Life>,
     /// Faults so far, by kind.
     pub done: BTreeMap<Fault, u64>,
 }
@@ -102,6 +103,7 @@ impl Nemesis {
             next_fault: now + plan.fault_every,
             reliefs: BinaryHeap::new(),
             skew_ms: plan.skew_ms.clone(),
+            leaving: BTreeSet::new(),
             done: BTreeMap::new(),
         }
     }
@@ -128,7 +130,11 @@ impl Nemesis {
             if self.strike(world, fault) {
                 *self.done.entry(fault).or_default() += 1;
                 // Some faults come in pairs: that is when it hurts.
-                let pause = if self.random.once_in(5) { 300 * MS } else { self.every };
+                let pause = if self.random.once_in(5) {
+                    300 * MS
+                } else {
+                    self.every
+                };
                 self.next_fault = world.now + self.random.around(pause);
             } else {
                 self.next_fault = world.now + 100 * MS;
@@ -184,6 +190,7 @@ impl Nemesis {
             Fault::Drain if running.len() == 1 => return false,
             Fault::Drain => {
                 let life = world.node(victim).life;
+                self.leaving.insert(life);
                 world.command(victim, Command::Drain);
                 self.later(world.now + 15_100 * MS, Relief::KillDrained(victim, life));
             }
@@ -246,12 +253,13 @@ impl Nemesis {
         let seconds = self.random.pick(&[1, 3, 15, 60, 3_600]).unwrap_or(3);
         let sign = if self.random.once_in(2) { 1 } else { -1 };
         world.skew_ms[victim] = self.skew_ms[victim] + sign * seconds * 1_000;
-        world
-            .story
-            .line(world.now, || format!("clock of {victim} by {} s", sign * seconds));
+        world.story.line(world.now, || {
+            format!("clock of {victim} by {} s", sign * seconds)
+        });
         self.later(end, Relief::SetClock(victim, self.skew_ms[victim]));
         // A process that starts now believes it. Only where that is the point of the run.
-        if self.flavour == Flavour::Clocks && self.random.once_in(3) && world.running().count() > 1 {
+        if self.flavour == Flavour::Clocks && self.random.once_in(3) && world.running().count() > 1
+        {
             world.crash(victim);
             self.later(world.now + 500 * MS, Relief::Start(victim));
         }
@@ -279,7 +287,10 @@ impl Nemesis {
                 world.rough.remove(&(a, b));
             }
             Relief::KillDrained(i, life) => {
-                if world.nodes[i].as_ref().is_some_and(|node| node.life == life) {
+                if world.nodes[i]
+                    .as_ref()
+                    .is_some_and(|node| node.life == life)
+                {
                     world.crash(i);
                     self.later(world.now + 500 * MS, Relief::Start(i));
                 }
@@ -301,7 +312,12 @@ impl Nemesis {
         world.skew_ms.clone_from(&self.skew_ms);
         world.heal();
         for i in 0..world.size() {
-            let leaving = |node: &Node| node.engine.phase() == Phase::Draining;
+            // Whoever was leaving is gone, and where a clock was wrong the process is started anew.
+            let clocks = self.flavour == Flavour::Clocks;
+            let leaving = |node: &Node| {
+                let wrong = !node.clock_right || !node.engine.status().clock_ok;
+                self.leaving.contains(&node.life) || (clocks && wrong)
+            };
             if world.nodes[i].as_ref().is_some_and(leaving) {
                 world.crash(i);
             }

@@ -8,7 +8,9 @@ impl Random {
     /// A stream of its own for every seed and purpose.
     pub fn new(seed: u64, purpose: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&seed.to_le_bytes()).update(purpose.as_bytes());
+        hasher
+            .update(&seed.to_le_bytes())
+            .update(purpose.as_bytes());
         let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
         Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
     }

@@ -169,7 +169,9 @@ impl Run {
                 at: self.world.now - BEGINNING,
                 what,
             };
-            self.world.story.line(self.world.now, || format!("VIOLATED {violation:?}"));
+            self.world
+                .story
+                .line(self.world.now, || format!("VIOLATED {violation:?}"));
             self.violation = Some(violation);
         }
     }
@@ -221,7 +223,8 @@ impl Run {
         self.nemesis.stop(&mut self.world);
         let began = self.world.now;
         let mut healed = None;
-        while healed.is_none() && self.world.now < began + HEALS_WITHIN && self.violation.is_none() {
+        while healed.is_none() && self.world.now < began + HEALS_WITHIN && self.violation.is_none()
+        {
             self.advance(self.world.now + 100 * MS);
             let well = invariants::has_healed(&self.world, &self.people.ledger);
             healed = well.then(|| self.world.now - began);

@@ -50,6 +50,10 @@ impl Engine {
         if !unasked && (nonce == 0 || inbound.nonce != nonce) {
             return;
         }
+        if head < inbound.applied && unasked {
+            // A jump that was overtaken by what came after it.
+            return;
+        }
         if head < inbound.applied {
             // It answers this very question with less than it has sent: its memory went back.
             return self.fence(from);

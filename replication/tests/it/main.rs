@@ -10,5 +10,4 @@
 mod claim;
 mod fill;
 mod logout;
-mod random;
 mod stream;

@@ -33,10 +33,16 @@ impl BoundedMemory {
         let status = node.engine.status();
         let most = self.limits.ops_max + self.own_operations();
         if status.operations > most {
-            return Err(format!("node {i} has {} operations under way", status.operations));
+            return Err(format!(
+                "node {i} has {} operations under way",
+                status.operations
+            ));
         }
         if status.singles > self.limits.singles_max {
-            return Err(format!("node {i} holds {} single-use tickets", status.singles));
+            return Err(format!(
+                "node {i} holds {} single-use tickets",
+                status.singles
+            ));
         }
         // Each side of a cut may have filled up on its own.
         let gauges = node.store.gauges();
@@ -55,7 +61,9 @@ impl Invariant for BoundedMemory {
     }
 
     fn looks(&mut self, world: &World, _: &Ledger) -> Verdict {
-        world.running().try_for_each(|(i, node)| self.within(i, node))
+        world
+            .running()
+            .try_for_each(|(i, node)| self.within(i, node))
     }
 
     fn healed(&mut self, world: &World, ledger: &Ledger) -> Verdict {
@@ -64,7 +72,10 @@ impl Invariant for BoundedMemory {
             let status = node.engine.status();
             // Nobody has asked for anything for longer than any operation may take.
             if status.operations > 2 * self.size {
-                return Err(format!("node {i} has {} operations left", status.operations));
+                return Err(format!(
+                    "node {i} has {} operations left",
+                    status.operations
+                ));
             }
             let own = node.store.own_time(world.mono(i));
             let (mut ended, mut live, mut weight) = (0, 0, 0);
@@ -80,7 +91,9 @@ impl Invariant for BoundedMemory {
             let gauges = node.store.gauges();
             let counted = gauges.tickets(TicketKind::Tgt) + gauges.tickets(TicketKind::Pgt);
             if counted != live {
-                return Err(format!("node {i} counts {counted} sessions and holds {live}"));
+                return Err(format!(
+                    "node {i} counts {counted} sessions and holds {live}"
+                ));
             }
             if gauges.bytes() < weight || (status.singles == 0 && gauges.bytes() != weight) {
                 let bytes = gauges.bytes();

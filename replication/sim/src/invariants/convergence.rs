@@ -14,7 +14,7 @@ pub(super) struct Convergence;
 
 /// Whether all nodes are ready and agree on what lasts.
 pub(crate) fn has_healed(world: &World, ledger: &Ledger) -> bool {
-    let wall = world.clock(0).wall;
+    let wall = world.true_time();
     let lasting = |entry: &Entry| {
         let session = ledger.sessions.iter().find(|s| s.key == entry.key);
         entry.hard_expiry > wall + LASTS_MS && session.is_none_or(|session| session.lasts)
@@ -33,10 +33,14 @@ impl Invariant for Convergence {
         for (i, node) in world.running() {
             if !node.engine.is_ready() {
                 let phase = node.engine.phase();
-                return Err(format!("node {i} is not ready when everything has healed: {phase:?}"));
+                return Err(format!(
+                    "node {i} is not ready when everything has healed: {phase:?}"
+                ));
             }
             if !node.engine.digests_are_true() {
-                return Err(format!("the digests of node {i} are not those of what it holds"));
+                return Err(format!(
+                    "the digests of node {i} are not those of what it holds"
+                ));
             }
         }
         if !has_healed(world, ledger) {

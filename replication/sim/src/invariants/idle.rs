@@ -27,7 +27,9 @@ impl Invariant for Idle {
         let asked = &answer.asked;
         let (Some(session), Some(node)) = (
             ledger.sessions.get(*no),
-            world.nodes[asked.node].as_ref().filter(|n| n.life == asked.life),
+            world.nodes[asked.node]
+                .as_ref()
+                .filter(|n| n.life == asked.life),
         ) else {
             return Ok(());
         };
@@ -44,8 +46,11 @@ impl Invariant for Idle {
         let limit = (idle.saturating_sub(CLOCKS_MS)) * MS;
         let recent = |at: &&Use| world.now.saturating_sub(at.asked) < limit;
         let reachable = |at: &&Use| {
-            let there = world.nodes[at.node].as_ref().is_some_and(|n| n.life == at.life);
-            let near = at.node == asked.node || world.quiet_between(at.node, asked.node) > CONNECTED;
+            let there = world.nodes[at.node]
+                .as_ref()
+                .is_some_and(|n| n.life == at.life);
+            let near =
+                at.node == asked.node || world.quiet_between(at.node, asked.node) > CONNECTED;
             there && near && world.is_ready(at.node)
         };
         match session.uses.iter().filter(recent).find(reachable) {

@@ -53,11 +53,21 @@ impl Invariant for Lag {
                 }
             }
             Seen::Subscribed { origin, peer, have } => {
-                let node = world.running().find(|(_, node)| node.life == origin);
-                let head = node.map_or(0, |(_, node)| node.engine.stream_head());
+                let Some((_, node)) = world.running().find(|(_, node)| node.life == origin) else {
+                    return;
+                };
+                // Words of a process that it does not know yet are not heard.
+                let heard = node.engine.status().peers.into_iter().any(|known| {
+                    known.member.and_then(|member| world.life_of(&member)) == Some(peer)
+                });
+                if !heard {
+                    return;
+                }
+                let head = node.engine.stream_head();
                 // From the ring, or, with a repair instead, from now on.
                 let rest = have + self.ring_max >= head;
-                self.has.insert((origin, peer), if rest { have } else { head });
+                self.has
+                    .insert((origin, peer), if rest { have } else { head });
             }
         }
     }

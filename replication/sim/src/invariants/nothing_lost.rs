@@ -27,13 +27,18 @@ impl Invariant for NothingLost {
                 let session = ledger.tickets.get(*no).map(|ticket| ticket.session);
                 (session.unwrap_or(usize::MAX), "a ticket")
             }
-            (What::LookUp(no), Reply::Found { complete: true, .. }) if is_gone(world, ledger, answer) => {
+            (What::LookUp(no), Reply::Found { complete: true, .. })
+                if is_gone(world, ledger, answer) =>
+            {
                 (*no, "a use")
             }
             _ => return Ok(()),
         };
         if asked.ready && must_be_there(world, ledger, no, asked.node) {
-            return Err(format!("{what} of session {no} was refused as ended by node {}", asked.node));
+            return Err(format!(
+                "{what} of session {no} was refused as ended by node {}",
+                asked.node
+            ));
         }
         Ok(())
     }
@@ -55,7 +60,9 @@ impl Invariant for NothingLost {
             if let Some((h, _)) = holder.filter(|_| due)
                 && !node.store.has_body(&session.key)
             {
-                return Err(format!("node {i} is ready without session {no}, which node {h} holds"));
+                return Err(format!(
+                    "node {i} is ready without session {no}, which node {h} holds"
+                ));
             }
         }
         Ok(())
@@ -70,7 +77,9 @@ impl Invariant for NothingLost {
                 match node.store.find(&session.key) {
                     Some(ticket) if ticket.destroyed.is_none() || ledger.end_asked(no) => {}
                     Some(_) => {
-                        return Err(format!("session {no} has ended on node {i}, and nobody ended it"));
+                        return Err(format!(
+                            "session {no} has ended on node {i}, and nobody ended it"
+                        ));
                     }
                     None => return Err(format!("session {no} is lost on node {i}")),
                 }
@@ -83,7 +92,8 @@ impl Invariant for NothingLost {
 /// Neither short-lived nor touched by a wrong clock.
 fn judged(ledger: &Ledger, no: SessionNo) -> bool {
     let session = ledger.sessions.get(no);
-    session.is_some_and(|session| session.lasts && !session.clock_doubtful && !ledger.clocks_doubtful)
+    session
+        .is_some_and(|session| session.lasts && !session.clock_doubtful && !ledger.clocks_doubtful)
 }
 
 fn is_gone(world: &World, ledger: &Ledger, answer: &Answer) -> bool {

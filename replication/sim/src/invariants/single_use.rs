@@ -30,7 +30,9 @@ impl Invariant for SingleUse {
         };
         if ticket.valid.len() > 1 {
             let claims = &ticket.valid;
-            return Err(format!("ticket {no} is valid for several claims: {claims:?}"));
+            return Err(format!(
+                "ticket {no} is valid for several claims: {claims:?}"
+            ));
         }
         // It was let in before, and could not have been decided before it was first asked.
         let asked = ticket.first_asked.get(claim).copied().unwrap_or(0);

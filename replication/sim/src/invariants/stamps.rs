@@ -33,7 +33,10 @@ impl Stamps {
         let last = self.seen.entry(node.life).or_default();
         let status = node.engine.status();
         if status.head < last.head {
-            return Err(format!("node {i}'s own stream went back to {}", status.head));
+            return Err(format!(
+                "node {i}'s own stream went back to {}",
+                status.head
+            ));
         }
         last.head = status.head;
         for peer in status.peers {
@@ -81,7 +84,9 @@ impl Invariant for Stamps {
 
     fn reported(&mut self, _: &World, _: &Ledger, node: usize, event: &Event) -> Verdict {
         match event {
-            Event::Fenced => Err(format!("node {node} was told to exit, and its memory never went back")),
+            Event::Fenced => Err(format!(
+                "node {node} was told to exit, and its memory never went back"
+            )),
             _ => Ok(()),
         }
     }

@@ -205,5 +205,9 @@ fn use_of(asked: &Asked) -> Use {
 }
 
 fn lives(world: &World, holds: impl Fn(&Node) -> bool) -> Vec<Life> {
-    world.lives(holds).into_iter().map(|(_, life)| life).collect()
+    world
+        .lives(holds)
+        .into_iter()
+        .map(|(_, life)| life)
+        .collect()
 }

@@ -127,7 +127,11 @@ impl Workload {
     fn node(&mut self, world: &World) -> Option<usize> {
         let all: Vec<usize> = world.running().map(|(i, _)| i).collect();
         let ready: Vec<usize> = all.iter().copied().filter(|i| world.is_ready(*i)).collect();
-        let from = if self.random.once_in(20) { &all } else { &ready };
+        let from = if self.random.once_in(20) {
+            &all
+        } else {
+            &ready
+        };
         self.random.pick(from)
     }
 
@@ -241,7 +245,12 @@ impl Workload {
             payload,
             key_id: None,
         };
-        self.ask(world, node, Command::Create(Box::new(new)), What::Create(Some(root)));
+        self.ask(
+            world,
+            node,
+            Command::Create(Box::new(new)),
+            What::Create(Some(root)),
+        );
     }
 
     /// As a request handler does it: look first, ask the others before refusing, then issue.
@@ -256,7 +265,10 @@ impl Workload {
         let key = session.key;
         match seen {
             Some(Liveness::Idle) => {
-                let find = Command::Find { key, everyone: true };
+                let find = Command::Find {
+                    key,
+                    everyone: true,
+                };
                 self.ask(world, node, find, What::LookUp(no));
             }
             None if !process.store.is_destroyed(&key) => {
@@ -314,10 +326,9 @@ impl Workload {
     }
 
     fn end(&mut self, world: &mut World, node: usize, no: SessionNo) {
-        let (Some(session), Some(process)) = (
-            self.ledger.sessions.get_mut(no),
-            world.nodes[node].as_ref(),
-        ) else {
+        let (Some(session), Some(process)) =
+            (self.ledger.sessions.get_mut(no), world.nodes[node].as_ref())
+        else {
             return;
         };
         session.end_asked.get_or_insert(world.now);

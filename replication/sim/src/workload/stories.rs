@@ -65,7 +65,11 @@ impl Workload {
 
     /// A session with a short idle limit is used just before that, and somewhere else just after.
     pub(super) fn idle_pair(&mut self, world: &World, session: usize) {
-        let idle_ms = self.ledger.sessions.get(session).map_or(0, |s| s.body.idle_ms);
+        let idle_ms = self
+            .ledger
+            .sessions
+            .get(session)
+            .map_or(0, |s| s.body.idle_ms);
         // Fewer uses follow from each than one, or they would never end.
         if !(1..60_000).contains(&idle_ms) || self.random.below(10) >= 4 {
             return;

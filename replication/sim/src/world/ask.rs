@@ -141,11 +141,7 @@ impl World {
     }
 
     /// Ends a session.
-    pub fn sign_out(
-        &mut self,
-        i: usize,
-        session: TicketKey,
-    ) -> Destroyed {
+    pub fn sign_out(&mut self, i: usize, session: TicketKey) -> Destroyed {
         let hard_expiry = WALL_START + self.now / 1_000 + 28_800_000;
         let number = self.command(
             i,

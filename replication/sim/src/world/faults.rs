@@ -11,7 +11,7 @@ use super::{Change, DIGEST_KEY, Happening, MS, Node, World};
 const LINK_PATIENCE: u64 = 1_000 * MS;
 
 /// A clock that is wrong by more than this when a process starts is wrong.
-const CLOCK_RIGHT_MS: u64 = 1_000;
+const CLOCK_RIGHT_MS: u64 = 200;
 
 impl World {
     /// Starts a process with an empty memory and an incarnation of its own.
@@ -74,7 +74,8 @@ impl World {
 
     /// Stops a process for a while, as SIGSTOP does: its clock runs, it does not.
     pub fn freeze(&mut self, i: usize, micros: u64) {
-        self.story.line(self.now, || format!("stop {i} for {} ms", micros / MS));
+        self.story
+            .line(self.now, || format!("stop {i} for {} ms", micros / MS));
         let until = self.now + micros;
         self.frozen.insert(i, (self.now, until));
         self.disturb_node(i, until);

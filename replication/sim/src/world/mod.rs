@@ -234,6 +234,11 @@ impl World {
         }
     }
 
+    /// The true time at this moment, milliseconds.
+    pub fn true_time(&self) -> u64 {
+        WALL_START + self.now / 1_000
+    }
+
     /// A node's monotonic clock at this moment.
     pub fn mono(&self, i: usize) -> u64 {
         let elapsed = self.now.saturating_sub(BEGINNING) as i64;
@@ -259,8 +264,10 @@ impl World {
         node.take(clock, input);
         let mail = std::mem::take(&mut node.mail);
         for (number, reply) in node.answers.drain(..) {
-            self.story.line(self.now, || format!("node {i} answers {number}: {reply:?}"));
-            self.story.note(&[number, i as u64], || format!("{reply:?}"));
+            self.story
+                .line(self.now, || format!("node {i} answers {number}: {reply:?}"));
+            self.story
+                .note(&[number, i as u64], || format!("{reply:?}"));
             self.replies.insert(number, reply);
         }
         let life = node.life;

@@ -53,7 +53,11 @@ impl World {
         let Some(index) = self.nodes.iter().position(is_there) else {
             return;
         };
-        let weather = self.rough.get(&(from, index)).copied().unwrap_or(self.weather);
+        let weather = self
+            .rough
+            .get(&(from, index))
+            .copied()
+            .unwrap_or(self.weather);
         if !self.linked(from, index) || self.below(1_000) < weather.loss {
             return;
         }
@@ -87,7 +91,10 @@ impl World {
         self.schedule(at, deliver);
     }
 
-    #[expect(clippy::expect_used, reason = "what was encoded decodes, or the wire is broken")]
+    #[expect(
+        clippy::expect_used,
+        reason = "what was encoded decodes, or the wire is broken"
+    )]
     pub(super) fn deliver(&mut self, from: &(Life, Member), to: usize, bytes: &[u8]) {
         self.story.note(&[self.now, to as u64, from.0], String::new);
         self.story.bytes(bytes);
@@ -96,8 +103,9 @@ impl World {
                 message.check(),
                 "an engine sends only messages within the limits"
             );
-            self.story
-                .line(self.now, || format!("{:?} to {to}: {}", from.1, describe(&message)));
+            self.story.line(self.now, || {
+                format!("{:?} to {to}: {}", from.1, describe(&message))
+            });
             self.witness(from.0, to, &message);
             self.input(to, Input::Message(from.1.clone(), message));
         }
@@ -170,7 +178,9 @@ impl World {
                 self.input(at, Input::LinkDown(member));
             }
             (None, Change::Down | Change::Break(_)) => {
-                let known = self.nodes[at].as_ref().map(|node| node.engine.status().peers);
+                let known = self.nodes[at]
+                    .as_ref()
+                    .map(|node| node.engine.status().peers);
                 let gone = known
                     .into_iter()
                     .flatten()
@@ -199,7 +209,10 @@ impl World {
     pub(super) fn regossip(&mut self, after: u64) {
         for at in 0..self.nodes.len() {
             let jitter = self.below(200 * MS);
-            self.schedule(self.now + after + jitter, Happening::Gossip { at, alone: false });
+            self.schedule(
+                self.now + after + jitter,
+                Happening::Gossip { at, alone: false },
+            );
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Node {
     pub life: Life,
     /// When it started.
     pub started: u64,
-    /// Its wall clock was right when it started, to a second.
+    /// Its wall clock was right when it started, to a fifth of a second.
     pub clock_right: bool,
     /// For each change of its own stream: highest sequence after it, and when, on its own clock.
     pub made: Vec<(u64, u64)>,

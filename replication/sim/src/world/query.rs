@@ -52,7 +52,9 @@ impl World {
 
     /// Whether a process is stopped at this moment.
     pub fn is_frozen(&self, i: usize) -> bool {
-        self.frozen.get(&i).is_some_and(|(_, until)| *until > self.now)
+        self.frozen
+            .get(&i)
+            .is_some_and(|(_, until)| *until > self.now)
     }
 
     /// Every running node holds the same state, every entry of it.
@@ -93,7 +95,9 @@ impl World {
             states.len() < self.nodes.iter().flatten().count()
                 || states.iter().map(part).collect::<BTreeSet<_>>().len() > 1
         });
-        let sound = self.running().map(|(_, node)| node.engine.digests_are_true());
+        let sound = self
+            .running()
+            .map(|(_, node)| node.engine.digests_are_true());
         let sound: Vec<bool> = sound.collect();
         let status = self.nodes.iter().flatten().map(|node| node.engine.status());
         let status: Vec<_> = status.collect();

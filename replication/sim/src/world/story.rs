@@ -19,7 +19,10 @@ pub(super) fn describe(message: &PeerMessage) -> String {
             entries,
         } => {
             let ends = entries.iter().filter(|e| e.destroyed.is_some()).count();
-            format!("{} deltas from {first}, head {head}, {ends} ends", entries.len())
+            format!(
+                "{} deltas from {first}, head {head}, {ends} ends",
+                entries.len()
+            )
         }
         PeerMessage::DeltasAck { applied, .. } => format!("has up to {applied}"),
         PeerMessage::Store { rpc, .. } => format!("store {rpc:x}"),
@@ -36,7 +39,9 @@ pub(super) fn describe(message: &PeerMessage) -> String {
         }
         PeerMessage::CompareRequest { rpc, .. } => format!("compares ({rpc:x})"),
         PeerMessage::CompareReply { rpc, .. } => format!("compared ({rpc:x})"),
-        PeerMessage::EntriesRequest { rpc, keys } => format!("wants {} entries ({rpc:x})", keys.len()),
+        PeerMessage::EntriesRequest { rpc, keys } => {
+            format!("wants {} entries ({rpc:x})", keys.len())
+        }
         PeerMessage::Entries { rpc, entries, .. } => format!("{} entries ({rpc:x})", entries.len()),
         PeerMessage::EntriesTaken { rpc } => format!("took entries ({rpc:x})"),
         PeerMessage::Fenced => "fenced".into(),
