@@ -11,6 +11,8 @@ mod clock;
 pub mod fleet;
 pub mod invariants;
 pub mod ledger;
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod nemesis;
 pub mod plan;
 mod progress;

@@ -3,6 +3,7 @@
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 
+use super::mutants::mutant;
 use super::peers::Gossip;
 use super::stream::Cursor;
 use super::{Engine, Event, GossipMember, MS, stats};
@@ -214,6 +215,9 @@ impl Engine {
 
     /// Seen going backwards inside one incarnation (rule 1).
     pub(super) fn fence(&mut self, member: &Member) {
+        if mutant!(KeptIncarnation) {
+            return; // rule 1
+        }
         if let Some(peer) = self.peers.exact_mut(member) {
             peer.fenced = true;
         }
@@ -222,7 +226,7 @@ impl Engine {
     }
 
     pub(super) fn fence_self(&mut self) {
-        if !self.fenced {
+        if !self.fenced && !mutant!(KeptIncarnation) {
             self.fenced = true;
             self.event(Event::Fenced);
         }

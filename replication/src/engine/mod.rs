@@ -20,6 +20,7 @@ mod input;
 mod issue;
 mod links;
 mod logout;
+mod mutants;
 mod ops;
 mod output;
 mod peers;
@@ -39,6 +40,8 @@ use castor_proto::message::{PeerMessage, Phase};
 
 pub use config::{Config, MS, Micros};
 pub use input::{Command, GossipMember, Input, NewReusable, NewSingleUse, Now, TicketKeys};
+#[cfg(feature = "mutants")]
+pub use mutants::Mutant;
 pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
     Reply, Status,
@@ -46,6 +49,7 @@ pub use output::{
 pub use stats::Stats;
 pub use store::{Gauges, Liveness, Store, Ticket};
 
+use mutants::mutant;
 use timers::Timer;
 
 /// A silence this long between two inputs means that the whole process was stopped: a running driver
@@ -101,6 +105,8 @@ impl Engine {
         silent_seeds: usize,
         now: Now,
     ) -> Self {
+        #[cfg(feature = "mutants")]
+        let config = config.with_kept_identity();
         let mut random = random::Random::new(seed);
         let clock = clock::Clock::new(now, config.tolerance_ms);
         store.set_clock_base(clock.base());
@@ -138,6 +144,8 @@ impl Engine {
 
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input) {
+        #[cfg(feature = "mutants")]
+        mutants::enter(self.config.mutant);
         let paused = now.mono.saturating_sub(self.now.mono) >= PAUSE;
         self.now = now;
         if paused {
@@ -181,7 +189,8 @@ impl Engine {
 
     fn command(&mut self, number: u64, command: Command) {
         let asks_for_work = !matches!(command, Command::Status | Command::Drain | Command::Resume);
-        if asks_for_work && self.ops.len() >= self.config.ops_max {
+        let crowded = self.ops.len() >= self.config.ops_max && !mutant!(OpsUnbounded);
+        if asks_for_work && crowded {
             stats::count(&self.stats.busy);
             return self.reply(number, Reply::Busy);
         }

@@ -1,11 +1,12 @@
-//! Nobody is sent away as idle who was served within the limit by a node that can be asked.
+//! Nobody is sent away as idle who was served within the limit by a node that can be asked; and idling
+//! ends nothing for good.
 
 use castor_replication::engine::{Liveness, Reply};
 
 use super::{Invariant, Verdict};
 use crate::ledger::{Ledger, Use, What};
 use crate::workload::Answer;
-use crate::world::{MS, World};
+use crate::world::{MS, Node, World};
 
 /// Clocks differ by so much in a run in which none is wrong, milliseconds.
 const CLOCKS_MS: u64 = 500;
@@ -21,7 +22,8 @@ impl Invariant for Idle {
     }
 
     fn answered(&mut self, world: &World, ledger: &Ledger, answer: &Answer) -> Verdict {
-        let (What::LookUp(no), Reply::Found { .. }) = (&answer.asked.what, &answer.reply) else {
+        let (What::LookUp(no), Reply::Found { complete, .. }) = (&answer.asked.what, &answer.reply)
+        else {
             return Ok(());
         };
         let asked = &answer.asked;
@@ -37,7 +39,12 @@ impl Invariant for Idle {
         let idle = session.body.idle_ms;
         let refused = match node.store.find(&session.key) {
             Some(ticket) => ticket.liveness(own) == Liveness::Idle,
-            None => !node.store.is_destroyed(&session.key) && session.body.hard_expiry > own,
+            // Unknown, and somebody has not answered: an honest 503.
+            None => {
+                let ended =
+                    node.store.is_destroyed(&session.key) || session.body.hard_expiry <= own;
+                *complete && !ended
+            }
         };
         let exempt = idle == 0 || !asked.ready || ledger.clocks_doubtful || ledger.end_asked(*no);
         if !refused || exempt {
@@ -62,5 +69,20 @@ impl Invariant for Idle {
             )),
             None => Ok(()),
         }
+    }
+    /// Whatever has idled away was ended by nobody.
+    fn looks(&mut self, world: &World, ledger: &Ledger) -> Verdict {
+        for (no, session) in ledger.sessions.iter().enumerate() {
+            if session.end_asked.is_some() {
+                continue;
+            }
+            let ended = |(_, node): &(usize, &Node)| node.store.is_destroyed(&session.key);
+            if let Some((i, _)) = world.running().find(ended) {
+                return Err(format!(
+                    "session {no} has ended on node {i}, and nobody ended it"
+                ));
+            }
+        }
+        Ok(())
     }
 }
