@@ -4,7 +4,6 @@ SHELL := bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
-SEEDS ?= 1000
 FAULTS ?= all
 # What `castor status` and castor_build_info say was built.
 REVISION = $(or $(CASTOR_REVISION),$(shell git describe --always --dirty --abbrev=12 2>/dev/null),unknown)
@@ -51,9 +50,16 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 	$(CARGO) fmt --all
 
 .PHONY: sim
-sim: ## random faults over the replication engine: SEEDS=1000 runs, or SEED=n to replay one
-	CASTOR_SEEDS=$(SEEDS) $(if $(SEED),CASTOR_SEED=$(SEED)) \
-	  $(CARGO) test --locked --package castor-replication --no-default-features --test it -- random::
+sim: ## simulated clusters under faults, 4 minutes; SEEDS=1000 for so many, SEED=n for one again
+	$(CARGO) run --release --locked --package castor-sim -- $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS)))
+
+.PHONY: mutants
+mutants: ## plants one defect after another in the engine; the simulation must find each
+	$(CARGO) run --release --locked --package castor-sim --features mutants --target-dir $(TARGET)/mutants -- mutants
+
+.PHONY: sim-year
+sim-year: ## a simulated year, in as many sittings as it takes; state in target/sim-year.json
+	$(CARGO) run --release --locked --package castor-sim -- year --state $(TARGET)/sim-year.json
 
 .PHONY: faults
 faults: ## real processes in network namespaces, as root: FAULTS="isolate split --nodes 5 --seed 7"

@@ -5,6 +5,7 @@ use castor_proto::ids::{Member, NodeName};
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
+use super::mutants::{mutant, thin_fill};
 use super::timers::Timer;
 use super::{Engine, Event, Lie, MS, Output, stats};
 
@@ -20,6 +21,9 @@ impl Engine {
     // ---- receiving another node's stream ------------------------------------------------------
 
     pub(super) fn subscribe(&mut self, origin: &Member) {
+        if mutant!(SnapshotFirst) && !self.fill.is_done() {
+            return; // rule 20
+        }
         let nonce = self.random.u64() | 1;
         let mono = self.now.mono;
         let Some(peer) = self.peers.exact_mut(origin) else {
@@ -70,7 +74,7 @@ impl Engine {
             inbound.start = next.saturating_sub(1);
             inbound.past = head;
         }
-        if gap {
+        if gap && !thin_fill() {
             self.repair_with(from);
         } else {
             self.repair_if_due(from);
@@ -173,7 +177,8 @@ impl Engine {
             return self.fence_self();
         }
         // What the ring still has is sent again; who lacks more fills or repairs itself.
-        let next = if have + 1 >= tail { have + 1 } else { head + 1 };
+        let past = have + 1 >= tail && !(have == 0 && thin_fill()); // rule 20
+        let next = if past { have + 1 } else { head + 1 };
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use castor_proto::delta::{Entry, Joined, ServiceKey, ServiceUse};
+use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
 use castor_proto::ids::Member;
 use castor_proto::ticket::{TicketBody, TicketKey};
 
+use super::mutants::mutant;
 use super::store::is_idle;
 use super::{Engine, Event, stats};
 
@@ -31,7 +32,8 @@ impl Engine {
             self.digests
                 .flip(shard, change.hard_expiry, change.digest_flip, came);
         }
-        if change.inserted || change.moved_from.is_some() {
+        let dropped = mutant!(TombstoneDropped) && change.joined.newly_destroyed;
+        if change.inserted || change.moved_from.is_some() || dropped {
             self.watch_entry(entry.key);
         }
         stats::add(
@@ -108,7 +110,10 @@ impl Engine {
         let Some(entry) = self.store.entry(&key) else {
             return;
         };
-        let end = entry.hard_expiry + 2 * self.config.tolerance_ms;
+        let mut end = entry.hard_expiry + 2 * self.config.tolerance_ms;
+        if mutant!(TombstoneDropped) && entry.destroyed.is_some() {
+            end = self.own() + 3_000; // rule 13
+        }
         let idle = entry
             .body
             .as_ref()
@@ -131,8 +136,13 @@ impl Engine {
             let Some(entry) = self.store.entry(&key) else {
                 continue;
             };
-            let ended = entry.hard_expiry + 2 * tolerance <= own;
-            if ended || self.has_idled_away(&entry, own) {
+            let dropped = mutant!(TombstoneDropped) && entry.destroyed.is_some();
+            let ended = entry.hard_expiry + 2 * tolerance <= own || dropped;
+            if mutant!(IdleTombstone) && self.has_idled_away(&entry, own) {
+                let mut end = Entry::bottom(key, entry.kind, entry.hard_expiry);
+                end.destroyed = Some(DestroyReason::Operator); // rule 17
+                self.publish(end);
+            } else if ended || self.has_idled_away(&entry, own) {
                 if let Some((hard_expiry, digest)) = self.store.remove(&key) {
                     self.digests.flip(key.shard(), hard_expiry, digest, -1);
                 }
@@ -144,8 +154,8 @@ impl Engine {
         for key in self.single_expiry.take_due(own) {
             let end = self.singles.get(&key).map(|single| single.hard_expiry);
             match end {
-                Some(end) if end + 2 * tolerance <= own => self.forget_single(&key),
-                Some(end) => self.single_expiry.watch(key, end + 2 * tolerance),
+                Some(end) if self.single_end(end) <= own => self.forget_single(&key),
+                Some(end) => self.watch_single(key, end),
                 None => {}
             }
         }
@@ -173,8 +183,16 @@ impl Engine {
     }
 
     pub(super) fn watch_single(&mut self, key: TicketKey, hard_expiry: u64) {
-        self.single_expiry
-            .watch(key, hard_expiry + 2 * self.config.tolerance_ms);
+        let end = self.single_end(hard_expiry);
+        self.single_expiry.watch(key, end);
+    }
+
+    /// When a single-use ticket may be forgotten: later than anybody may vote on it (rule 10).
+    fn single_end(&self, hard_expiry: u64) -> u64 {
+        if mutant!(ForgetsEarly) {
+            return hard_expiry.saturating_sub(6_000);
+        }
+        hard_expiry + 2 * self.config.tolerance_ms
     }
 
     fn forget_single(&mut self, key: &TicketKey) {

@@ -12,6 +12,7 @@ use castor_proto::message::{Ask, PeerMessage, Refusal, Vote};
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 
 use super::config::Micros;
+use super::mutants::{mutant, same};
 use super::ops::Op;
 use super::singles::Held;
 use super::timers::Timer;
@@ -185,6 +186,11 @@ impl Engine {
     }
 
     fn claim_body(&self, key: &TicketKey) -> Option<Arc<TicketBody>> {
+        if mutant!(ForgedView) {
+            let mut body = TicketBody::clone(&self.singles.get(key)?.body.as_ref()?.body);
+            body.view = vec![self.config.me.clone()]; // rule 2
+            return Some(Arc::new(body));
+        }
         Some(Arc::clone(&self.singles.get(key)?.body.as_ref()?.body))
     }
 
@@ -239,6 +245,10 @@ impl Engine {
         let Some(issuer) = body.view.first().cloned() else {
             return self.claim_end(&op, ClaimOutcome::Unknown);
         };
+        if mutant!(AnyoneAtBallotZero) {
+            let claim = op.claim; // rule 6
+            return self.claim_accept(number, op, &body, Ballot::default(), claim, Vec::new());
+        }
         if issuer == self.config.me {
             let ask = Ask::Open(op.claim);
             let vote = self.vote(&op.key, None, &ask);
@@ -248,7 +258,9 @@ impl Engine {
             return self.claim_vote(number, op, &issuer, vote);
         }
         let believed = |peer: &super::peers::Peer| peer.is_reachable() && !peer.suspect;
-        if !self.peers.exact(&issuer).is_some_and(believed) {
+        let current = self.peers.get(&issuer.node);
+        let current = current.filter(|peer| same(&peer.member, &issuer)); // rule 6
+        if !current.is_some_and(believed) {
             return self.claim_fall_back(number, op);
         }
         let pause = self.patience(std::slice::from_ref(&issuer), self.config.claim_timeout);
@@ -259,6 +271,8 @@ impl Engine {
 
     fn claim_ask(&mut self, number: u64, op: &ClaimOp, to: &Member, ask: Ask) {
         let body = self.single_bytes(&op.key);
+        #[cfg(feature = "mutants")]
+        let to = &self.addressee(to);
         self.send(
             to,
             PeerMessage::Ask {
@@ -291,8 +305,12 @@ impl Engine {
         op.round = op.round.saturating_add(1);
         let ballot = Ballot {
             round: op.round,
-            nonce: self.random.u64(),
+            nonce: self.ballot_nonce(&op),
         };
+        if mutant!(NoPrepare) {
+            let claim = op.claim; // rule 7
+            return self.claim_accept(number, op, &body, ballot, claim, Vec::new());
+        }
         op.stage = Stage::Preparing {
             ballot,
             promises: BTreeMap::new(),
@@ -300,14 +318,23 @@ impl Engine {
         self.claim_ask_all(number, op, &body, &Ask::Prepare(ballot), &[]);
     }
 
+    /// A fresh one for each attempt (rule 6).
+    fn ballot_nonce(&mut self, op: &ClaimOp) -> u64 {
+        if mutant!(BallotPerNode) {
+            return self.config.me.node.as_str().bytes().map(u64::from).sum();
+        }
+        if mutant!(BallotPerClaim) {
+            return op.claim.0.iter().copied().map(u64::from).sum();
+        }
+        self.random.u64()
+    }
+
     fn reachable_members(&self, op: &ClaimOp, body: &TicketBody) -> usize {
         let can = |member: &&Member| {
+            let current = self.peers.get(&member.node);
+            let peer = current.filter(|peer| same(&peer.member, member)); // rule 1
             !op.gone.contains(member)
-                && (**member == self.config.me
-                    || self
-                        .peers
-                        .exact(member)
-                        .is_some_and(|peer| peer.is_reachable()))
+                && (same(member, &self.config.me) || peer.is_some_and(|peer| peer.is_reachable()))
         };
         body.view.iter().filter(can).count()
     }
@@ -386,7 +413,8 @@ impl Engine {
         let Some(body) = self.claim_body(&op.key) else {
             return self.claim_end(&op, ClaimOutcome::NoQuorum);
         };
-        if !body.view.contains(from) {
+        // Rule 1: a vote counts only if its incarnation is in the view.
+        if !body.view.iter().any(|member| same(member, from)) {
             return self.ops.put(number, Op::Claim(op));
         }
         let majority = body.view.len() / 2 + 1;
@@ -409,12 +437,8 @@ impl Engine {
                 }
             }
             Vote::Value { claim, accepted } => {
-                if matches!(&op.stage, Stage::Opening { issuer } if issuer == from) {
-                    let by = if accepted {
-                        vec![from.clone()]
-                    } else {
-                        Vec::new()
-                    };
+                if matches!(&op.stage, Stage::Opening { issuer } if same(issuer, from)) {
+                    let by = accepted.then(|| from.clone()).into_iter().collect();
                     return self.claim_accept(number, op, &body, Ballot::default(), claim, by);
                 }
             }
@@ -429,6 +453,7 @@ impl Engine {
                             .values()
                             .flatten()
                             .max_by_key(|(ballot, _)| *ballot);
+                        let highest = highest.filter(|_| !mutant!(ReportsIgnored)); // rule 7
                         let value = highest.map_or(op.claim, |(_, claim)| *claim);
                         return self.claim_accept(number, op, &body, ballot, value, Vec::new());
                     }
@@ -440,8 +465,9 @@ impl Engine {
                     value,
                     accepted,
                 } = &mut op.stage
-                    && *ballot == at
-                    && !accepted.contains(from)
+                    && (*ballot == at || mutant!(BallotsMixed)) // rule 7
+                    && (!accepted.contains(from) || mutant!(CountsTwice))
+                // rule 1
                 {
                     accepted.push(from.clone());
                     let (value, enough) = (*value, accepted.len() >= majority);
@@ -473,7 +499,8 @@ impl Engine {
         value: ClaimId,
         accepted: Vec<Member>,
     ) {
-        if accepted.len() > body.view.len() / 2 {
+        let alone = mutant!(IssuerAloneDecides) && !accepted.is_empty(); // rule 7
+        if accepted.len() > body.view.len() / 2 || alone {
             return self.claim_decided(op, body, value, false);
         }
         op.stage = Stage::Accepting {
@@ -563,7 +590,8 @@ impl Engine {
             .get(key)
             .is_some_and(|single| single.body.is_some());
         if !known && let Some(held) = body.and_then(|bytes| Held::decode(bytes, Some(key))) {
-            if !held.body.view.contains(&self.config.me) {
+            let me = &self.config.me;
+            if !held.body.view.iter().any(|member| same(member, me)) {
                 return Vote::Refused(Refusal::NotInView);
             }
             if !self.hold(&held) {
@@ -575,8 +603,9 @@ impl Engine {
             && let Some(held) = &single.body
         {
             let late = held.body.hard_expiry + self.config.tolerance_ms;
-            if self.ended_by_ancestor(&held.body.ancestors) {
-                return Vote::Refused(Refusal::Destroyed);
+            let ended = self.ended_by_ancestor(&held.body.ancestors);
+            if ended && !mutant!(VotersIgnoreLogout) {
+                return Vote::Refused(Refusal::Destroyed); // rule 14
             }
             if self.own() >= late && self.clock.is_sound() {
                 return Vote::Refused(Refusal::Expired);

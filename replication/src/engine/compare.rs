@@ -13,6 +13,7 @@ use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
 use super::digests::{bucket_of, first_compared};
+use super::mutants::mutant;
 use super::ops::Op;
 use super::peers::{Gossip, Peer};
 use super::timers::Timer;
@@ -127,6 +128,9 @@ impl Engine {
 
     /// Starts a comparison, unless one with this peer is under way.
     pub(super) fn compare_with(&mut self, peer: &Member) {
+        if mutant!(NothingCompared) {
+            return self.fill_compared(peer); // rule 19
+        }
         if self.is_comparing(peer) {
             return;
         }

@@ -69,6 +69,9 @@ pub struct Config {
     pub singles_max: usize,
     /// Most operations under way at once. Default 65,536.
     pub ops_max: usize,
+    /// A planted defect, for the simulator. Default none.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<super::Mutant>,
 }
 
 impl Config {
@@ -102,6 +105,17 @@ impl Config {
             bytes_max: 8 << 30,
             singles_max: 1_000_000,
             ops_max: 65_536,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
+    }
+
+    /// Rule 1 left out: the same incarnation at every start.
+    #[cfg(feature = "mutants")]
+    pub(super) fn with_kept_identity(mut self) -> Self {
+        if self.mutant == Some(super::Mutant::KeptIncarnation) {
+            self.me.incarnation = castor_proto::ids::Incarnation([7; 16]);
+        }
+        self
     }
 }

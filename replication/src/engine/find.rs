@@ -5,6 +5,7 @@ use castor_proto::ids::Member;
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
+use super::mutants::mutant;
 use super::ops::Op;
 use super::singles::Held;
 use super::timers::Timer;
@@ -34,7 +35,7 @@ impl Engine {
                 .peers
                 .iter()
                 .any(|peer| peer.is_owed() && !peer.is_reachable());
-        if waiting.is_empty() {
+        if waiting.is_empty() || (everyone && mutant!(IdleUnasked)) {
             let known = self.store.has_body(&key);
             return self.reply(
                 command,
@@ -75,6 +76,10 @@ impl Engine {
         let mut entry = Entry::bottom(*key, single.kind, single.hard_expiry);
         entry.body = single.body.as_ref().map(|held| held.bytes.clone());
         entry.decided = single.decided.map(|(claim, _)| claim);
+        #[cfg(feature = "mutants")]
+        if mutant!(AcceptedIsCopied) {
+            entry.decided = entry.decided.or(self.singles.accepted(key)); // rule 9
+        }
         Some(entry)
     }
 
@@ -123,10 +128,11 @@ impl Engine {
         {
             self.hold(&held);
         }
-        // With the body its own view tells the decision, and how old that is (rule 4).
-        if let (None, Some(claim)) = (&entry.body, entry.decided) {
-            self.learn_decided(entry.key, entry.kind, entry.hard_expiry, claim, 0);
+        if let (Some(claim), true) = (entry.decided, mutant!(AcceptedIsCopied)) {
+            let own = self.own(); // rule 9
+            self.learn_decided(entry.key, entry.kind, entry.hard_expiry, claim, own);
         }
+        // The decision is not taken over from here: the view tells it, and how old it is (rule 4).
     }
 
     pub(super) fn find_timeout(&mut self, op: FindOp) {

@@ -8,6 +8,7 @@ use castor_proto::limits;
 use castor_proto::message::{PeerMessage, Refusal};
 use castor_proto::ticket::{TicketBody, TicketKey};
 
+use super::mutants::mutant;
 use super::ops::Op;
 use super::singles::Held;
 use super::timers::Timer;
@@ -181,7 +182,8 @@ impl Engine {
         if self.singles.len() >= self.config.singles_max {
             return Err(Refusal::Unwilling);
         }
-        if self.ended_by_ancestor(&held.body.ancestors) {
+        // Rule 14.
+        if self.ended_by_ancestor(&held.body.ancestors) && !mutant!(VotersIgnoreLogout) {
             return Err(Refusal::Destroyed);
         }
         if self.hold(held) {
@@ -192,7 +194,8 @@ impl Engine {
     }
 
     pub(super) fn ended_by_ancestor(&self, ancestors: &[TicketKey]) -> bool {
-        ancestors.iter().any(|key| self.store.is_destroyed(key))
+        // Rule 14: by predicate on the root, whoever knows of which child.
+        !mutant!(CascadeByChildren) && ancestors.iter().any(|key| self.store.is_destroyed(key))
     }
 
     // ---- the issuer's side --------------------------------------------------------------------
@@ -248,6 +251,10 @@ impl Engine {
     /// never used with another view.
     fn issue_again(&mut self, op: IssueOp) {
         stats::count(&self.stats.view_degraded);
+        #[cfg(feature = "mutants")]
+        if mutant!(SameIdOtherView) {
+            super::mutants::reused_id(Some(op.held.body.id.clone())); // rule 3
+        }
         let mut view = op.holders;
         if op.attempt > 0 {
             view.truncate(1);

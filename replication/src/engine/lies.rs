@@ -9,6 +9,7 @@ use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketBody;
 
 use super::config::Micros;
+use super::mutants::mutant;
 use super::{Engine, Event, MS, stats};
 
 /// Lies within [`WINDOW`] that make a peer be fenced.
@@ -91,6 +92,9 @@ impl Engine {
 
     /// Ignores an incarnation from now on, and tells it to exit.
     pub(super) fn fence(&mut self, member: &Member, lie: Lie) {
+        if mutant!(KeptIncarnation) {
+            return; // rule 1
+        }
         let Some(peer) = self.peers.exact_mut(member).filter(|peer| !peer.fenced) else {
             return;
         };

@@ -4,6 +4,7 @@ use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::version::WireVersion;
 
+use super::mutants::mutant;
 use super::peers::Gossip;
 use super::stream::Cursor;
 use super::{Engine, Event, GossipMember, MS, stats};
@@ -226,7 +227,7 @@ impl Engine {
     }
 
     pub(super) fn fence_self(&mut self) {
-        if !self.fenced {
+        if !self.fenced && !mutant!(KeptIncarnation) {
             self.fenced = true;
             self.event(Event::Fenced);
         }

@@ -11,6 +11,7 @@ use castor_proto::ticket::{
     IdKeys, IdParts, TicketBody, TicketId, TicketKey, TicketKind, random_part,
 };
 
+use super::mutants::mutant;
 use super::ops::Op;
 use super::store::KeyMap;
 use super::stream::Wait;
@@ -55,6 +56,10 @@ impl Engine {
 
     /// A fresh id whose tags name these nodes.
     pub(super) fn fresh_id(&mut self, kind: TicketKind, nodes: &[NodeName]) -> TicketId {
+        #[cfg(feature = "mutants")]
+        if let Some(id) = super::mutants::reused_id(None) {
+            return id; // rule 3
+        }
         self.sequence += 1;
         let random = random_part(&mut |bytes| self.random.fill(bytes));
         let nodes: Vec<&NodeName> = nodes.iter().collect();
@@ -163,7 +168,17 @@ impl Engine {
         let seq = self.publish(entry);
         let me = self.config.me.clone();
         self.remember_duty(key, &me);
-        let (owed, skipped) = self.owed(true);
+        #[cfg(feature = "mutants")]
+        if mutant!(CascadeByChildren) {
+            self.end_children(&key); // rule 14
+        }
+        #[cfg_attr(
+            not(feature = "mutants"),
+            expect(unused_mut, reason = "a defect shortens it")
+        )]
+        let (mut owed, skipped) = self.owed(true);
+        #[cfg(feature = "mutants")]
+        Self::too_few(&mut owed); // rule 15
         let what = What::Destroy { key, already };
         self.await_acks(
             AckOp {
@@ -180,7 +195,10 @@ impl Engine {
     /// The peers whose acknowledgement is waited for, and how many are owed but passed over: for a
     /// new session one that has stopped acknowledging is not waited for again and again.
     fn owed(&self, strict: bool) -> (Vec<Member>, usize) {
-        let owed: Vec<_> = self.peers.iter().filter(|peer| peer.is_owed()).collect();
+        // Rules 15 and 16: ready or not.
+        let owed = self.peers.iter().filter(|peer| peer.is_owed());
+        let owed = owed.filter(|p| !mutant!(AcksOfReadyOnly) || p.phase == Some(Phase::Ready));
+        let owed: Vec<_> = owed.collect();
         let waited: Vec<Member> = owed
             .iter()
             .filter(|peer| strict || !peer.lagging)

@@ -21,6 +21,7 @@ mod issue;
 mod lies;
 mod links;
 mod logout;
+mod mutants;
 mod ops;
 mod output;
 mod peers;
@@ -43,6 +44,8 @@ use castor_proto::message::{PeerMessage, Phase};
 pub use config::{Config, MS, Micros};
 pub use input::{Command, GossipMember, Input, NewReusable, NewSingleUse, Now, TicketKeys};
 pub use lies::Lie;
+#[cfg(feature = "mutants")]
+pub use mutants::Mutant;
 pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
     Reply, Status,
@@ -50,6 +53,7 @@ pub use output::{
 pub use stats::Stats;
 pub use store::{Gauges, Liveness, Store, Ticket};
 
+use mutants::mutant;
 use timers::Timer;
 
 /// A silence this long between two inputs means that the whole process was stopped: a running driver
@@ -108,6 +112,8 @@ impl Engine {
         silent_seeds: usize,
         now: Now,
     ) -> Self {
+        #[cfg(feature = "mutants")]
+        let config = config.with_kept_identity();
         let mut random = random::Random::new(seed);
         let clock = clock::Clock::new(now, config.tolerance_ms);
         store.set_clock_base(clock.base());
@@ -148,6 +154,8 @@ impl Engine {
 
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input) {
+        #[cfg(feature = "mutants")]
+        mutants::enter(self.config.mutant);
         let gap = now.mono.saturating_sub(self.now.mono);
         self.now = now;
         if gap >= PAUSE {
@@ -205,7 +213,8 @@ impl Engine {
 
     fn command(&mut self, number: u64, command: Command) {
         let asks_for_work = !matches!(command, Command::Status | Command::Drain | Command::Resume);
-        if asks_for_work && self.ops.len() >= self.config.ops_max {
+        let crowded = self.ops.len() >= self.config.ops_max && !mutant!(OpsUnbounded);
+        if asks_for_work && crowded {
             stats::count(&self.stats.busy);
             return self.reply(number, Reply::Busy);
         }

@@ -9,6 +9,7 @@ use castor_proto::ids::{Ballot, ClaimId, Member, WallMs};
 use castor_proto::message::{Ask, Refusal, Vote};
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 
+use super::mutants::{mutant, same};
 use super::store::KeyMap;
 
 /// What this node knows of one single-use ticket.
@@ -65,9 +66,13 @@ impl Single {
                 self.promised = *ballot;
                 Vote::Promise(*ballot, self.accepted)
             }
-            Ask::Accept(ballot, claim) if *ballot >= self.promised => {
+            // Rule 6.
+            Ask::Accept(ballot, claim) if *ballot >= self.promised || mutant!(PromiseIgnored) => {
                 self.promised = *ballot;
                 self.accepted = Some((*ballot, *claim));
+                if mutant!(AcceptedIsDecided) {
+                    self.decided = Some((*claim, WallMs::MAX)); // rule 9
+                }
                 Vote::Accepted(*ballot)
             }
             Ask::Prepare(_) | Ask::Accept(..) => Vote::Outbid(self.promised),
@@ -75,11 +80,11 @@ impl Single {
     }
 
     fn open(&mut self, claim: ClaimId) -> Vote {
-        let free = self.promised == Ballot::default();
+        let free = self.promised == Ballot::default() || mutant!(ZeroAfterPromise); // rule 6
         let value = match self.open {
-            Some(value) => value,
-            None if !free => return Vote::Refused(Refusal::Preempted),
-            None => claim,
+            Some(value) if !mutant!(OpenReplaced) => value, // rule 6
+            _ if !free => return Vote::Refused(Refusal::Preempted),
+            _ => claim,
         };
         self.open = Some(value);
         if free {
@@ -123,7 +128,8 @@ impl Singles {
             .map
             .entry(body.key())
             .or_insert_with(|| Single::new(body.kind(), body.hard_expiry));
-        if single.body.is_none() {
+        // Rule 3: an id has one body for ever.
+        if single.body.is_none() || mutant!(SameIdOtherView) {
             single.body = Some(held.clone());
         }
         true
@@ -164,17 +170,44 @@ impl Singles {
         let Some(held) = &single.body else {
             return Vote::Refused(Refusal::UnknownBody);
         };
-        if !held.body.view.contains(me) {
+        let opens = !mutant!(OpensOldView) || matches!(ask, Ask::Open(_));
+        let in_view = held.body.view.iter().any(|member| same(member, me)); // rule 1
+        if !in_view || !(opens || held.body.view.contains(me)) {
             return Vote::Refused(Refusal::NotInView);
         }
-        let is_issuer = held.body.view.first() == Some(me);
+        let is_issuer = held
+            .body
+            .view
+            .first()
+            .is_some_and(|issuer| same(issuer, me));
         single.vote(ask, is_issuer)
+    }
+
+    /// What this member has accepted: never a fact (rule 9).
+    #[cfg(feature = "mutants")]
+    pub(super) fn accepted(&self, key: &TicketKey) -> Option<ClaimId> {
+        self.map.get(key)?.accepted.map(|(_, claim)| claim)
+    }
+
+    /// The undecided tickets known here that descend from a session.
+    #[cfg(feature = "mutants")]
+    pub(super) fn children(&self, root: &TicketKey) -> Vec<(TicketKey, TicketKind, WallMs)> {
+        let descends = |single: &Single| {
+            let held = single.body.as_ref();
+            single.decided.is_none() && held.is_some_and(|held| held.body.ancestors.contains(root))
+        };
+        let children = self.map.iter().filter(|(_, single)| descends(single));
+        children
+            .map(|(key, single)| (*key, single.kind, single.hard_expiry))
+            .collect()
     }
 
     /// Forgets a ticket past its end and tolerance.
     pub(super) fn forget(&mut self, key: &TicketKey) -> Option<Single> {
         let single = self.map.remove(key)?;
-        self.forgotten = self.forgotten.max(single.hard_expiry);
+        if !mutant!(ForgetsEarly) && !mutant!(ClockGoesBack) {
+            self.forgotten = self.forgotten.max(single.hard_expiry); // rule 10
+        }
         Some(single)
     }
 

@@ -15,6 +15,11 @@ impl Engine {
             .collect()
     }
 
+    /// Highest sequence of this node's own stream; 0 for none.
+    pub fn stream_head(&self) -> u64 {
+        self.stream.head()
+    }
+
     /// Everything about this node and its peers.
     pub fn status(&self) -> Status {
         let head = self.stream.head();

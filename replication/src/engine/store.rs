@@ -13,6 +13,8 @@ use castor_proto::ids::WallMs;
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 use dashmap::DashMap;
 
+use super::mutants::{digested, mutant};
+
 /// A ticket key is uniformly random, so it is its own hash; the same on every node and run.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
@@ -305,10 +307,16 @@ impl Store {
             weigh(&record.entry)
         };
         let old_expiry = record.entry.hard_expiry;
+        if mutant!(WholeRecord) && delta.last_used > record.entry.last_used {
+            record.entry.destroyed = delta.destroyed; // rule 13
+        }
+        if mutant!(UseGoesBack) && delta.last_used > 0 {
+            record.entry.last_used = delta.last_used; // rule 13
+        }
         let joined = record.entry.join(delta);
         let old_digest = record.digest;
         if joined.changed || inserted {
-            record.digest = record.entry.state_digest(&self.digest_key);
+            record.digest = digested(&record.entry).state_digest(&self.digest_key); // rule 19
         }
         let (new_weight, new_counted) = weigh(&record.entry);
         let kind = record.entry.kind;

@@ -11,6 +11,7 @@ use castor_proto::delta::Entry;
 use castor_proto::ids::{Member, WallMs};
 
 use super::config::Micros;
+use super::mutants::mutant;
 
 struct Slot {
     entry: Arc<Entry>,
@@ -193,7 +194,7 @@ impl Cursor {
             self.lag_since = None;
         } else if let Some(made) = stream.made(self.acked + 1) {
             self.lag_since = Some(made);
-        } else if self.lag_since.is_none() {
+        } else if self.lag_since.is_none() || mutant!(LagForgets) {
             self.lag_since = stream.made(stream.tail());
         }
     }

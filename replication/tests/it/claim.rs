@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use castor_replication::engine::ClaimOutcome;
 
-use crate::world::{MS, STORM, World, is_valid};
+use castor_sim::world::{MS, STORM, World, is_valid};
 
 #[test]
 fn every_node_accepts_a_ticket_once() {

@@ -3,7 +3,7 @@
 use castor_proto::message::Phase;
 use castor_replication::engine::{Command, Denied, Event, Input, Reply};
 
-use crate::world::{MS, World, is_valid};
+use castor_sim::world::{MS, World, is_valid};
 
 #[test]
 fn nodes_started_together_form_one_cluster_at_once() {

@@ -9,7 +9,7 @@ use castor_proto::message::{Ask, PeerMessage};
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 use castor_replication::engine::{Event, Input, Lie};
 
-use crate::world::{MS, World, is_valid};
+use castor_sim::world::{MS, World, is_valid};
 
 const SECOND: u64 = 1_000 * MS;
 
@@ -163,6 +163,7 @@ fn a_view_with_an_earlier_incarnation_of_the_node_is_refused_and_no_lie() {
 #[test]
 fn a_stream_that_goes_backwards_fences_its_incarnation_at_once() {
     let mut world = World::new(3, 1);
+    world.watched = true;
     (0..5).for_each(|_| {
         world.sign_in(0);
     });

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use castor_replication::engine::{ClaimOutcome, Command, Denied, Event, Liveness, Reply};
 
-use crate::world::{MS, World};
+use castor_sim::world::{MS, World};
 
 #[test]
 fn an_acknowledged_session_is_on_every_node() {

@@ -12,7 +12,5 @@ mod fill;
 mod lies;
 mod logout;
 mod mixed;
-mod random;
 mod rounds;
 mod stream;
-mod world;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use castor_proto::version::WireVersion::{V1, V2};
 use castor_replication::engine::{Command, Event};
 
-use crate::world::{MS, STORM, World, is_valid};
+use castor_sim::world::{MS, STORM, World, is_valid};
 
 const SECOND: u64 = 1_000 * MS;
 

@@ -9,7 +9,7 @@ use castor_proto::message::PeerMessage;
 use castor_proto::ticket::{TicketKey, TicketKind};
 use castor_replication::engine::{Config, Event, Input};
 
-use crate::world::{CALM, MS, STORM, World};
+use castor_sim::world::{CALM, MS, STORM, World};
 
 const SECOND: u64 = 1_000 * MS;
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::world::{MS, STORM, World};
+use castor_sim::world::{MS, STORM, World};
 
 #[test]
 fn a_storm_loses_nothing() {

@@ -1,40 +1,52 @@
-//! Asking the nodes of a world, and comparing what they say.
+//! Asking the nodes of a world: what tests do with it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that gets another kind of answer has failed"
+)]
 
-use super::*;
+use std::sync::Arc;
+
+use castor_proto::delta::DestroyReason;
+use castor_proto::ids::{ClaimId, NodeName};
+use castor_proto::ticket::{
+    Payload, Principal, St, Tgt, TicketBody, TicketId, TicketKey, TicketKind, node_tag,
+};
+use castor_replication::engine::{
+    ClaimOutcome, Command, Destroyed, Input, NewReusable, NewSingleUse, Reply,
+};
+
+use super::{Happening, WALL_START, World};
 
 impl World {
-    pub fn node(&self, i: usize) -> &Node {
-        self.nodes[i].as_ref().expect("the node runs")
-    }
-
-    /// Which processes satisfy `holds`: node and life.
-    pub fn lives(&self, holds: impl Fn(&Node) -> bool) -> Vec<(usize, u64)> {
-        let running = self.nodes.iter().enumerate();
-        let running = running.filter_map(|(i, node)| Some((i, node.as_ref()?)));
-        running
-            .filter(|(_, node)| holds(node))
-            .map(|(i, node)| (i, node.life))
-            .collect()
-    }
-
-    pub fn is_ready(&self, i: usize) -> bool {
-        self.nodes[i]
-            .as_ref()
-            .is_some_and(|node| node.engine.phase() == Phase::Ready)
-    }
-
+    /// Asks a node for something; the answer has the number returned. A stopped process is asked when
+    /// it goes on.
     pub fn command(&mut self, i: usize, command: Command) -> u64 {
         self.next_command += 1;
         let number = self.next_command;
-        self.input(i, Input::Command(number, command));
+        let stopped = self.frozen.get(&i).map(|(_, until)| *until);
+        match (stopped.filter(|until| *until > self.now), &self.nodes[i]) {
+            (Some(until), Some(node)) => {
+                let ask = Happening::Ask {
+                    node: i,
+                    life: node.life,
+                    number,
+                    command,
+                };
+                self.schedule(until, ask);
+            }
+            _ => self.input(i, Input::Command(number, command)),
+        }
         number
     }
 
+    /// Waits for an answer.
     pub fn answer(&mut self, number: u64) -> Reply {
         self.until("an answer", |w| w.replies.contains_key(&number));
         self.replies.remove(&number).unwrap()
     }
 
+    /// A sign-in.
     pub fn new_session(user: &str, life_ms: u64, idle_ms: u64) -> Command {
         let principal = Principal {
             id: user.to_owned(),
@@ -57,6 +69,7 @@ impl World {
         }))
     }
 
+    /// A session that lives for eight hours.
     pub fn sign_in(&mut self, i: usize) -> TicketKey {
         let number = self.command(i, Self::new_session("ada", 28_800_000, 7_200_000));
         match self.answer(number) {
@@ -65,6 +78,7 @@ impl World {
         }
     }
 
+    /// A service ticket that lives for ten seconds.
     pub fn new_ticket(session: TicketKey, service: &str) -> Command {
         Command::Issue(Box::new(NewSingleUse {
             ancestors: vec![session],
@@ -78,6 +92,7 @@ impl World {
         }))
     }
 
+    /// Issues a service ticket.
     pub fn issue(&mut self, i: usize, session: TicketKey) -> Arc<TicketBody> {
         let number = self.command(i, Self::new_ticket(session, "https://app.example.org/"));
         match self.answer(number) {
@@ -86,33 +101,38 @@ impl World {
         }
     }
 
+    /// The nodes that an id names.
     pub fn hints(id: &TicketId, nodes: usize) -> Vec<NodeName> {
         let names = (0..nodes).map(Self::name);
         let tags = id.tags();
         names
-            .filter(|name| tags.contains(&castor_proto::ticket::node_tag(&[2; 32], name).as_str()))
+            .filter(|name| tags.contains(&node_tag(&[2; 32], name).as_str()))
             .collect()
     }
 
-    pub fn start_claim(&mut self, i: usize, id: &TicketId, claim: u8) -> u64 {
-        let hints = Self::hints(id, self.nodes.len());
-        let claim = ClaimId([claim; 16]);
-        self.command(
-            i,
-            Command::Claim {
-                key: id.key(),
-                hints,
-                unresolved_hint: false,
-                claim,
-            },
-        )
+    /// A claim of a ticket in a world of so many nodes.
+    pub fn new_claim(id: &TicketId, claim: u8, nodes: usize) -> Command {
+        Command::Claim {
+            key: id.key(),
+            hints: Self::hints(id, nodes),
+            unresolved_hint: false,
+            claim: ClaimId([claim; 16]),
+        }
     }
 
+    /// Claims a ticket, without waiting.
+    pub fn start_claim(&mut self, i: usize, id: &TicketId, claim: u8) -> u64 {
+        let command = Self::new_claim(id, claim, self.nodes.len());
+        self.command(i, command)
+    }
+
+    /// Claims a ticket.
     pub fn claim(&mut self, i: usize, id: &TicketId, claim: u8) -> ClaimOutcome {
         let number = self.start_claim(i, id, claim);
         self.claimed(number)
     }
 
+    /// How a claim ended.
     pub fn claimed(&mut self, number: u64) -> ClaimOutcome {
         match self.answer(number) {
             Reply::Claimed(outcome) => outcome,
@@ -120,11 +140,8 @@ impl World {
         }
     }
 
-    pub fn sign_out(
-        &mut self,
-        i: usize,
-        session: TicketKey,
-    ) -> castor_replication::engine::Destroyed {
+    /// Ends a session.
+    pub fn sign_out(&mut self, i: usize, session: TicketKey) -> Destroyed {
         let hard_expiry = WALL_START + self.now / 1_000 + 28_800_000;
         let number = self.command(
             i,
@@ -139,51 +156,6 @@ impl World {
             Reply::Destroyed(destroyed) => destroyed,
             other => panic!("not destroyed: {other:?}"),
         }
-    }
-
-    /// What the nodes do not agree on, for a failing test's message.
-    pub fn difference(&self) -> String {
-        let mut all: BTreeMap<TicketKey, Vec<String>> = BTreeMap::new();
-        for (i, node) in self.nodes.iter().enumerate() {
-            let Some(node) = node else { continue };
-            node.store.visit_all(&mut |entry| {
-                all.entry(entry.key)
-                    .or_default()
-                    .push(format!("node {i}: {entry:?}"));
-                true
-            });
-        }
-        let part = |text: &String| text.split_once(": ").map(|(_, state)| state.to_owned());
-        all.retain(|_, states| {
-            states.len() < self.nodes.iter().flatten().count()
-                || states.iter().map(part).collect::<BTreeSet<_>>().len() > 1
-        });
-        for (i, node) in self.nodes.iter().enumerate() {
-            let sound = node
-                .as_ref()
-                .is_none_or(|node| node.engine.digests_are_true());
-            all.entry(TicketKey([i as u8; 16]))
-                .or_default()
-                .push(format!("digests: {sound}"));
-        }
-        let status = self.nodes.iter().flatten().map(|node| node.engine.status());
-        format!("{all:#?}\n{:#?}", status.collect::<Vec<_>>())
-    }
-
-    /// Every running node holds the same state, every entry of it.
-    pub fn converged(&self) -> bool {
-        let state = |node: &Node| {
-            let mut all = Vec::new();
-            node.store.visit_all(&mut |entry| {
-                all.push(entry);
-                true
-            });
-            all.sort_by_key(|entry| entry.key);
-            all
-        };
-        let mut states = self.nodes.iter().flatten().map(state);
-        let first = states.next();
-        states.all(|state| Some(&state) == first.as_ref())
     }
 }
 

@@ -1,0 +1,140 @@
+//! Logged out is logged out. When a logout is answered, the peers that are said to know do; whoever knew
+//! then lets nothing of the session in any more, nor votes for it; and it never comes back.
+
+use castor_proto::ids::Member;
+use castor_replication::engine::{Destroyed, Reply};
+
+use super::{Invariant, Verdict};
+use crate::ledger::{Ledger, Session, SessionNo, What};
+use crate::workload::Answer;
+use crate::world::{MS, Node, World, is_valid};
+
+/// After this long without any disturbance two nodes know the same.
+const CONNECTED: u64 = 10_000 * MS;
+
+pub(super) struct NoResurrection;
+
+impl Invariant for NoResurrection {
+    fn name(&self) -> &'static str {
+        "no_resurrection"
+    }
+
+    fn answered(&mut self, world: &World, ledger: &Ledger, answer: &Answer) -> Verdict {
+        match (&answer.asked.what, &answer.reply) {
+            (What::End(no, alive), Reply::Destroyed(done)) => {
+                everyone_knows(world, ledger, answer, *no, alive, done)
+            }
+            (What::Claim(no, claim), Reply::Claimed(outcome)) if is_valid(outcome) => {
+                let Some(ticket) = ledger.tickets.get(*no) else {
+                    return Ok(());
+                };
+                let first = ticket.first_asked.get(claim).copied().unwrap_or(0);
+                let view = &ticket.body.view;
+                for session in ended_before(ledger, ticket.session, first) {
+                    may_let_in(world, session, answer, view)
+                        .map_err(|why| format!("ticket {no}, claim {claim}: {why}"))?;
+                }
+                Ok(())
+            }
+            (What::Issue(no), Reply::Issued(Ok(_))) => {
+                for session in ended_before(ledger, *no, answer.asked.at) {
+                    may_let_in(world, session, answer, &[])
+                        .map_err(|why| format!("a new ticket of session {no}: {why}"))?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn healed(&mut self, world: &World, ledger: &Ledger) -> Verdict {
+        for (no, session) in ledger.sessions.iter().enumerate() {
+            let remembered = session.knew.iter().any(|life| world.runs(*life));
+            if !session.lasts || !remembered || ledger.clocks_doubtful {
+                continue;
+            }
+            for (i, node) in world.running() {
+                if !node.store.is_destroyed(&session.key) {
+                    return Err(format!("session {no} came back on node {i}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The answer says that nobody is missing: then every peer that was believed alive all the time knows.
+fn everyone_knows(
+    world: &World,
+    ledger: &Ledger,
+    answer: &Answer,
+    no: SessionNo,
+    alive: &[Member],
+    done: &Destroyed,
+) -> Verdict {
+    let asked = &answer.asked;
+    let Some(session) = ledger.sessions.get(no).filter(|_| done.missing == 0) else {
+        return Ok(());
+    };
+    let node = world.nodes[asked.node].as_ref();
+    let Some(node) = node.filter(|node| node.life == asked.life) else {
+        return Ok(());
+    };
+    let still = crate::workload::believed_alive(node);
+    let ignorant = |peer: &Node| {
+        alive.contains(&peer.member)
+            && still.contains(&peer.member)
+            && !peer.store.is_destroyed(&session.key)
+    };
+    let expires = session.body.hard_expiry < world.true_time() + 10_000;
+    match world.running().find(|(_, peer)| ignorant(peer)) {
+        Some((i, _)) if !expires && !ledger.clocks_doubtful => Err(format!(
+            "the logout of session {no} was answered as known to all, and node {i} does not know"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The session and what it hangs on, as far as their end was acknowledged before `asked`.
+fn ended_before(ledger: &Ledger, no: SessionNo, asked: u64) -> Vec<&Session> {
+    let mut ended = Vec::new();
+    let mut next = Some(no);
+    while let Some(session) = next.and_then(|no| ledger.sessions.get(no)) {
+        if session.ended.is_some_and(|at| at < asked) {
+            ended.push(session);
+        }
+        next = session.parent;
+    }
+    ended
+}
+
+/// Somebody was let in whose request came after the end was acknowledged. That can be only where the
+/// word has not come: neither to the node that answered, nor to a majority of the view.
+fn may_let_in(world: &World, session: &Session, answer: &Answer, view: &[Member]) -> Verdict {
+    let asked = &answer.asked;
+    if session.knew.contains(&asked.life) {
+        return Err(format!(
+            "node {} knew that the session had ended",
+            asked.node
+        ));
+    }
+    let knew = |member: &&Member| {
+        world
+            .life_of(member)
+            .is_some_and(|life| session.knew.contains(&life))
+    };
+    let knowing = view.iter().filter(knew).count();
+    if !view.is_empty() && view.len() - knowing <= view.len() / 2 {
+        return Err("a majority of its view knew that the session had ended".into());
+    }
+    // A process that has started since and is cut off may serve what it has, part or whole; and near its
+    // end a session is left out of the comparison of states.
+    let connected = |(i, node): (usize, &Node)| {
+        session.knew.contains(&node.life) && world.quiet_between(asked.node, i) > CONNECTED
+    };
+    let told = session.everyone_knew && world.running().any(connected);
+    if told && session.lasts && asked.ready {
+        return Err("every node knew that the session had ended".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! What one seed stands for: size, limits, clocks, which faults and how often.
+
+use castor_replication::engine::Config;
+
+use crate::random::Random;
+use crate::world::{CALM, MS, Weather};
+
+/// Which kinds of faults a run has most of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// Of everything something.
+    Mixed,
+    /// Processes die and come back quickly.
+    Restarts,
+    /// The network is cut, in one way or both.
+    Cuts,
+    /// Messages are lost, doubled and late.
+    Storms,
+    /// Processes are stopped and go on.
+    Stops,
+    /// Wall clocks jump, also while a process starts.
+    Clocks,
+}
+
+/// Everything that a seed decides before the run begins.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Number of nodes.
+    pub size: usize,
+    /// Kinds of faults.
+    pub flavour: Flavour,
+    /// Length of the safety phase, microseconds.
+    pub length: u64,
+    /// Mean pause between two operations of clients, microseconds.
+    pub operation_every: u64,
+    /// Mean pause between two faults, microseconds.
+    pub fault_every: u64,
+    /// Weather when nothing is wrong.
+    pub weather: Weather,
+    /// Each machine's wall clock minus true time, milliseconds.
+    pub skew_ms: Vec<i64>,
+    /// How much faster each node's clock runs, millionths.
+    pub drift_ppm: Vec<i64>,
+    /// The engine's limits.
+    pub limits: Limits,
+}
+
+/// Limits of the engine, most of them far smaller than anybody would set them.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// K of rule 2.
+    pub view_size: usize,
+    /// Deltas kept for resuming.
+    pub ring_max: usize,
+    /// Deltas in a batch.
+    pub batch_max: usize,
+    /// Bytes in a message.
+    pub batch_bytes: usize,
+    /// Operations under way.
+    pub ops_max: usize,
+    /// Single-use tickets held.
+    pub singles_max: usize,
+    /// Reusable tickets held.
+    pub entries_max: usize,
+    /// How long an idle session is kept after its limit, milliseconds.
+    pub idle_grace_ms: u64,
+}
+
+impl Limits {
+    fn draw(random: &mut Random) -> Self {
+        let mut of = |choices: &[usize]| random.pick(choices).unwrap_or(1);
+        let view_size = of(&[1, 3, 3, 3, 3, 5]);
+        let ring_max = of(&[4, 16, 16, 64, 1_024, 65_536]);
+        let batch_max = of(&[1, 3, 3, 16, 2_048]);
+        let batch_bytes = of(&[500, 1_500, 1_500, 8_000, 256 << 10]);
+        let ops_max = of(&[4, 16, 65_536, 65_536, 65_536]);
+        let singles_max = of(&[30, 200, 1_000_000, 1_000_000, 1_000_000]);
+        let entries_max = of(&[40, 5_000_000, 5_000_000, 5_000_000]);
+        let idle_grace_ms = of(&[1_000, 5_000, 600_000]) as u64;
+        Self {
+            view_size,
+            ring_max,
+            batch_max,
+            batch_bytes,
+            ops_max,
+            singles_max,
+            entries_max,
+            idle_grace_ms,
+        }
+    }
+
+    /// Sets them.
+    pub fn apply(&self, config: &mut Config) {
+        config.view_size = self.view_size;
+        config.ring_max = self.ring_max;
+        config.batch_max = self.batch_max;
+        config.batch_bytes = self.batch_bytes;
+        config.ops_max = self.ops_max;
+        config.singles_max = self.singles_max;
+        config.entries_max = self.entries_max;
+        config.idle_grace_ms = self.idle_grace_ms;
+    }
+}
+
+impl Plan {
+    /// The plan of a seed; always the same one.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed, "plan");
+        let size = random.pick(&[2, 3, 3, 3, 3, 4, 5]).unwrap_or(3);
+        let flavours = [
+            Flavour::Mixed,
+            Flavour::Mixed,
+            Flavour::Mixed,
+            Flavour::Restarts,
+            Flavour::Cuts,
+            Flavour::Storms,
+            Flavour::Stops,
+            Flavour::Clocks,
+        ];
+        let flavour = random.pick(&flavours).unwrap_or(Flavour::Mixed);
+        let weathers = [
+            CALM,
+            CALM,
+            Weather {
+                delay: (200, 3_000),
+                ..CALM
+            },
+            Weather {
+                delay: (2_000, 6_000),
+                ..CALM
+            },
+            Weather {
+                delay: (100, 10_000),
+                loss: 5,
+                doubled: 10,
+            },
+        ];
+        let weather = random.pick(&weathers).unwrap_or(CALM);
+        let skew = |random: &mut Random| random.below(201) as i64 - 100;
+        let drift = |random: &mut Random| random.below(1_001) as i64 - 500;
+        Self {
+            seed,
+            size,
+            flavour,
+            length: random.between(60_000, 180_000) * MS,
+            operation_every: random.between(30, 70) * MS,
+            fault_every: random.between(1_500, 5_000) * MS,
+            weather,
+            skew_ms: (0..size).map(|_| skew(&mut random)).collect(),
+            drift_ppm: (0..size).map(|_| drift(&mut random)).collect(),
+            limits: Limits::draw(&mut random),
+        }
+    }
+}
