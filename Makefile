@@ -6,6 +6,8 @@ CARGO ?= cargo
 DEMO_DIR ?= castor-demo
 SEEDS ?= 1000
 FAULTS ?= all
+# What `castor status` and castor_build_info say was built.
+REVISION = $(or $(CASTOR_REVISION),$(shell git describe --always --dirty --abbrev=12 2>/dev/null),unknown)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -15,7 +17,7 @@ help: ## list the targets
 .PHONY: demo
 demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops them
 	@.ci/packages demo
-	$(CARGO) build --release --locked --package castor-node
+	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node
 	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
 
 .PHONY: test
@@ -65,5 +67,5 @@ bench: ## what there is to measure with
 
 .PHONY: package
 package: ## a tarball of the release build, in target/package
-	$(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node --package castor-loadtest
 	@.ci/package $(TARGET)/release

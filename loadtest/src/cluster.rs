@@ -44,12 +44,16 @@ pub struct Node {
     /// Its Unix socket for administration.
     #[serde(default)]
     pub admin_socket: Option<PathBuf>,
-    /// Process id; 0 or absent when unknown.
-    #[serde(default)]
+    /// Process id; 0, null or absent when it does not run.
+    #[serde(default, deserialize_with = "zero_for_null")]
     pub pid: u32,
     /// Configuration file that starts the node again.
     #[serde(default)]
     pub config: Option<PathBuf>,
+}
+
+fn zero_for_null<'de, D: serde::Deserializer<'de>>(pid: D) -> Result<u32, D::Error> {
+    Ok(Option::deserialize(pid)?.unwrap_or_default())
 }
 
 impl fmt::Debug for Cluster {

@@ -19,6 +19,7 @@ pub mod hello;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod rounds;
 pub mod seal;
 pub mod ticket;
 pub mod version;

@@ -54,6 +54,18 @@ pub const ANCESTORS_MAX: usize = 16;
 /// Most buckets compared in one message.
 pub const COMPARE_BUCKETS_MAX: usize = 4_096;
 
+/// Most shards or buckets named in one message of a digest round.
+pub const DIGEST_PARTS_MAX: usize = 256;
+
+/// Most bucket digests told in one message of a digest round: about 350 KiB.
+pub const DIGEST_BUCKETS_MAX: usize = 16_384;
+
+/// Most pairs of key and digest told in one message of a digest round: about 540 KiB.
+pub const DIGEST_PAIRS_MAX: usize = 16_384;
+
+/// Most tickets asked about by key in one message of a digest round: 64 KiB.
+pub const DIGEST_KEYS_MAX: usize = 4_096;
+
 /// Most members of a cluster.
 pub const MEMBERS_MAX: usize = 64;
 

@@ -10,7 +10,9 @@ use crate::codec::{SchemaRead, SchemaWrite};
 use crate::delta::{Entry, ServiceKey, ServiceUse};
 use crate::ids::{Ballot, ClaimId, Member, WallMs};
 use crate::limits;
+use crate::rounds::{Asked, Standing, Told};
 use crate::ticket::{TicketKey, TicketKind};
+use crate::version::WireVersion;
 
 /// Where a node stands in its own life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
@@ -258,6 +260,22 @@ pub enum PeerMessage {
     },
     /// The receiver's incarnation was seen going backwards and is ignored: it must exit (rule 1).
     Fenced,
+    /// A step of a digest round (rule 19). Since wire version 2.
+    RoundRequest {
+        /// Pairs the answer.
+        rpc: u64,
+        /// Whose digests are wanted.
+        asked: Asked,
+    },
+    /// Answer to `RoundRequest`. Since wire version 2.
+    RoundReply {
+        /// Pairs the answer.
+        rpc: u64,
+        /// Where the answerer's streams stood when it told this.
+        standing: Standing,
+        /// The answerer's digests.
+        told: Told,
+    },
 }
 
 /// Which of a link's three ordered lanes a message travels on: claims never queue behind bulk.
@@ -277,6 +295,15 @@ impl Lane {
 }
 
 impl PeerMessage {
+    /// The oldest wire version that has this message. It must not be sent on a link that speaks an
+    /// older one, and is refused there.
+    pub fn since(&self) -> WireVersion {
+        match self {
+            Self::RoundRequest { .. } | Self::RoundReply { .. } => WireVersion::V2,
+            _ => WireVersion::V1,
+        }
+    }
+
     /// The lane this message travels on.
     pub fn lane(&self) -> Lane {
         match self {
@@ -300,7 +327,9 @@ impl PeerMessage {
             | Self::CompareReply { .. }
             | Self::EntriesRequest { .. }
             | Self::Entries { .. }
-            | Self::EntriesTaken { .. } => Lane::Bulk,
+            | Self::EntriesTaken { .. }
+            | Self::RoundRequest { .. }
+            | Self::RoundReply { .. } => Lane::Bulk,
         }
     }
 
@@ -345,6 +374,8 @@ impl PeerMessage {
             | Self::CompareReply {
                 theirs: compare, ..
             } => compare.check(),
+            Self::RoundRequest { asked, .. } => asked.check(),
+            Self::RoundReply { standing, told, .. } => standing.check() && told.check(),
             Self::Stored { .. }
             | Self::Find { .. }
             | Self::Found { entry: None, .. }

@@ -16,12 +16,14 @@ use crate::codec::{SchemaRead, SchemaWrite};
 pub enum WireVersion {
     /// The first: tickets, deltas, claims, digests as in `testdata/v1`.
     V1 = 1,
+    /// Digest rounds (rule 19): the messages of [`crate::rounds`]. Everything else as in version 1.
+    V2 = 2,
 }
 
 /// Oldest version this build speaks.
 pub const MIN_SUPPORTED: WireVersion = WireVersion::V1;
 /// Newest version this build speaks, and what it uses when it can choose.
-pub const CURRENT: WireVersion = WireVersion::V1;
+pub const CURRENT: WireVersion = WireVersion::V2;
 
 impl WireVersion {
     /// The number on the wire.
@@ -35,6 +37,7 @@ impl WireVersion {
     pub fn from_number(number: u16) -> Option<Self> {
         match number {
             1 => Some(Self::V1),
+            2 => Some(Self::V2),
             _ => None,
         }
     }
@@ -86,6 +89,12 @@ impl VersionRange {
         }
     }
 
+    /// The newest version in this range that this build knows.
+    #[must_use]
+    pub fn newest(self) -> WireVersion {
+        self.negotiate(Self::SUPPORTED).unwrap_or(MIN_SUPPORTED)
+    }
+
     /// The newest version in both ranges that this build knows; the same on both sides.
     #[must_use]
     pub fn negotiate(self, other: Self) -> Option<WireVersion> {
@@ -126,6 +135,24 @@ mod tests {
         assert_eq!(VersionRange::SUPPORTED.negotiate(future), None);
         let upside_down = VersionRange { min: 9, max: 1 };
         assert_eq!(VersionRange::SUPPORTED.negotiate(upside_down), None);
+    }
+
+    #[test]
+    fn a_node_held_at_the_first_version_agrees_on_it_with_everybody() {
+        let held = VersionRange::capped(Some(1)).unwrap();
+        assert_eq!(
+            held.negotiate(VersionRange::SUPPORTED),
+            Some(WireVersion::V1)
+        );
+        assert_eq!(
+            VersionRange::SUPPORTED.negotiate(held),
+            Some(WireVersion::V1)
+        );
+        assert_eq!(held.negotiate(held), Some(WireVersion::V1));
+        assert_eq!(
+            (held.newest(), VersionRange::SUPPORTED.newest()),
+            (WireVersion::V1, CURRENT)
+        );
     }
 
     #[test]

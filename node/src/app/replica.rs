@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castor_proto::ids::Member;
-use castor_proto::version::VersionRange;
+use castor_proto::version::{VersionRange, WireVersion};
 use castor_replication::driver::{
     self, Clock, Handle, LinkMetrics, Network, NetworkConfig, Parts, network,
 };
@@ -43,10 +43,11 @@ impl Replica {
         };
         let advertise = advertised(config).await?;
         let seeds = seeds(config, advertise);
-        let parts = parts(&me, checked, seeds.len(), registry);
-        let mut net = NetworkConfig::new(me, config.cluster.listen, advertise, seeds);
-        net.wire = VersionRange::capped(config.cluster.wire_max)
+        let wire = VersionRange::capped(config.cluster.wire_max)
             .map_err(|error| AppError::Configuration(vec![format!("cluster.wire_max: {error}")]))?;
+        let parts = parts(&me, checked, seeds.len(), registry, wire.newest());
+        let mut net = NetworkConfig::new(me, config.cluster.listen, advertise, seeds);
+        net.wire = wire;
         let metrics = LinkMetrics::register(registry).map_err(AppError::metrics)?;
 
         let (started_tx, started) = oneshot::channel();
@@ -147,7 +148,13 @@ fn refused(error: &network::StartError) -> AppError {
     }
 }
 
-fn parts(me: &Member, checked: &Checked, silent_seeds: usize, registry: &Registry) -> Parts {
+fn parts(
+    me: &Member,
+    checked: &Checked,
+    silent_seeds: usize,
+    registry: &Registry,
+    wire: WireVersion,
+) -> Parts {
     let config = &checked.loaded.config;
     let cluster = config.cluster.clone();
     let entries_max = config.tickets.max_sessions;
@@ -164,6 +171,7 @@ fn parts(me: &Member, checked: &Checked, silent_seeds: usize, registry: &Registr
             engine.drain_timeout = micros(cluster.drain_timeout.0);
             engine.forget_after = micros(cluster.forget_after.0);
             engine.entries_max = entries_max;
+            engine.wire = wire;
         }),
         digest_key: digest_key(&config.cluster.name),
     }

@@ -25,9 +25,11 @@ pub mod validate;
 pub mod visit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use castor_proto::seal::aead::NONCE_BYTES;
 use castor_replication::driver::Readiness;
+use tokio::sync::Semaphore;
 
 use crate::authn::Chain;
 use crate::clock::Rng;
@@ -37,6 +39,13 @@ use crate::services::Registry;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
+
+/// How long a sign-in waits for a node that is about to serve. A node that was stopped, or has just
+/// started, needs some hundred milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most sign-ins that wait so at once; further ones are answered 503 and counted with the others.
+const PATIENT: usize = 256;
 
 /// What the endpoints need; given to each as state.
 #[derive(Debug)]
@@ -58,6 +67,7 @@ pub struct Cas {
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
+    patient: Semaphore,
 }
 
 /// What [`Cas`] is made of.
@@ -101,6 +111,7 @@ impl Cas {
             cookies,
             prefix,
             public_host,
+            patient: Semaphore::new(PATIENT),
         }
     }
 
@@ -115,6 +126,14 @@ impl Cas {
             self.tickets.readiness(),
             Readiness::Ready | Readiness::Draining
         )
+    }
+
+    /// Waits a moment for a node that is about to serve; at once false when enough others wait already.
+    async fn serves_soon(&self) -> bool {
+        match self.patient.try_acquire() {
+            Ok(_waiting) => self.tickets.ready_within(PATIENCE).await,
+            Err(_) => false,
+        }
     }
 
     /// Whether people may begin here.

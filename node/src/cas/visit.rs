@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument as _;
 
 use super::Cas;
-use super::paths::{ASSETS, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
+use super::paths::{ASSETS, LOGIN, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
 use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
@@ -64,7 +64,8 @@ impl Visit {
 /// Middleware for every path of the CAS listener, also those that are not there: finds out who asks,
 /// puts the request id on every log line of the request, and ends with one line about its answer.
 ///
-/// A node that cannot serve answers 503 whatever was asked, so that a proxy asks another one.
+/// A node that cannot serve answers 503 whatever was asked, so that a proxy asks another one. Only a
+/// sign-in, which no proxy sends twice, is kept for a moment in case the node is about to serve.
 pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: Next) -> Response {
     let visit = Visit::of(&cas, &request);
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -77,12 +78,15 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
         endpoint,
         ticket = tracing::field::Empty,
     );
-    let serves = cas.serves() || answers_unready(&cas, request.method(), endpoint);
     let answered = async {
         let mut finish = Finish {
             started: clock::monotonic(),
             status: None,
         };
+        let method = request.method();
+        let serves = cas.serves()
+            || answers_unready(&cas, method, endpoint)
+            || (is_sign_in(&cas, method, endpoint) && cas.serves_soon().await);
         let response = if serves {
             request.extensions_mut().insert(visit);
             next.run(request).await
@@ -107,6 +111,10 @@ fn answers_unready(cas: &Cas, method: &Method, endpoint: &str) -> bool {
     endpoint.strip_prefix(cas.prefix()).is_some_and(|path| {
         path == ASSETS || (*method == Method::GET && validations.contains(&path))
     })
+}
+
+fn is_sign_in(cas: &Cas, method: &Method, endpoint: &str) -> bool {
+    *method == Method::POST && endpoint.strip_prefix(cas.prefix()) == Some(LOGIN)
 }
 
 /// Names the ticket of this request, masked, on the request's log lines.

@@ -62,6 +62,7 @@ fn describe(status: &Value) -> String {
         ("PEER", "node"),
         ("STATE", "state"),
         ("LINK", "link"),
+        ("WIRE", "wire"),
         ("LAG s", "lag_seconds"),
         ("BACKLOG", "backlog_deltas"),
         ("CLOCK s", "clock_offset_seconds"),

@@ -327,6 +327,17 @@ fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, candidate)| *distance <= 2 + candidate.len() / 4)
         .map(|(_, candidate)| candidate)
+        .or_else(|| shortened(key, known))
+}
+
+/// The longest known key that the unknown one goes on from, as `http.listen_address` does.
+fn shortened<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
+    let goes_on = |candidate: &&str| {
+        let rest = key.strip_prefix(candidate);
+        rest.is_some_and(|rest| rest.starts_with(['_', '-']))
+    };
+    let candidates = known.iter().map(String::as_str).filter(goes_on);
+    candidates.max_by_key(|candidate| candidate.len())
 }
 
 /// Number of inserted, removed, replaced or swapped characters between `a` and `b`.

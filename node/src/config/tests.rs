@@ -54,6 +54,10 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
             "castor.toml:3: tickets.tgt.max_live: unknown key; did you mean tickets.tgt.max_life?",
         ]
     );
+    assert_eq!(
+        problems("[http]\nlisten_address = \"127.0.0.1:1\"\n"),
+        ["castor.toml:2: http.listen_address: unknown key; did you mean http.listen?"]
+    );
 }
 
 #[test]
@@ -361,6 +365,15 @@ fn a_reload_takes_what_it_may_and_names_what_waits_for_a_restart() {
     let says = live.reload(&started).unwrap_err().to_string();
     assert!(says.contains("castor.toml:2: log.level: "), "{says}");
     assert_eq!(live.load().log.level.0, "debug", "the old one stays");
+}
+
+#[test]
+fn a_log_filter_with_other_letters_is_refused() {
+    let says = problems("[log]\nlevel = \"\\tª=\"\n");
+    assert!(
+        says[0].starts_with("castor.toml:2: log.level: "),
+        "{says:?}"
+    );
 }
 
 proptest::proptest! {

@@ -365,6 +365,10 @@ impl Value for LogLevel {
 
     fn from_toml(value: &toml::Value, _base: &Path) -> Result<Self, Mismatch> {
         from_string(value, |text| {
+            // Targets are paths of modules; the filter's own parser cuts other letters in two.
+            if !text.is_ascii() {
+                return Err(Mismatch::default());
+            }
             let known = ["off", "error", "warn", "info", "debug", "trace"];
             // A bare unknown word would be taken for a target by the filter's own parser.
             let plausible = text

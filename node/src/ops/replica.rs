@@ -2,7 +2,9 @@
 //!
 //! Words and shapes for people and scripts; the facts come from replication. No personal data.
 
+use castor_proto::ids::WallMs;
 use castor_proto::ticket::TicketKind;
+use castor_proto::version::WireVersion;
 use castor_replication::driver::{Handle, Readiness, state_of};
 use castor_replication::engine::Status;
 use serde_json::{Value, json};
@@ -53,8 +55,12 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
                 "incarnation": peer.member.as_ref().map(|member| member.incarnation.to_string()),
                 "state": state,
                 "link": peer.link,
+                "wire": peer.wire.map(WireVersion::number),
                 "lag_seconds": seconds(peer.lag),
                 "backlog_deltas": peer.backlog,
+                "acknowledged": point(peer.acked, peer.acked_at),
+                "applied": point(peer.applied, peer.applied_at),
+                "head_known": peer.head,
                 "clock_offset_seconds": peer.clock_offset_ms.map(|ms| ms as f64 / 1000.0),
                 "round_trip_seconds": peer.rtt.map(seconds),
             })
@@ -65,7 +71,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
         "incarnation": status.me.incarnation.to_string(),
         "version": VERSION,
         "revision": REVISION,
-        "wire": castor_proto::version::CURRENT.number(),
+        "wire": status.wire.number(),
         "state": word(readiness),
         "healthy": healthy,
         "fenced": status.fenced,
@@ -73,6 +79,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
         "clock_offset_seconds": status.clock_offset_ms as f64 / 1000.0,
         "tickets": tickets,
         "store_bytes": gauges.bytes(),
+        "head": point(status.head, status.head_at),
         "bootstrap": {
             "done": status.bootstrap.done,
             "shards": status.bootstrap.shards,
@@ -81,6 +88,11 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
         },
         "members": members,
     })
+}
+
+/// A place in a stream, and when it was reached: milliseconds since the Unix epoch, own time.
+fn point(sequence: u64, at: WallMs) -> Value {
+    json!({ "sequence": sequence, "at_ms": (at > 0).then_some(at) })
 }
 
 fn seconds(micros: u64) -> f64 {

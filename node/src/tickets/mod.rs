@@ -14,6 +14,7 @@ pub mod policy;
 mod session;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use castor_proto::ids::WallMs;
 use castor_proto::seal::KeyRing;
@@ -75,6 +76,11 @@ impl Tickets {
     /// Whether requests may be served.
     pub fn readiness(&self) -> Readiness {
         self.handle.readiness()
+    }
+
+    /// Waits until requests may be served, at most this long; whether they may.
+    pub async fn ready_within(&self, limit: Duration) -> bool {
+        self.handle.ready_within(limit).await
     }
 
     /// Milliseconds since the Unix epoch, as the cluster agrees on them.

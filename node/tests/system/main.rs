@@ -14,6 +14,7 @@ mod support;
 
 mod drain;
 mod failures;
+mod lag;
 mod once;
 mod pages;
 mod refusals;

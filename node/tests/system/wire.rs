@@ -1,6 +1,5 @@
 //! What somebody on the wire between the nodes sees, and can do: nothing.
 
-use std::fs;
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -14,14 +13,8 @@ const APP: &str = "http://127.0.0.1:8001/wire-capture";
 
 /// UDP ports of all nodes, from their own configuration.
 fn cluster_ports(demo: &Demo) -> Vec<u16> {
-    let ports = demo.cluster.nodes.iter().map(|node| {
-        let text = fs::read_to_string(&node.config).expect("the node's configuration");
-        let table: toml::Table = text.parse().expect("the configuration is TOML");
-        let listen = table["cluster"]["listen"].as_str().expect("cluster.listen");
-        let port = listen.rsplit(':').next().and_then(|p| p.parse().ok());
-        port.expect("a port")
-    });
-    ports.collect()
+    let nodes = 0..demo.cluster.nodes.len();
+    nodes.map(|i| demo.cluster_address(i).port()).collect()
 }
 
 #[test]

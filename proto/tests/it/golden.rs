@@ -1,4 +1,5 @@
-//! The format does not change by accident: every message has its bytes in `testdata/v1`.
+//! The format does not change by accident: every message has its bytes in `testdata/v1`, or in
+//! `testdata/v2` when that version brought it; what version 2 did not change has its bytes in `v1`.
 //!
 //! A changed or missing file fails. Bytes of a released version are never regenerated; a new message
 //! gets its file with `CASTOR_BLESS=1 cargo test -p castor-proto --test it golden`, which also
@@ -26,8 +27,12 @@ use crate::samples;
 const RING: &str = "castor-key-v1 current 00c0ffee 1795000000000 \
                     AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
 
-fn check(name: &str, bytes: &[u8]) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/v1/{name}.bin"));
+fn folder(version: WireVersion) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/v{version}"))
+}
+
+fn check(version: WireVersion, name: &str, bytes: &[u8]) {
+    let path = folder(version).join(format!("{name}.bin"));
     if std::env::var_os("CASTOR_BLESS").is_some() {
         std::fs::write(&path, bytes).unwrap();
     }
@@ -45,8 +50,16 @@ fn check(name: &str, bytes: &[u8]) {
 
 /// Encodes to the golden bytes; the golden bytes decode to the value; no shorter bytes do.
 fn check_value<T: Encode + Decode + PartialEq + Debug>(name: &str, value: &T) {
+    check_value_since(WireVersion::V1, name, value);
+}
+
+fn check_value_since<T: Encode + Decode + PartialEq + Debug>(
+    version: WireVersion,
+    name: &str,
+    value: &T,
+) {
     let bytes = codec::encode(value);
-    check(name, &bytes);
+    check(version, name, &bytes);
     assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(value), "{name}");
     for cut in 0..bytes.len() {
         assert!(
@@ -70,10 +83,22 @@ fn ticket_bodies_keep_their_bytes() {
 
 #[test]
 fn messages_keep_their_bytes() {
-    for (name, message) in samples::messages() {
-        check_value(&format!("message_{name}"), &message);
+    let all = samples::messages().into_iter();
+    for (name, message) in all.chain(samples::messages_v2()) {
+        check_value_since(message.since(), &format!("message_{name}"), &message);
         assert!(message.check(), "{name} keeps the limits");
     }
+}
+
+#[test]
+fn a_message_belongs_to_the_version_that_brought_it() {
+    let of = |samples: &[(&str, PeerMessage)], version| {
+        samples
+            .iter()
+            .all(|(_, message)| message.since() == version)
+    };
+    assert!(of(&samples::messages(), WireVersion::V1));
+    assert!(of(&samples::messages_v2(), WireVersion::V2));
 }
 
 #[test]
@@ -102,7 +127,8 @@ fn variants_sampled<'a, T: Encode + 'a>(values: impl Iterator<Item = &'a T>) -> 
 
 #[test]
 fn every_variant_has_golden_bytes() {
-    let messages = samples::messages();
+    let mut messages = samples::messages();
+    messages.extend(samples::messages_v2());
     let sampled = variants_sampled(messages.iter().map(|(_, message)| message));
     assert_eq!(
         sampled,
@@ -148,21 +174,16 @@ fn no_golden_file_is_left_without_its_test() {
             .iter()
             .map(|(name, _)| format!("hello_answer_{name}")),
     );
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/v1");
-    let found: BTreeSet<String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| {
-            entry
-                .unwrap()
-                .path()
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    assert_eq!(found, expected);
+    assert_eq!(files(WireVersion::V1), expected);
+    let newer = samples::messages_v2();
+    let newer = newer.iter().map(|(name, _)| format!("message_{name}"));
+    assert_eq!(files(WireVersion::V2), newer.collect());
+}
+
+fn files(version: WireVersion) -> BTreeSet<String> {
+    let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let files = std::fs::read_dir(folder(version)).unwrap();
+    files.map(|entry| stem(entry.unwrap().path())).collect()
 }
 
 #[test]
@@ -186,7 +207,7 @@ fn an_envelope_keeps_its_bytes() {
         nonce: std::array::from_fn(|place| place as u8),
     };
     let bytes = seal_envelope(&ring, &signer, &outgoing, &payload).unwrap();
-    check("envelope", &bytes);
+    check(WireVersion::V1, "envelope", &bytes);
     let expected = Expected {
         cluster: outgoing.cluster,
         sender: &sender,
@@ -205,7 +226,7 @@ fn an_envelope_keeps_its_bytes() {
 fn a_frame_keeps_its_bytes() {
     let hello = codec::encode(&samples::hello());
     let bytes = frame::encode(FrameKind::Hello, &hello).unwrap();
-    check("frame", &bytes);
+    check(WireVersion::V1, "frame", &bytes);
     let mut decoder = FrameDecoder::new();
     decoder.push(&bytes);
     let frame = decoder.next_frame().unwrap().unwrap();
@@ -219,7 +240,7 @@ fn a_frame_keeps_its_bytes() {
 fn a_sealed_cookie_keeps_its_bytes() {
     let ring = KeyRing::parse(RING).unwrap();
     let value = SealedValue::seal(&ring, Purpose::Cookie, b"context", [3; 24], b"TGT-1").unwrap();
-    check("sealed_cookie", &value.to_bytes());
+    check(WireVersion::V1, "sealed_cookie", &value.to_bytes());
     let opened = value.open(&ring, Purpose::Cookie, b"context").unwrap();
     assert_eq!(opened.plaintext.as_slice(), b"TGT-1");
 }

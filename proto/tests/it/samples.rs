@@ -7,6 +7,7 @@ use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
 use castor_proto::hello::{Accepted, ClusterTag, Hello, HelloAnswer, Refusal as HelloRefusal};
 use castor_proto::ids::{Ballot, ClaimId, Incarnation, Member, NodeName};
 use castor_proto::message::{Ask, Compare, PeerMessage, Phase, Refusal, Vote};
+use castor_proto::rounds::{Asked, BucketFrom, BucketsTold, PairsTold, ShardFrom, Standing, Told};
 use castor_proto::ticket::{
     IdKeys, IdParts, Payload, Pgt, Principal, Pt, St, Tgt, TicketBody, TicketId, TicketKey,
     TicketKind, Tst,
@@ -135,7 +136,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     vec![full, shadow]
 }
 
-/// At least one message of every variant; several where a variant holds an enum of its own.
+/// At least one message of every variant of wire version 1; several where a variant holds an enum of its own.
 pub(crate) fn messages() -> Vec<(&'static str, PeerMessage)> {
     let mut all = fast_messages();
     all.extend(stream_messages());
@@ -338,6 +339,63 @@ fn bulk_messages() -> Vec<(&'static str, PeerMessage)> {
             },
         ),
         ("entries_taken", M::EntriesTaken { rpc: 4 }),
+    ]
+}
+
+/// What wire version 2 has beyond the first: at least one message of every variant.
+pub(crate) fn messages_v2() -> Vec<(&'static str, PeerMessage)> {
+    use PeerMessage as M;
+    let (key, last) = (TicketKey([6; 16]), TicketKey([7; 16]));
+    let (shard, bucket) = (255, 5_983_333);
+    let shard_from = ShardFrom { shard, bucket };
+    let after = Some(key);
+    let bucket_from = BucketFrom {
+        shard,
+        bucket,
+        after,
+    };
+    let buckets = BucketsTold {
+        of: shard_from,
+        digests: vec![(bucket, u128::MAX), (bucket + 1, 3)],
+        more: true,
+    };
+    let pairs = PairsTold {
+        of: bucket_from,
+        digests: vec![(last, 9)],
+        more: false,
+    };
+    let standing = Standing {
+        vector: vec![(member(1), 70_000), (member(2), 0)],
+        quiet_ms: 12_000,
+    };
+    let request = |asked| M::RoundRequest { rpc: 5, asked };
+    let reply = |told| M::RoundReply {
+        rpc: 5,
+        standing: standing.clone(),
+        told,
+    };
+    let shards = (0..256u128).map(|shard| shard << 100).collect();
+    vec![
+        ("round_request_shards", request(Asked::Shards(bucket))),
+        (
+            "round_request_buckets",
+            request(Asked::Buckets(vec![shard_from])),
+        ),
+        (
+            "round_request_pairs",
+            request(Asked::Pairs(vec![bucket_from])),
+        ),
+        (
+            "round_request_states",
+            request(Asked::States(vec![key, last])),
+        ),
+        ("round_reply_shards", reply(Told::Shards(bucket, shards))),
+        ("round_reply_buckets", reply(Told::Buckets(vec![buckets]))),
+        ("round_reply_pairs", reply(Told::Pairs(vec![pairs]))),
+        (
+            "round_reply_states",
+            reply(Told::States(vec![0, u128::MAX])),
+        ),
     ]
 }
 

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::handle::{Job, Progress, Request, Shared, log_event};
 use super::metrics::Metrics;
 use super::transport::{NetEvent, Transport};
-use crate::engine::{Command, Engine, Event, Input, Output, Reply, TicketKeys};
+use crate::engine::{Command, Engine, Event, Input, Output, PAUSE, Reply, TicketKeys};
 
 /// Inputs taken in before outputs go out, so that a flood of one kind cannot starve the rest.
 const TURN: usize = 256;
@@ -144,6 +144,8 @@ impl<T: Transport> EventLoop<T> {
     fn take_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::LinkUp(member) => self.input(Input::LinkUp(member)),
+            NetEvent::Speaks(member, wire) => self.input(Input::Speaks(member, wire)),
+            NetEvent::Lied(member, reason) => self.input(Input::Lied(member, reason)),
             NetEvent::LinkDown(member) => self.input(Input::LinkDown(member)),
             NetEvent::Gossip(members) => self.input(Input::Gossip(members)),
             NetEvent::SilentSeeds(count) => self.input(Input::SilentSeeds(count)),
@@ -218,6 +220,15 @@ impl<T: Transport> EventLoop<T> {
     }
 
     fn flush(&mut self) {
+        // Before the events go out: whoever waits for one of them looks here.
+        let turned = self.engine.turned();
+        let serving = self.engine.is_serving();
+        self.shared.phase.store(self.engine.phase() as u8, Relaxed);
+        let served = self.shared.serving.swap(serving, Relaxed);
+        let before = self.shared.turned.swap(turned, Release);
+        if serving != served || turned.saturating_sub(before) >= PAUSE {
+            self.progress.send_modify(|_| {});
+        }
         let mut mail: BTreeMap<Member, Vec<PeerMessage>> = BTreeMap::new();
         while let Some(output) = self.engine.poll() {
             match output {
@@ -240,9 +251,6 @@ impl<T: Transport> EventLoop<T> {
             }
             self.transport.send(&to, messages);
         }
-        self.shared.phase.store(self.engine.phase() as u8, Relaxed);
-        self.shared.serving.store(self.engine.is_ready(), Relaxed);
-        self.shared.turned.store(self.clock.mono(), Release);
     }
 
     fn event(&mut self, event: Event) {
@@ -268,9 +276,18 @@ impl<T: Transport> EventLoop<T> {
                     tracing::warn!("a taken-over logout had no room and was dropped");
                 }
             }
-            Event::Acknowledged { peer, age } => self.metrics.acknowledged(peer.as_str(), age),
+            Event::Acknowledged { peer, ages } => self.metrics.acknowledged(peer.as_str(), &ages),
             Event::Repaired { peer, .. } => self.metrics.repaired(peer.node.as_str()),
-            Event::DecidedConflict(_) | Event::Partial { .. } | Event::ClockStep { .. } => {}
+            Event::Diverged { peer, entries, .. } => {
+                self.metrics.diverged(peer.node.as_str(), entries);
+            }
+            Event::Refused { peer, lie } => self.transport.refused(&peer, lie.reason()),
+            Event::FencedPeer { .. }
+            | Event::DigestsMended { .. }
+            | Event::DecidedConflict(_)
+            | Event::Partial { .. }
+            | Event::Paused { .. }
+            | Event::ClockStep { .. } => {}
         }
     }
 }

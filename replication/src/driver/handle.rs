@@ -8,6 +8,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use castor_proto::delta::{DestroyReason, Entry, ServiceKey};
@@ -37,8 +38,8 @@ pub enum Readiness {
     Ready,
     /// It finishes what it has begun.
     Draining,
-    /// Filled, but its clock is out of bounds, its gossip has stopped, it was fenced, or it was stopped
-    /// for a while and has not noticed yet.
+    /// Filled, but its clock is out of bounds, its gossip has stopped, it was fenced, it drains after a
+    /// pause that it has yet to make up for, or its event loop is late, as after the process was stopped.
     Unready,
 }
 
@@ -86,7 +87,7 @@ pub(super) struct Shared {
     pub(super) me: Member,
     pub(super) phase: AtomicU8,
     pub(super) serving: AtomicBool,
-    /// When `phase` and `serving` were last brought up to date, in the clock's microseconds.
+    /// Time of the last input that `phase` and `serving` know of, in the clock's microseconds.
     pub(super) turned: AtomicU64,
     pub(super) keyring: ArcSwap<KeyRing>,
 }
@@ -157,11 +158,22 @@ impl Handle {
             return Readiness::Unready;
         }
         match self.shared.phase.load(Relaxed) {
+            phase if phase != Phase::Ready as u8 && phase != Phase::Draining as u8 => {
+                Readiness::Bootstrapping
+            }
+            _ if !self.shared.serving.load(Relaxed) => Readiness::Unready,
             phase if phase == Phase::Draining as u8 => Readiness::Draining,
-            phase if phase != Phase::Ready as u8 => Readiness::Bootstrapping,
-            _ if self.shared.serving.load(Relaxed) => Readiness::Ready,
-            _ => Readiness::Unready,
+            _ => Readiness::Ready,
         }
+    }
+
+    /// Waits until requests may be served, at most this long; whether they may.
+    pub async fn ready_within(&self, limit: Duration) -> bool {
+        let mut changes = self.progress();
+        let ready = changes.wait_for(|_| self.readiness() == Readiness::Ready);
+        // Out of time, or replication has ended: what stands now is the answer.
+        drop(tokio::time::timeout(limit, ready).await);
+        self.readiness() == Readiness::Ready
     }
 
     /// The cluster's keys as they are now.
@@ -428,6 +440,10 @@ impl Handle {
 /// For logs: what the event loop says about an event.
 pub(super) fn log_event(event: &Event) {
     match event {
+        Event::Paused { gap } => tracing::warn!(
+            millis = gap / 1_000,
+            "the process had stood still; it meets the other nodes again before it serves"
+        ),
         Event::Phase(phase) => tracing::info!(?phase, "phase"),
         Event::Bootstrapped(status) => tracing::info!(
             tickets = status.entries,
@@ -452,6 +468,28 @@ pub(super) fn log_event(event: &Event) {
         Event::ClockStep { by_ms, adopted } => {
             tracing::warn!(by_ms, adopted, "the wall clock was stepped");
         }
+        Event::FencedPeer { peer, lie } => tracing::error!(
+            peer = %peer.node, incarnation = %peer.incarnation, reason = lie.reason(),
+            "this peer says what no sound node says, is ignored from now on, and was told to exit. \
+             Restart it if it did not restart itself; if it repeats, see that it runs the same \
+             release, that nothing else runs under its name, and that it was not restored from a \
+             snapshot of its memory"
+        ),
+        Event::Refused { .. } => {}
+        Event::Diverged {
+            peer,
+            entries,
+            first,
+        } => tracing::error!(
+            %peer.node, entries, ?first,
+            "tickets differed from a peer's although nothing was lost between the two; they are \
+             joined again. If it repeats, restart the node that other nodes name too, and report it"
+        ),
+        Event::DigestsMended { shard } => tracing::error!(
+            shard,
+            "the kept digests were not those of the tickets held; they are mended. If it repeats, \
+             restart this node, and report it"
+        ),
         Event::Repaired {
             peer,
             received,

@@ -31,6 +31,12 @@ const QUEUE_MESSAGES_MAX: usize = 16_384;
 /// Most bytes waiting in one lane to one peer (8 MiB).
 const QUEUE_BYTES_MAX: usize = 8 << 20;
 
+/// Refused envelopes on one lane of one link after which the peer is fenced.
+const LIES_MAX: u32 = 8;
+
+/// Reasons for which a sound peer's envelopes are refused while key rings differ.
+const HONEST: [&str; 3] = ["unknown_key", "aead", "signature"];
+
 /// The queue is full: the peer, or the way to it, is slower than this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
@@ -206,6 +212,7 @@ impl InLane {
     /// # Errors
     /// [`ReadEnd`] when the stream is not a sequence of envelope frames; close the link then.
     pub(super) async fn run(self, mut stream: RecvStream) -> Result<(), ReadEnd> {
+        let mut lies = 0;
         while let Some(envelope) = read_frame(&mut stream, FrameKind::Envelope).await? {
             self.received.inc_by(envelope.len() as u64);
             match self.open(&envelope) {
@@ -218,6 +225,11 @@ impl InLane {
                     self.shared.metrics.rejected(reason);
                     if self.shared.worth_logging(reason) {
                         tracing::warn!(peer = %self.peer.node, reason, "batch refused");
+                    }
+                    lies += u32::from(!HONEST.contains(&reason));
+                    if lies == LIES_MAX {
+                        let lied = NetEvent::Lied(self.peer.clone(), reason);
+                        self.shared.emit(lied).await;
                     }
                 }
             }
@@ -247,8 +259,14 @@ impl InLane {
         let messages: Vec<PeerMessage> = codec::decode(&opened.payload).map_err(|_| "decode")?;
         if messages
             .iter()
-            .all(|message| message.check() && message.lane() == self.lane)
+            .any(|message| message.since() > self.version)
         {
+            return Err("version");
+        }
+        if !messages.iter().all(PeerMessage::check) {
+            return Err("limit");
+        }
+        if messages.iter().all(|message| message.lane() == self.lane) {
             Ok(messages)
         } else {
             Err("decode")
@@ -367,7 +385,7 @@ mod tests {
             _ => None,
         })
         .await;
-        let queue = first.shared.registry().queue(&to, Lane::Stream).unwrap();
+        let queue = first.shared.registry().queue(&to, Lane::Stream).unwrap().0;
         queue.push(vec![0; DECODE_MAX]).unwrap();
         let message = PeerMessage::Subscribe { nonce: 1, have: 1 };
         first.post(&to, &message).unwrap();

@@ -85,6 +85,8 @@ impl Caller {
         let shared = &self.shared;
         tracing::info!(node = %up.member.node, address = %self.address, wire = %up.wire, "link up");
         shared.emit(NetEvent::LinkUp(up.member.clone())).await;
+        let speaks = NetEvent::Speaks(up.member.clone(), up.wire);
+        shared.emit(speaks).await;
         // Only now: that every seed has answered must not be heard before the links are.
         shared.registry().answered(self.address);
         dial::call(shared, advertise);

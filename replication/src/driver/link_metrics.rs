@@ -114,7 +114,7 @@ impl LinkMetrics {
 }
 
 /// Every reason, so that a rate over any of them exists from the start.
-const REASONS: [&str; 22] = [
+const REASONS: [&str; 28] = [
     "truncated",
     "oversize",
     "frame",
@@ -127,6 +127,12 @@ const REASONS: [&str; 22] = [
     "signature",
     "aead",
     "decode",
+    "limit",
+    "stale",
+    "backwards",
+    "beyond_head",
+    "expired",
+    "view",
     "tls",
     "hello",
     "banned",

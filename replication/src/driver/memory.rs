@@ -98,6 +98,8 @@ fn tell(hub: &Hub, to: &Member, event: NetEvent) {
 }
 
 impl Transport for MemoryTransport {
+    fn refused(&mut self, _: &Member, _: &'static str) {}
+
     // Nothing here reads it: the engine's own heartbeats tell the phase.
     fn set_phase(&mut self, _: Phase) {}
 

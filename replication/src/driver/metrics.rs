@@ -36,6 +36,7 @@ pub struct Metrics {
     ack_duration: HistogramVec,
     deltas: IntCounterVec,
     repairs: IntCounterVec,
+    divergence: IntCounterVec,
     clock_offset: GaugeVec,
     members: IntGaugeVec,
     tickets: IntGaugeVec,
@@ -77,6 +78,14 @@ impl Registrar<'_> {
         counters
             .map(|(name, help, read)| Ok((self.counter(name, help)?, *read)))
             .collect()
+    }
+
+    fn divergence(&self) -> Made<IntCounterVec> {
+        self.counters(
+            "castor_replication_divergence_total",
+            "Tickets that differed from the peer's and nothing explained it. Must stay 0.",
+            &["peer"],
+        )
     }
 
     fn gauge(&self, name: &str, help: &str) -> Made<Gauge> {
@@ -121,7 +130,7 @@ type Read = fn(&Stats) -> u64;
 
 type PlainCounter = (&'static str, &'static str, Read);
 
-const PLAIN: [PlainCounter; 12] = [
+const PLAIN: [PlainCounter; 16] = [
     (
         "castor_claim_fallback_total",
         "Claims that needed a ballot after the issuer's own.",
@@ -158,6 +167,21 @@ const PLAIN: [PlainCounter; 12] = [
         |s| s.refused_entries.load(Relaxed),
     ),
     (
+        "castor_replication_peers_fenced_total",
+        "Peers ignored and told to exit, because they went backwards or went on lying.",
+        |s| s.peers_fenced.load(Relaxed),
+    ),
+    (
+        "castor_replication_rounds_total",
+        "Digest rounds with a peer that were finished.",
+        |s| s.rounds.load(Relaxed),
+    ),
+    (
+        "castor_replication_digests_mended_total",
+        "Shards whose kept digests were not those of the tickets held. Must stay 0.",
+        |s| s.digests_mended.load(Relaxed),
+    ),
+    (
         "castor_replication_ring_overruns_total",
         "Streams that had to be repaired because the ring had dropped deltas.",
         |s| s.ring_overrun.load(Relaxed),
@@ -171,6 +195,11 @@ const PLAIN: [PlainCounter; 12] = [
         "castor_ticket_services_dropped_total",
         "Visited applications forgotten because a session was full.",
         |s| s.services_dropped.load(Relaxed),
+    ),
+    (
+        "castor_node_pauses_total",
+        "Times that the process had stood still for 1.5 s or longer.",
+        |s| s.pauses.load(Relaxed),
     ),
     (
         "castor_cluster_clock_steps_ignored_total",
@@ -205,7 +234,7 @@ impl Metrics {
             )?,
             ack_duration: add.histograms(
                 "castor_replication_ack_duration_seconds",
-                "Time from a delta to its acknowledgement by the peer; one sample per batch.",
+                "Time from a delta to its acknowledgement by the peer.",
             )?,
             deltas: add.counters(
                 "castor_replication_deltas_total",
@@ -217,6 +246,7 @@ impl Metrics {
                 "Comparisons with the peer that found and mended a difference.",
                 &["peer"],
             )?,
+            divergence: add.divergence()?,
             clock_offset: add.gauges(
                 "castor_cluster_clock_offset_seconds",
                 "The peer's clock minus this node's.",
@@ -264,14 +294,19 @@ impl Metrics {
         self.claim_duration.observe(seconds(micros));
     }
 
-    pub(super) fn acknowledged(&self, peer: &str, micros: Micros) {
-        self.ack_duration
-            .with_label_values(&[peer])
-            .observe(seconds(micros));
+    pub(super) fn acknowledged(&self, peer: &str, ages: &[Micros]) {
+        let histogram = self.ack_duration.with_label_values(&[peer]);
+        for age in ages {
+            histogram.observe(seconds(*age));
+        }
     }
 
     pub(super) fn repaired(&self, peer: &str) {
         self.repairs.with_label_values(&[peer]).inc();
+    }
+
+    pub(super) fn diverged(&self, peer: &str, entries: u64) {
+        self.divergence.with_label_values(&[peer]).inc_by(entries);
     }
 
     pub(super) fn exchanged(&self, peer: &str, direction: &str, deltas: usize) {
@@ -335,6 +370,8 @@ impl Metrics {
         let mut states = vec![state_of(Some(own), true)];
         for peer in peers {
             let name = [peer.node.as_str()];
+            // From the start, so that a first divergence is seen as a rise.
+            self.divergence.with_label_values(&name);
             self.lag.with_label_values(&name).set(seconds(peer.lag));
             self.backlog
                 .with_label_values(&name)
@@ -391,9 +428,13 @@ mod tests {
             phase: Some(Phase::Ready),
             lag,
             backlog: 1,
+            acked_at: 0,
+            applied_at: 0,
+            head: 0,
             acked: 0,
             applied: 0,
             clock_offset_ms: offset,
+            wire: None,
             rtt: None,
         }
     }

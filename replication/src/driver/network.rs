@@ -129,6 +129,9 @@ pub enum SendError {
     /// No link to this incarnation is up.
     #[error("no link to this member")]
     NoLink,
+    /// The peer speaks an older wire version that does not have this message.
+    #[error("the peer speaks an older wire version")]
+    Version,
     /// The message exceeds what one batch may carry; it can never be sent.
     #[error("the message is too large to be sent")]
     TooLarge,
@@ -339,11 +342,11 @@ impl Network {
     /// [`SendError`]; the message is not sent.
     pub fn post(&self, to: &Member, message: &PeerMessage) -> Result<(), SendError> {
         let lane = message.lane();
-        let queue = self
-            .shared
-            .registry()
-            .queue(to, lane)
-            .ok_or(SendError::NoLink)?;
+        let queue = self.shared.registry().queue(to, lane);
+        let (queue, wire) = queue.ok_or(SendError::NoLink)?;
+        if message.since() > wire {
+            return Err(SendError::Version);
+        }
         let encoded = codec::encode(message);
         if encoded.len() > MESSAGE_MAX {
             self.shared.oversize(to, lane, encoded.len());
@@ -434,6 +437,13 @@ impl Network {
 }
 
 impl Transport for Network {
+    fn refused(&mut self, from: &Member, reason: &'static str) {
+        self.shared.metrics.rejected(reason);
+        if self.shared.worth_logging(reason) {
+            tracing::warn!(peer = %from.node, reason, "refused what no sound node says");
+        }
+    }
+
     fn set_phase(&mut self, phase: Phase) {
         Self::set_phase(self, phase);
     }
@@ -441,6 +451,7 @@ impl Transport for Network {
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {
         for message in &messages {
             // No link: its loss was or will be reported. Full: counted. The engine repeats both.
+            // Version: the engine has yet to hear of the link that was remade just now.
             // Too large: counted and logged; repeating it would not help.
             let _ = self.post(to, message);
         }

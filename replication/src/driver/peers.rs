@@ -117,11 +117,11 @@ impl Default for Registry {
 }
 
 impl Registry {
-    pub(super) fn queue(&self, to: &Member, lane: Lane) -> Option<Arc<LaneQueue>> {
+    /// The queue of a lane to this process, and the wire version of the link.
+    pub(super) fn queue(&self, to: &Member, lane: Lane) -> Option<(Arc<LaneQueue>, WireVersion)> {
         let peer = self.peers.get(&to.node).filter(|peer| peer.member == *to)?;
-        peer.outgoing
-            .as_ref()
-            .map(|link| Arc::clone(&link.queues[lane as usize]))
+        let link = peer.outgoing.as_ref()?;
+        Some((Arc::clone(&link.queues[lane as usize]), link.wire))
     }
 
     pub(super) fn links(&self) -> Vec<LinkInfo> {

@@ -178,6 +178,7 @@ async fn prepare(
         settings.seeds,
     );
     config.wire = settings.wire;
+    let wire = settings.wire.newest();
     config.phase = Phase::Empty;
     let silent_seeds = config.seeds.len();
     let metrics = LinkMetrics::register(&settings.registry).map_err(super::StartError::Metrics)?;
@@ -189,7 +190,10 @@ async fn prepare(
         keyring: settings.keyring,
         silent_seeds,
         registry: settings.registry,
-        tune: settings.tune,
+        tune: Box::new(move |config| {
+            config.wire = wire;
+            (settings.tune)(config);
+        }),
         digest_key: blake3::derive_key("castor 2026 state digests v1", cluster.as_bytes()),
     };
     let (handle, event_loop) = assemble(parts, network.clone(), events, Clock::new())?;

@@ -6,7 +6,7 @@ use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
 use super::timers::Timer;
-use super::{Engine, Event, MS, Output, stats};
+use super::{Engine, Event, Lie, MS, Output, stats};
 
 /// Longest pause between two sendings of an unacknowledged batch.
 const RESEND_MAX: u64 = 2_000 * MS;
@@ -42,6 +42,7 @@ impl Engine {
     }
 
     pub(super) fn stream_started(&mut self, from: &Member, nonce: u64, next: u64, head: u64) {
+        let own = self.own();
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
@@ -51,17 +52,23 @@ impl Engine {
             return;
         }
         if head < inbound.applied {
-            // It answers this very question with less than it has sent: its memory went back.
-            return self.fence(from);
+            // What nobody asked for may be late. An answer to this very question that tells of less
+            // than was sent comes from a memory that went back.
+            if !unasked {
+                self.lied(from, Lie::Backwards);
+                self.fence(from, Lie::Backwards);
+            }
+            return;
         }
         // Whoever is met for the first time holds more than its own stream tells.
         let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
-        inbound.applied = inbound.applied.max(next.saturating_sub(1));
+        inbound.reach(next.saturating_sub(1), own);
         inbound.head = inbound.head.max(head);
         if !unasked {
             inbound.nonce = 0;
             inbound.started = true;
             inbound.start = next.saturating_sub(1);
+            inbound.past = head;
         }
         if gap {
             self.repair_with(from);
@@ -79,13 +86,18 @@ impl Engine {
             return;
         }
         let applied = peer.inbound.applied;
+        if first + entries.len() as u64 > head + 1 {
+            return self.lied(from, Lie::BeyondHead);
+        }
         peer.inbound.head = peer.inbound.head.max(head);
         let mut visited = Visited::new();
         if first <= applied + 1 {
             let known = usize::try_from(applied + 1 - first).unwrap_or(usize::MAX);
-            let taken = self.take_in(from, entries.get(known..).unwrap_or_default(), &mut visited);
+            let news = entries.get(known..).unwrap_or_default();
+            let taken = self.take_in(from, first + known as u64, news, &mut visited);
+            let own = self.own();
             if let Some(peer) = self.peers.exact_mut(from) {
-                peer.inbound.applied = applied.max(first + (known as u64 + taken) - 1);
+                peer.inbound.reach(first + (known as u64 + taken) - 1, own);
             }
         }
         let applied = self
@@ -103,12 +115,25 @@ impl Engine {
 
     /// Joins a run of deltas and gathers what is known of the sessions that they end. What the
     /// acknowledgement has no room to tell of is left for the next batch.
-    fn take_in(&mut self, from: &Member, entries: &[Entry], visited: &mut Visited) -> u64 {
+    fn take_in(
+        &mut self,
+        from: &Member,
+        first: u64,
+        entries: &[Entry],
+        visited: &mut Visited,
+    ) -> u64 {
+        let past = self
+            .peers
+            .exact(from)
+            .map_or(u64::MAX, |peer| peer.inbound.past);
         let mut taken = 0;
         let mut weight = 0;
         for entry in entries {
             if weight > self.config.batch_bytes {
                 break;
+            }
+            if first + taken > past && self.is_long_ended(from, entry.hard_expiry) {
+                self.lied(from, Lie::Expired);
             }
             self.apply_from(from, entry);
             taken += 1;
@@ -134,7 +159,7 @@ impl Engine {
             return self.stream.head();
         }
         self.apply(&entry);
-        let seq = self.stream.push(entry, self.now.mono);
+        let seq = self.stream.push(entry, self.now.mono, self.own());
         for peer in self.peers.iter_mut() {
             peer.out.refresh_lag(&self.stream);
         }
@@ -178,13 +203,20 @@ impl Engine {
             self.learn_services(key, services);
         }
         let (mono, patience, resend) = (self.now.mono, self.config.ack_timeout, self.config.resend);
-        let made = self.stream.made(applied);
+        let own = self.own();
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
         let out = &mut peer.out;
         let advanced = applied > out.acked;
-        out.acked = out.acked.max(applied);
+        if advanced {
+            let ages = self.stream.ages(out.acked, applied, mono);
+            let peer = from.node.clone();
+            let acknowledged = Event::Acknowledged { peer, ages };
+            self.outputs.push_back(Output::Event(acknowledged));
+            out.acked = applied;
+            out.acked_at = own;
+        }
         if out.in_flight > applied && advanced {
             // It took only a part in: the rest at once.
             out.in_flight = 0;
@@ -192,12 +224,6 @@ impl Engine {
         } else if out.in_flight > 0 && applied >= out.in_flight {
             out.in_flight = 0;
             out.resend = resend;
-            let age = mono.saturating_sub(made.unwrap_or(mono));
-            let acknowledged = Event::Acknowledged {
-                peer: from.node.clone(),
-                age,
-            };
-            self.outputs.push_back(Output::Event(acknowledged));
         }
         out.refresh_lag(&self.stream);
         let behind = out.lag_since.map_or(0, |since| mono.saturating_sub(since));

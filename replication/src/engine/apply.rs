@@ -156,7 +156,7 @@ impl Engine {
         self.clock.is_sound() && (self.entry_expiry.is_due(own) || self.single_expiry.is_due(own))
     }
 
-    fn has_idled_away(&self, entry: &Entry, own: u64) -> bool {
+    pub(super) fn has_idled_away(&self, entry: &Entry, own: u64) -> bool {
         entry.destroyed.is_none()
             && entry
                 .body

@@ -15,7 +15,7 @@ use super::config::Micros;
 use super::ops::Op;
 use super::singles::Held;
 use super::timers::Timer;
-use super::{ClaimOutcome, Engine, Reply, stats};
+use super::{ClaimOutcome, Engine, Lie, Reply, stats};
 
 /// A search for a ticket's body.
 struct Search {
@@ -547,6 +547,12 @@ impl Engine {
         ask: &Ask,
     ) {
         let vote = self.vote(&key, body.as_ref(), ask);
+        if vote == Vote::Refused(Refusal::NotInView)
+            && let Some(held) = body.and_then(|bytes| Held::decode(&bytes, Some(&key)))
+            && self.is_foreign(&held.body)
+        {
+            self.lied(from, Lie::View);
+        }
         self.send(from, PeerMessage::Answer { rpc, vote });
     }
 

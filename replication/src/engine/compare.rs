@@ -51,6 +51,24 @@ pub(super) struct CompareOp {
     sent: u64,
 }
 
+impl CompareOp {
+    fn new(peer: &Member, first: u32) -> Self {
+        Self {
+            peer: peer.clone(),
+            first,
+            shards: Vec::new(),
+            asked_shards: Vec::new(),
+            buckets: Vec::new(),
+            asked_buckets: Vec::new(),
+            wanted: Vec::new(),
+            asked: Vec::new(),
+            give: Vec::new(),
+            received: 0,
+            sent: 0,
+        }
+    }
+}
+
 /// One shard's keys and digests by bucket.
 type Sorted = BTreeMap<u32, Vec<(TicketKey, u128)>>;
 
@@ -60,6 +78,7 @@ impl Engine {
     /// Repairs with every peer, now or as soon as it can be reached: after a broken stream, a death,
     /// or a logout that not everyone acknowledged.
     pub(super) fn repair_after_break(&mut self) {
+        self.disturbed();
         let peers: Vec<Member> = self.peers.iter().map(|peer| peer.member.clone()).collect();
         for peer in peers {
             self.repair_with(&peer);
@@ -92,6 +111,7 @@ impl Engine {
     /// Repairs with this peer now, or as soon as it can be reached. A repair that is under way may
     /// have passed what is missing already, so another one follows it.
     pub(super) fn repair_with(&mut self, peer: &Member) {
+        self.disturbed();
         if let Some(peer) = self.peers.exact_mut(peer) {
             peer.repair_due = true;
         }
@@ -107,31 +127,43 @@ impl Engine {
 
     /// Starts a comparison, unless one with this peer is under way.
     pub(super) fn compare_with(&mut self, peer: &Member) {
-        let busy = self
-            .ops
-            .numbers_of(|op| matches!(op, Op::Compare(op) if op.peer == *peer));
-        if !busy.is_empty() {
+        if self.is_comparing(peer) {
             return;
         }
         if let Some(peer) = self.peers.exact_mut(peer) {
             peer.repair_due = false;
         }
         let first = first_compared(self.own(), self.config.tolerance_ms);
-        let op = CompareOp {
-            peer: peer.clone(),
-            first,
-            shards: Vec::new(),
-            asked_shards: Vec::new(),
-            buckets: Vec::new(),
-            asked_buckets: Vec::new(),
-            wanted: Vec::new(),
-            asked: Vec::new(),
-            give: Vec::new(),
-            received: 0,
-            sent: 0,
-        };
+        let op = CompareOp::new(peer, first);
         let mine = Compare::Shards(first, self.digests.shards(first));
         self.compare_ask(op, mine);
+    }
+
+    /// Takes over and gives what a digest round found to differ; nothing when a comparison with this
+    /// peer is under way, which finds it too.
+    pub(super) fn repair_entries(
+        &mut self,
+        peer: &Member,
+        wanted: Vec<TicketKey>,
+        give: Vec<TicketKey>,
+    ) {
+        if !self.is_comparing(peer) {
+            let mut op = CompareOp::new(peer, 0);
+            op.wanted = wanted;
+            op.give = give;
+            self.compare_next(op);
+        }
+    }
+
+    fn is_comparing(&self, peer: &Member) -> bool {
+        let with = |op: &Op| matches!(op, Op::Compare(op) if op.peer == *peer);
+        !self.ops.numbers_of(with).is_empty()
+    }
+
+    /// Whether some comparison is under way.
+    pub(super) fn compares(&self) -> bool {
+        let any = |op: &Op| matches!(op, Op::Compare(_));
+        !self.ops.numbers_of(any).is_empty()
     }
 
     fn compare_ask(&mut self, op: CompareOp, mine: Compare) {
@@ -220,7 +252,7 @@ impl Engine {
             while total < BUCKETS_MAX
                 && let Some(shard) = op.shards.pop()
             {
-                let buckets = self.digests.buckets(shard, op.first);
+                let buckets: Vec<_> = self.digests.buckets(shard, op.first).collect();
                 total += buckets.len();
                 mine.push((shard, buckets));
                 op.asked_shards.push(shard);
@@ -242,8 +274,7 @@ impl Engine {
     fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
         for (shard, theirs) in theirs {
             op.asked_shards.retain(|asked| asked != shard);
-            let mine: BTreeMap<u32, u128> =
-                self.digests.buckets(*shard, op.first).into_iter().collect();
+            let mine: BTreeMap<u32, u128> = self.digests.buckets(*shard, op.first).collect();
             let theirs: BTreeMap<u32, u128> = theirs.iter().copied().collect();
             let all = mine.keys().chain(theirs.keys()).copied();
             let mut differ: Vec<u32> = all
@@ -331,11 +362,9 @@ impl Engine {
             for (_, end, digest) in self.store.shard_keys(shard) {
                 *counted.entry(bucket_of(end)).or_default() ^= digest;
             }
-            self.digests
-                .buckets(shard, 0)
-                .into_iter()
-                .collect::<BTreeMap<_, _>>()
-                == counted
+            counted.retain(|_, digest| *digest != 0);
+            let kept = self.digests.buckets(shard, 0);
+            kept.filter(|(_, digest)| *digest != 0).eq(counted)
         })
     }
 
@@ -352,7 +381,7 @@ impl Engine {
                     if total >= BUCKETS_MAX {
                         break;
                     }
-                    let buckets = self.digests.buckets(shard, first);
+                    let buckets: Vec<_> = self.digests.buckets(shard, first).collect();
                     total += buckets.len();
                     own.push((shard, buckets));
                 }
@@ -386,6 +415,9 @@ impl Engine {
         for entry in entries {
             let joined = self.apply(entry);
             stats::add(&self.stats.repaired, u64::from(joined.changed));
+            if joined.changed {
+                self.disturbed();
+            }
             if joined.newly_destroyed {
                 self.remember_duty(entry.key, from);
             }

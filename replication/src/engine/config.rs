@@ -1,6 +1,7 @@
 //! The engine's intervals and limits, each with its unit and where it comes from.
 
 use castor_proto::ids::Member;
+use castor_proto::version::{self, WireVersion};
 
 /// Microseconds of the monotonic clock.
 pub type Micros = u64;
@@ -41,6 +42,12 @@ pub struct Config {
     pub bootstrap_wait: Micros,
     /// Bound of a drain (rule 21). Default 15 s.
     pub drain_timeout: Micros,
+    /// How long nothing may have happened that explains a difference before one counts as a
+    /// divergence (rule 19). Default 10 s.
+    pub quiet: Micros,
+    /// Newest wire version this node speaks, with every peer whose link says nothing else. Default:
+    /// the newest there is.
+    pub wire: WireVersion,
     /// Interval of heartbeats on a link. Default 250 ms.
     pub ping_interval: Micros,
     /// How long a peer without link and life is remembered, with its lag. Default 24 h.
@@ -83,6 +90,8 @@ impl Config {
             idle_grace_ms: 600_000,
             bootstrap_wait: 5_000 * MS,
             drain_timeout: 15_000 * MS,
+            quiet: 10_000 * MS,
+            wire: version::CURRENT,
             ping_interval: 250 * MS,
             forget_after: 86_400_000 * MS,
             resend: 300 * MS,

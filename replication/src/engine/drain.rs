@@ -64,6 +64,10 @@ impl Engine {
 
     /// Nothing outstanding names this incarnation, and every living peer has the whole stream.
     fn is_drained(&self) -> bool {
+        // After a pause nobody seems to live until they are met again.
+        if !self.fill.is_done() {
+            return false;
+        }
         let head = self.stream.head();
         let mut live = self
             .peers

@@ -54,6 +54,8 @@ pub(super) struct ShardOp {
 
 pub(super) struct Fill {
     started: Micros,
+    /// Since when it waits for others: the start, or the latest pause.
+    since: Micros,
     finished: Option<Micros>,
     silent_seeds: usize,
     heard_gossip: bool,
@@ -69,6 +71,7 @@ impl Fill {
     pub(super) fn new(started: Micros, silent_seeds: usize) -> Self {
         Self {
             started,
+            since: started,
             finished: None,
             silent_seeds,
             heard_gossip: false,
@@ -105,28 +108,31 @@ impl Engine {
     }
 
     /// The process was stopped for a while, and the others went on: what it has missed must be here
-    /// before it says of anything that it is unknown.
+    /// before it says of anything that it is unknown. Waiting begins anew, as nobody could answer.
     pub(super) fn fill_after_pause(&mut self) {
         let there = |peer: &&Peer| peer.is_present() && !peer.fenced;
-        let before: Vec<Member> = self
-            .peers
-            .iter()
-            .filter(there)
-            .map(|p| p.member.clone())
-            .collect();
+        let there = self.peers.iter().filter(there);
+        let mut before: Vec<Member> = there.map(|peer| peer.member.clone()).collect();
         for peer in self.peers.iter_mut() {
             peer.suspect = true;
         }
-        if self.fill.is_done() && !before.is_empty() {
-            self.fill.again = Some(before);
-            self.fill.started = self.now.mono;
-            self.fill.finished = None;
-            self.fill.stage = Stage::Looking;
-            if !self.is_draining() {
-                self.set_phase(Phase::Bootstrapping);
-            }
-            self.timers.set(self.now.mono + STEP, Timer::Bootstrap);
+        match &self.fill.again {
+            // Stopped again before everybody was met.
+            Some(earlier) => before.extend(earlier.iter().cloned()),
+            // It serves alone, and has missed nothing.
+            None if self.fill.is_done() && before.is_empty() => return,
+            None => {}
         }
+        if self.fill.is_done() || self.fill.again.is_some() {
+            self.fill.again = Some(before);
+        }
+        self.fill.since = self.now.mono;
+        self.fill.finished = None;
+        self.fill.stage = Stage::Looking;
+        if !self.is_draining() && self.phase == Phase::Ready {
+            self.set_phase(Phase::Bootstrapping);
+        }
+        self.timers.set(self.now.mono + STEP, Timer::Bootstrap);
     }
 
     pub(super) fn fill_heard_gossip(&mut self) {
@@ -167,10 +173,9 @@ impl Engine {
     }
 
     /// After a pause what links and gossip said before is stale: only those count that have answered
-    /// since, and that gossip has met again.
+    /// since.
     fn met_again(&self, peer: &Peer) -> bool {
-        self.fill.again.is_none()
-            || (peer.link && peer.answered_at >= self.fill.started && peer.gossip != Gossip::Dead)
+        self.fill.again.is_none() || (peer.link && peer.answered_at >= self.fill.since)
     }
 
     /// Somebody who was there before the pause has not been met again. Links run out and gossip gives
@@ -187,7 +192,13 @@ impl Engine {
     }
 
     fn has_waited(&self) -> bool {
-        self.now.mono.saturating_sub(self.fill.started) >= self.config.bootstrap_wait
+        self.now.mono.saturating_sub(self.fill.since) >= self.config.bootstrap_wait
+    }
+
+    /// It had its time to be met again: its link stands, but nobody answers behind it. The streams and
+    /// the next comparison bring what it has, should it come back.
+    fn is_given_up(&self, peer: &Peer) -> bool {
+        self.fill.again.is_some() && peer.suspect && self.has_waited()
     }
 
     fn fill_advance(&mut self) {
@@ -213,6 +224,7 @@ impl Engine {
             Stage::Comparing { left, .. } => {
                 for peer in left.clone() {
                     match self.peers.exact(&peer) {
+                        Some(known) if self.is_given_up(known) => self.fill_compared(&peer),
                         Some(known) if known.is_reachable() => self.compare_with(&peer),
                         // It lives, and what it has is still missing here.
                         Some(known) if known.is_present() && !known.fenced => {
@@ -248,7 +260,7 @@ impl Engine {
         if self
             .peers
             .iter()
-            .any(|p| p.is_present() && !p.fenced && full(p))
+            .any(|p| p.is_present() && !p.fenced && full(p) && !self.is_given_up(p))
         {
             return;
         }

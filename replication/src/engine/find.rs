@@ -83,7 +83,11 @@ impl Engine {
         match &entry {
             Some(entry) if entry.kind.is_single_use() => self.copy_single(entry),
             Some(entry) => {
-                self.apply(entry);
+                // Ahead of the stream that brings it.
+                let joined = self.apply(entry);
+                if joined.changed {
+                    self.disturbed();
+                }
             }
             None => {}
         }

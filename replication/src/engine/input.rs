@@ -4,6 +4,7 @@ use castor_proto::delta::{DestroyReason, ServiceKey};
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::{Payload, TicketId, TicketKey, TicketKind};
+use castor_proto::version::WireVersion;
 
 use super::config::Micros;
 
@@ -132,8 +133,12 @@ pub enum Input {
     Message(Member, PeerMessage),
     /// The link to this member answers hellos.
     LinkUp(Member),
+    /// The wire version agreed on for the link that has just come up.
+    Speaks(Member, WireVersion),
     /// The link to this member is gone.
     LinkDown(Member),
+    /// So many envelopes of this member were refused for this reason that it must be fenced.
+    Lied(Member, &'static str),
     /// Gossip's whole picture, own node left out.
     Gossip(Vec<GossipMember>),
     /// How many configured seeds have never answered yet.

@@ -11,7 +11,7 @@ use castor_proto::ticket::{TicketBody, TicketKey};
 use super::ops::Op;
 use super::singles::Held;
 use super::timers::Timer;
-use super::{Denied, Engine, Issued, Micros, NewSingleUse, Reply, stats};
+use super::{Denied, Engine, Issued, Lie, Micros, NewSingleUse, Reply, stats};
 
 /// One ticket on its way out.
 pub(super) struct IssueOp {
@@ -165,6 +165,10 @@ impl Engine {
     pub(super) fn asked_to_store(&mut self, from: &Member, rpc: u64, bytes: &Arc<[u8]>) {
         let refused = match Held::decode(bytes, None) {
             None => Some(Refusal::UnknownBody),
+            Some(held) if self.is_foreign(&held.body) => {
+                self.lied(from, Lie::View);
+                Some(Refusal::NotInView)
+            }
             Some(held) => self.store_for(&held).err(),
         };
         self.send(from, PeerMessage::Stored { rpc, refused });

@@ -2,6 +2,7 @@
 
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
+use castor_proto::version::WireVersion;
 
 use super::peers::Gossip;
 use super::stream::Cursor;
@@ -29,9 +30,16 @@ impl Engine {
         peer.out.next = peer.out.acked + 1;
         peer.heard_at = mono;
         peer.inbound.started = false;
+        self.disturbed();
         self.ping(member);
         self.subscribe(member);
         self.fill_changed();
+    }
+
+    pub(super) fn link_speaks(&mut self, member: &Member, wire: WireVersion) {
+        if let Some(peer) = self.peers.exact_mut(member) {
+            peer.wire = Some(wire);
+        }
     }
 
     pub(super) fn link_down(&mut self, member: &Member) {
@@ -52,6 +60,7 @@ impl Engine {
 
     pub(super) fn gossip(&mut self, members: &[GossipMember]) {
         let fresh = self.fresh_peer();
+        let mono = self.now.mono;
         let mut dead = Vec::new();
         for seen in members
             .iter()
@@ -70,6 +79,9 @@ impl Engine {
                 .filter(|old| *old != seen.member);
             let peer = self.peers.admit(&seen.member, fresh.clone());
             let before = peer.gossip;
+            if !seen.alive && before != Gossip::Dead {
+                peer.died_at = mono;
+            }
             peer.gossip = if seen.alive {
                 Gossip::Alive
             } else {
@@ -90,6 +102,7 @@ impl Engine {
         for member in absent {
             if let Some(peer) = self.peers.exact_mut(&member) {
                 peer.gossip = Gossip::Dead;
+                peer.died_at = mono;
             }
             dead.push(member);
         }
@@ -210,15 +223,6 @@ impl Engine {
         if let Some(peer) = self.peers.exact_mut(member) {
             peer.suspect = true;
         }
-    }
-
-    /// Seen going backwards inside one incarnation (rule 1).
-    pub(super) fn fence(&mut self, member: &Member) {
-        if let Some(peer) = self.peers.exact_mut(member) {
-            peer.fenced = true;
-        }
-        self.send(member, PeerMessage::Fenced);
-        self.release_waits(member);
     }
 
     pub(super) fn fence_self(&mut self) {

@@ -48,9 +48,9 @@ impl Duties {
 }
 
 impl Engine {
-    /// May take on new tickets.
+    /// May take on new tickets: filled, and filled again after a pause.
     pub(super) fn in_service(&self) -> bool {
-        matches!(self.phase, Phase::Ready | Phase::Draining) && !self.fenced
+        matches!(self.phase, Phase::Ready | Phase::Draining) && self.fill.is_done() && !self.fenced
     }
 
     /// A fresh id whose tags name these nodes.

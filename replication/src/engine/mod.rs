@@ -18,18 +18,21 @@ mod fill;
 mod find;
 mod input;
 mod issue;
+mod lies;
 mod links;
 mod logout;
 mod ops;
 mod output;
 mod peers;
 mod random;
+mod rounds;
 mod singles;
 mod stats;
 mod status;
 mod store;
 mod stream;
 mod timers;
+mod told;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use castor_proto::message::{PeerMessage, Phase};
 
 pub use config::{Config, MS, Micros};
 pub use input::{Command, GossipMember, Input, NewReusable, NewSingleUse, Now, TicketKeys};
+pub use lies::Lie;
 pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
     Reply, Status,
@@ -76,6 +80,9 @@ pub struct Engine {
     fill: fill::Fill,
     drain: drain::Drain,
     duties: logout::Duties,
+    rounds: rounds::Rounds,
+    /// Nothing has happened since then that explains a difference.
+    quiet_since: Micros,
     /// Earliest moment of the next comparison around a cut link.
     next_detour: Micros,
     outputs: VecDeque<Output>,
@@ -108,6 +115,7 @@ impl Engine {
         timers.set(now.mono, Timer::Housekeeping);
         timers.set(now.mono, Timer::Expiry);
         timers.set(now.mono, Timer::Bootstrap);
+        timers.set(now.mono, Timer::Round);
         let ops = ops::Ops::new(random.u64() >> 1);
         Self {
             stream: stream::Stream::new(config.ring_max),
@@ -131,6 +139,8 @@ impl Engine {
             timers,
             drain: drain::Drain::default(),
             duties: logout::Duties::default(),
+            rounds: rounds::Rounds::default(),
+            quiet_since: now.mono,
             next_detour: 0,
             outputs: VecDeque::new(),
         }
@@ -138,15 +148,19 @@ impl Engine {
 
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input) {
-        let paused = now.mono.saturating_sub(self.now.mono) >= PAUSE;
+        let gap = now.mono.saturating_sub(self.now.mono);
         self.now = now;
-        if paused {
+        if gap >= PAUSE {
+            stats::count(&self.stats.pauses);
+            self.event(Event::Paused { gap });
             self.fill_after_pause();
         }
         match input {
             Input::Command(number, command) => self.command(number, command),
             Input::Message(from, message) => self.message(&from, message),
             Input::LinkUp(member) => self.link_up(&member),
+            Input::Lied(member, reason) => self.fence(&member, Lie::Envelope(reason)),
+            Input::Speaks(member, wire) => self.link_speaks(&member, wire),
             Input::LinkDown(member) => self.link_down(&member),
             Input::Gossip(members) => self.gossip(&members),
             Input::SilentSeeds(count) => self.fill_seeds(count),
@@ -167,6 +181,16 @@ impl Engine {
     /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else comes.
     pub fn next_wake(&self) -> Option<Micros> {
         self.timers.next()
+    }
+
+    /// Time of the latest input, monotonic.
+    pub fn turned(&self) -> Micros {
+        self.now.mono
+    }
+
+    /// Whether requests that were begun elsewhere may be finished here: as [`Engine::is_ready`], or draining.
+    pub fn is_serving(&self) -> bool {
+        self.in_service() && self.clock_is_sound()
     }
 
     /// Where this node stands.
@@ -222,7 +246,7 @@ impl Engine {
         // An earlier incarnation's last words arrive after its successor was met.
         let current = self.peers.get(&from.node);
         if current.is_some_and(|peer| peer.member != *from && peer.is_present()) {
-            return;
+            return self.lied(from, Lie::Stale);
         }
         let fresh = self.fresh_peer();
         let mono = self.now.mono;
@@ -290,6 +314,12 @@ impl Engine {
             } => self.entries(from, rpc, &entries, covered),
             PeerMessage::EntriesTaken { rpc } => self.entries_taken(from, rpc),
             PeerMessage::Fenced => self.fence_self(),
+            PeerMessage::RoundRequest { rpc, asked } => self.asked_for_round(from, rpc, &asked),
+            PeerMessage::RoundReply {
+                rpc,
+                standing,
+                told,
+            } => self.told_in_round(from, rpc, standing, told),
         }
     }
 
@@ -297,6 +327,7 @@ impl Engine {
         match timer {
             Timer::Op(op, stage) => self.op_timeout(op, stage),
             Timer::Housekeeping => self.housekeeping(),
+            Timer::Round => self.round(),
             Timer::Expiry => self.expire(),
             Timer::Resend(node, seq) => self.resend(&node, seq),
             Timer::Bootstrap => self.fill_step(),
@@ -308,6 +339,7 @@ impl Engine {
         self.ping_all();
         self.watch_clock();
         self.repair_around_a_cut();
+        self.watch_quiet();
         let again = self.now.mono + self.config.ping_interval;
         self.timers.set(again, Timer::Housekeeping);
     }

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
-use castor_proto::ids::{Member, NodeName};
+use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{TicketBody, TicketId, TicketKey};
+use castor_proto::version::WireVersion;
+
+use super::Lie;
+
+use super::config::Micros;
 
 /// A session or proxy-granting ticket was created.
 #[derive(Debug, Clone)]
@@ -93,10 +98,18 @@ pub struct PeerStatus {
     pub backlog: u64,
     /// Highest sequence it has acknowledged.
     pub acked: u64,
+    /// When that came, own time; 0 before the first.
+    pub acked_at: WallMs,
     /// Highest of its own sequences that this node has applied.
     pub applied: u64,
+    /// When that was applied, own time; 0 before the first.
+    pub applied_at: WallMs,
+    /// Highest of its own sequences that this node knows of.
+    pub head: u64,
     /// Its clock minus ours, milliseconds.
     pub clock_offset_ms: Option<i64>,
+    /// The wire version spoken with it; absent while it is not linked.
+    pub wire: Option<WireVersion>,
     /// Smoothed round trip, microseconds.
     pub rtt: Option<u64>,
 }
@@ -121,12 +134,16 @@ pub struct Status {
     pub me: Member,
     /// Where it stands.
     pub phase: Phase,
+    /// Newest wire version it speaks.
+    pub wire: WireVersion,
     /// Its clock is within bounds.
     pub clock_ok: bool,
     /// Own offset against the median of all known clocks, milliseconds.
     pub clock_offset_ms: i64,
     /// Highest sequence of its own stream.
     pub head: u64,
+    /// When that was made, own time; 0 before the first.
+    pub head_at: WallMs,
     /// Its peers.
     pub peers: Vec<PeerStatus>,
     /// Progress of filling.
@@ -168,6 +185,12 @@ pub enum Reply {
 /// What happened, for logs and for the node's other rooms.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// The process had stood still for this long, in microseconds: it meets the others again before it
+    /// serves.
+    Paused {
+        /// Between two inputs.
+        gap: Micros,
+    },
     /// The node's own phase changed.
     Phase(Phase),
     /// Filling has finished.
@@ -198,12 +221,40 @@ pub enum Event {
         /// The own clock follows it.
         adopted: bool,
     },
-    /// A peer acknowledged a batch.
+    /// A peer acknowledged deltas.
     Acknowledged {
         /// Who.
         peer: NodeName,
-        /// Age of the batch's last delta, microseconds.
-        age: u64,
+        /// Age of each of these deltas, microseconds.
+        ages: Vec<Micros>,
+    },
+    /// A peer said what no sound node says; it was refused.
+    Refused {
+        /// Who.
+        peer: Member,
+        /// What.
+        lie: Lie,
+    },
+    /// A peer is ignored from now on and told to exit.
+    FencedPeer {
+        /// Who.
+        peer: Member,
+        /// The lie that was one too many.
+        lie: Lie,
+    },
+    /// Tickets differed from a peer's although nothing explains it (rule 19); they are being joined.
+    Diverged {
+        /// From whose.
+        peer: Member,
+        /// How many.
+        entries: u64,
+        /// One of them.
+        first: TicketKey,
+    },
+    /// The kept digests of a shard were not those of what is held. Must never happen.
+    DigestsMended {
+        /// Which.
+        shard: u8,
     },
     /// Repair with a peer ended.
     Repaired {

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use castor_proto::ids::{Member, NodeName};
+use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::Phase;
+use castor_proto::version::WireVersion;
 
 use super::config::Micros;
+use super::lies::Lies;
 use super::stream::Cursor;
 
 /// What gossip believes.
@@ -21,17 +23,31 @@ pub(super) enum Gossip {
     Dead,
 }
 
+impl Inbound {
+    /// Everything up to `seq` is joined.
+    pub(super) fn reach(&mut self, seq: u64, own: WallMs) {
+        if seq > self.applied {
+            self.applied = seq;
+            self.applied_at = own;
+        }
+    }
+}
+
 /// This node's place in the peer's stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Inbound {
     /// Everything of this incarnation's stream up to here is joined.
     pub(super) applied: u64,
+    /// Own time when that was reached; 0 before the first.
+    pub(super) applied_at: WallMs,
     /// The question whose answer is awaited; 0 for none.
     pub(super) nonce: u64,
     /// The stream has started over the present link.
     pub(super) started: bool,
     /// First sequence after the subscription (s_o of rule 20).
     pub(super) start: u64,
+    /// The origin's head when the stream started: what comes later was made later.
+    pub(super) past: u64,
     /// Highest sequence that the origin is known to have.
     pub(super) head: u64,
     /// When the subscription was last asked for.
@@ -52,11 +68,16 @@ pub(super) struct Peer {
     pub(super) repair_due: bool,
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
+    pub(super) lies: Lies,
+    /// The version agreed on for the link, once it was told.
+    pub(super) wire: Option<WireVersion>,
     pub(super) srtt: Micros,
     pub(super) rttvar: Micros,
     pub(super) heard_at: Micros,
     /// When the latest heartbeat that it has answered was sent.
     pub(super) answered_at: Micros,
+    /// When gossip declared it dead.
+    pub(super) died_at: Micros,
     pub(super) out: Cursor,
     pub(super) inbound: Inbound,
 }
@@ -72,21 +93,25 @@ impl Peer {
             lagging: false,
             repair_due: false,
             fenced: false,
+            lies: Lies::default(),
+            wire: None,
             srtt: 0,
             rttvar: 0,
             heard_at: 0,
             answered_at: 0,
+            died_at: 0,
             out,
             inbound: Inbound::default(),
         }
     }
 
-    /// Fit for a view (rule 2).
+    /// Fit for a view (rule 2). An answer over the own link is newer than gossip's word, which comes late
+    /// after this process was stopped for a while.
     pub(super) fn is_fit(&self) -> bool {
         self.link
             && !self.suspect
             && !self.fenced
-            && self.gossip != Gossip::Dead
+            && (self.gossip != Gossip::Dead || self.answered_at >= self.died_at)
             && self.phase == Some(Phase::Ready)
     }
 

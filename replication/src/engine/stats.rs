@@ -37,6 +37,14 @@ counters! {
     create_partial,
     /// Entries taken in by repair.
     repaired,
+    /// Digest rounds whose first look was finished.
+    rounds,
+    /// Tickets that differed from a peer's, and nothing explained it: must stay 0.
+    diverged,
+    /// Shards whose kept digests were not those of the store: must stay 0.
+    digests_mended,
+    /// Peers fenced because they lied, or went backwards.
+    peers_fenced,
     /// Entries refused because they had ended or were malformed.
     refused_entries,
     /// Visited applications dropped from full sessions.
@@ -47,6 +55,8 @@ counters! {
     ring_overrun,
     /// Wall-clock steps ignored.
     clock_steps_ignored,
+    /// Times that the whole process had stood still.
+    pauses,
     /// Commands refused because too many were under way.
     busy,
     /// Deltas sent, over all peers.

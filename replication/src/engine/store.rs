@@ -245,6 +245,12 @@ impl Store {
         self.table(key).get(key).map(|record| record.entry.clone())
     }
 
+    /// The same, with the digest of that state.
+    pub(super) fn entry_and_digest(&self, key: &TicketKey) -> Option<(Entry, u128)> {
+        let record = self.table(key).get(key)?;
+        Some((record.entry.clone(), record.digest))
+    }
+
     /// Calls `visit` with every live reusable ticket of a kind until it says stop. Locks are held
     /// for a part of one shard at a time and never while `visit` runs. The order means nothing.
     pub fn visit(&self, kind: TicketKind, visit: &mut dyn FnMut(Entry) -> bool) {
@@ -319,6 +325,13 @@ impl Store {
         self.gauges
             .add(kind, new_counted - counted, new_weight - weight);
         change
+    }
+
+    /// Loses a ticket behind the engine's back, as a fault of memory or of this program would. For
+    /// tests of what finds it.
+    #[doc(hidden)]
+    pub fn lose(&self, key: &TicketKey) -> bool {
+        self.remove(key).is_some()
     }
 
     /// Forgets an entry; returns its end and digest.

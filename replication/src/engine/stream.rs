@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use castor_proto::delta::Entry;
-use castor_proto::ids::Member;
+use castor_proto::ids::{Member, WallMs};
 
 use super::config::Micros;
 
@@ -23,6 +23,8 @@ pub(super) struct Stream {
     /// Sequence of the ring's first slot.
     first: u64,
     ring_max: usize,
+    /// Own time of the latest push.
+    head_at: WallMs,
     waits: BTreeMap<u64, Vec<Wait>>,
 }
 
@@ -47,6 +49,8 @@ pub(super) struct Cursor {
     pub(super) next: u64,
     /// Cumulative acknowledgement.
     pub(super) acked: u64,
+    /// Own time when that came; 0 before the first.
+    pub(super) acked_at: WallMs,
     /// Last sequence of the batch under way; 0 for none.
     pub(super) in_flight: u64,
     /// When the batch under way was sent.
@@ -63,6 +67,7 @@ impl Stream {
             ring: VecDeque::new(),
             first: 1,
             ring_max,
+            head_at: 0,
             waits: BTreeMap::new(),
         }
     }
@@ -77,7 +82,13 @@ impl Stream {
         self.first
     }
 
-    pub(super) fn push(&mut self, entry: Entry, now: Micros) -> u64 {
+    /// When the head was made; 0 before the first delta.
+    pub(super) fn head_at(&self) -> WallMs {
+        self.head_at
+    }
+
+    pub(super) fn push(&mut self, entry: Entry, now: Micros, own: WallMs) -> u64 {
+        self.head_at = own;
         self.ring.push_back(Slot {
             entry: Arc::new(entry),
             made: now,
@@ -93,6 +104,13 @@ impl Stream {
     pub(super) fn made(&self, seq: u64) -> Option<Micros> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
         self.ring.get(at).map(|slot| slot.made)
+    }
+
+    /// Ages of the deltas after `acked` up to `applied`, as far as the ring still has them.
+    pub(super) fn ages(&self, acked: u64, applied: u64, now: Micros) -> Vec<Micros> {
+        let seqs = (acked + 1).max(self.first)..=applied;
+        let made = seqs.filter_map(|seq| self.made(seq));
+        made.map(|made| now.saturating_sub(made)).collect()
     }
 
     /// A batch from `next` on, within limits; at least one delta if there is one.

@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Op(u64, u32),
     /// Heartbeats and clock.
     Housekeeping,
+    /// Digest rounds.
+    Round,
     /// Tickets past their end.
     Expiry,
     /// Unacknowledged deltas of this peer.

@@ -34,6 +34,11 @@ impl Site {
     }
 
     async fn start(&self, name: &str, port: u16) -> Cluster {
+        self.start_at(name, port, None).await
+    }
+
+    /// A node whose wire version is capped.
+    async fn start_at(&self, name: &str, port: u16, wire_max: Option<u16>) -> Cluster {
         let node = NodeName::parse(name).unwrap();
         let pem = self.authority.issue_node(&node, wall_ms(), 1).unwrap();
         let identity = IdentityPem {
@@ -49,7 +54,7 @@ impl Site {
             advertise: address,
             seeds: self.seeds.clone(),
             keyring: Arc::clone(&self.keyring),
-            wire: VersionRange::SUPPORTED,
+            wire: VersionRange::capped(wire_max).unwrap(),
             registry: prometheus::Registry::new(),
             tune: Box::new(|_| {}),
         })
@@ -228,6 +233,63 @@ async fn a_node_that_went_away_comes_back_full_and_the_rest_goes_on() {
     assert!(valid(
         &nodes[0].handle().claim(&ticket, ClaimId([2; 16])).await
     ));
+}
+
+#[tokio::test]
+async fn a_node_held_at_wire_version_1_joins_works_and_leaves_among_others() {
+    use castor_proto::version::WireVersion::{V1, V2};
+    let mut site = Site::new();
+    let old = site.start_at("node-c", 0, Some(1)).await;
+    site.seeds.push(old.advertise().to_string());
+    let mut nodes = vec![old];
+    for name in ["node-a", "node-b"] {
+        let node = site.start(name, 0).await;
+        site.seeds.push(node.advertise().to_string());
+        nodes.push(node);
+    }
+    let all: Vec<&Cluster> = nodes.iter().collect();
+    whole(&all).await;
+    let spoken = |node: &Cluster| {
+        let links = node.links();
+        let mut links: Vec<_> = links
+            .iter()
+            .map(|l| (l.member.node.to_string(), l.wire))
+            .collect();
+        links.sort();
+        links
+    };
+    let expected = [("node-b".to_owned(), V2), ("node-c".to_owned(), V1)];
+    assert_eq!(spoken(&nodes[1]), expected);
+    // Sign in here, issue there, validate elsewhere.
+    let mut ids = Vec::new();
+    for at in 0..3 {
+        let created = nodes[at].handle().create(session("ada")).await.unwrap();
+        assert_eq!((created.acked, created.missing), (2, 0));
+        let id = created.body.id.clone();
+        let ticket = issue(nodes[(at + 1) % 3].handle(), &id).await;
+        let claimed = nodes[(at + 2) % 3]
+            .handle()
+            .claim(&ticket, ClaimId([1; 16]))
+            .await;
+        assert!(valid(&claimed));
+        ids.push(id);
+    }
+    // It leaves; what happens meanwhile it finds when it is back, with the newest version.
+    let old = nodes.remove(0);
+    let port = old.advertise().port();
+    old.shutdown().await;
+    let late = nodes[0].handle().create(session("bob")).await.unwrap();
+    ids.push(late.body.id.clone());
+    let new = site.start("node-c", port).await;
+    ready(new.handle()).await;
+    assert!(ids.iter().all(|id| new.handle().find(id).is_some()));
+    whole(&[&nodes[0], &nodes[1], &new]).await;
+    assert!(spoken(&new).iter().all(|(_, wire)| *wire == V2));
+    until("it goes round", async || {
+        let stats = new.handle().stats();
+        stats.rounds.load(std::sync::atomic::Ordering::Relaxed) > 1
+    })
+    .await;
 }
 
 #[tokio::test]

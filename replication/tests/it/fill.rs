@@ -1,7 +1,7 @@
 //! Filling, cold start and drain (rules 20 and 21).
 
 use castor_proto::message::Phase;
-use castor_replication::engine::{Command, Denied, Event, GossipMember, Input, Reply};
+use castor_replication::engine::{Command, Denied, Event, Input, Reply};
 
 use crate::world::{MS, World, is_valid};
 
@@ -224,6 +224,27 @@ fn a_stopped_process_is_not_ready_before_it_has_caught_up() {
     }
 }
 
+fn link_again(world: &mut World, a: usize, b: usize) {
+    let [at, to] = [a, b].map(|i| world.node(i).member.clone());
+    world.input(a, Input::LinkUp(to));
+    world.input(b, Input::LinkUp(at));
+}
+
+/// The others go on; what comes next is the first thing that happens to the node after its stop.
+fn stays_stopped(world: &mut World, micros: u64) {
+    world.run_for(micros - MS);
+    world.now += MS;
+}
+
+/// Everything the node heard of the others while it was stopped: they are gone.
+fn finds_everybody_gone(world: &mut World, node: usize) {
+    for other in (0..3).filter(|i| *i != node) {
+        let member = world.node(other).member.clone();
+        world.input(node, Input::LinkDown(member));
+    }
+    world.input(node, Input::Gossip(Vec::new()));
+}
+
 /// While a process is stopped its links run out and gossip gives everybody up. When it goes on, it is
 /// alone for a moment, and must not take that for the cluster.
 #[test]
@@ -232,23 +253,22 @@ fn a_stopped_process_that_finds_everybody_gone_waits_for_them() {
         let mut world = World::new(3, seed);
         let session = world.sign_in(2);
         let members: Vec<_> = (0..3).map(|i| world.node(i).member.clone()).collect();
+        let thaw = world.now + 5_000 * MS;
         world.freeze(2, 5_000 * MS);
         world.run_for(3_000 * MS);
         for other in 0..2 {
             world.input(other, Input::LinkDown(members[2].clone()));
         }
         let missed = world.sign_in(0);
-        world.now += 2_000 * MS;
+        let rest = thaw - world.now;
+        stays_stopped(&mut world, rest);
         // The first thing it does is a request; then it notices.
         let number = world.command(2, World::new_ticket(session, "https://a.example/"));
         assert!(
             matches!(world.answer(number), Reply::Issued(Err(Denied::NotReady))),
             "seed {seed}"
         );
-        for other in &members[..2] {
-            world.input(2, Input::LinkDown(other.clone()));
-        }
-        world.input(2, Input::Gossip(Vec::new()));
+        finds_everybody_gone(&mut world, 2);
         let find = Command::Find {
             key: missed,
             everyone: false,
@@ -266,17 +286,9 @@ fn a_stopped_process_that_finds_everybody_gone_waits_for_them() {
         );
         for other in 0..2 {
             world.run_for(400 * MS);
-            assert!(!world.is_ready(2), "seed {seed}: ready after {other}");
-            world.input(other, Input::LinkUp(members[2].clone()));
-            world.input(2, Input::LinkUp(members[other].clone()));
+            assert!(!world.is_ready(2), "seed {seed}: ready before {other}");
+            link_again(&mut world, other, 2);
         }
-        world.run_for(100 * MS);
-        assert!(!world.is_ready(2), "seed {seed}: ready before gossip");
-        let alive = |i: usize| GossipMember {
-            member: members[i].clone(),
-            alive: true,
-        };
-        world.input(2, Input::Gossip(vec![alive(0), alive(1)]));
         world.until("it is ready again", |w| w.is_ready(2));
         assert!(world.node(2).store.find(&missed).is_some(), "seed {seed}");
         assert_eq!(world.issue(2, session).view.len(), 3, "seed {seed}");
@@ -297,4 +309,83 @@ fn a_stopped_process_whose_peers_died_meanwhile_goes_on_alone_after_the_wait() {
     let waited = world.now - thawed;
     assert!((4_900 * MS..5_200 * MS).contains(&waited), "{waited}");
     assert_eq!(world.issue(2, session).view.len(), 1);
+}
+
+#[test]
+fn a_process_that_is_stopped_again_waits_again() {
+    let mut world = World::new(3, 1);
+    for _ in 0..2 {
+        world.freeze(2, 6_000 * MS);
+        stays_stopped(&mut world, 6_000 * MS);
+        world.input(2, Input::Tick);
+        assert!(!world.is_ready(2));
+    }
+    finds_everybody_gone(&mut world, 2);
+    for _ in 0..10 {
+        world.run_for(100 * MS);
+        assert!(!world.is_ready(2), "alone");
+    }
+    link_again(&mut world, 0, 2);
+    link_again(&mut world, 1, 2);
+    world.until("it is ready again", |w| w.is_ready(2));
+}
+
+#[test]
+fn a_process_that_is_stopped_before_it_has_met_anybody_does_not_start_cold() {
+    let mut world = World::empty(3, 1, |_| {});
+    world.start(0);
+    world.until("the first is ready", |w| w.is_ready(0));
+    let session = world.sign_in(0);
+    world.start(2);
+    world.freeze(2, 6_000 * MS);
+    stays_stopped(&mut world, 6_000 * MS);
+    world.input(2, Input::Tick);
+    assert!(!world.is_ready(2), "empty beside a full one");
+    world.until("it is ready", |w| w.is_ready(2));
+    assert!(world.node(2).store.find(&session).is_some());
+}
+
+#[test]
+fn a_draining_process_that_was_stopped_forgets_nothing_and_creates_nothing() {
+    let mut world = World::new(3, 1);
+    let number = world.command(2, Command::Drain);
+    world.answer(number);
+    let missed = world.sign_in(0);
+    world.freeze(2, 5_000 * MS);
+    stays_stopped(&mut world, 5_000 * MS);
+    world.input(2, Input::Tick);
+    finds_everybody_gone(&mut world, 2);
+    let find = Command::Find {
+        key: missed,
+        everyone: false,
+    };
+    let number = world.command(2, find);
+    let found = world.answer(number);
+    assert!(matches!(
+        found,
+        Reply::Found {
+            complete: false,
+            ..
+        }
+    ));
+    let number = world.command(2, World::new_session("late", 60_000, 60_000));
+    let created = world.answer(number);
+    assert!(matches!(created, Reply::Created(Err(Denied::NotReady))));
+    assert!(!world.node(2).engine.is_serving());
+    link_again(&mut world, 0, 2);
+    link_again(&mut world, 1, 2);
+    world.until("it drains on", |w| w.node(2).engine.is_serving());
+    assert_eq!(world.node(2).engine.phase(), Phase::Draining);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_behind_its_link_is_given_up_after_the_wait() {
+    let mut world = World::new(3, 1);
+    world.freeze(0, 60_000 * MS);
+    world.freeze(2, 2_000 * MS);
+    world.run_for(2_000 * MS);
+    let thawed = world.now;
+    world.until("it is ready again", |w| w.is_ready(2));
+    let waited = world.now - thawed;
+    assert!((4_900 * MS..12_000 * MS).contains(&waited), "{waited}");
 }

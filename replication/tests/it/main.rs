@@ -9,7 +9,10 @@
 
 mod claim;
 mod fill;
+mod lies;
 mod logout;
+mod mixed;
 mod random;
+mod rounds;
 mod stream;
 mod world;

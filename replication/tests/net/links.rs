@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use castor_proto::ids::Member;
 use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::seal::KeyRing;
+use castor_proto::version::VersionRange;
 use castor_replication::driver::NetEvent;
 use castor_replication::driver::network::SendError;
 
@@ -211,7 +212,7 @@ fn phases_and_facts_travel_by_gossip() {
         let seen = nodes[1].network.members();
         let info = seen.iter().find(|info| info.member == first).unwrap();
         if info.phase == Some(Phase::Ready) {
-            assert_eq!(info.wire.as_deref(), Some("1"));
+            assert_eq!(info.wire, Some(VersionRange::SUPPORTED.to_string()));
             break;
         }
         assert!(Instant::now() < end, "{info:?}");

@@ -333,6 +333,93 @@ fn a_message_on_a_lane_that_is_not_its_own_is_refused() {
     unharmed(&mut nodes);
 }
 
+/// Digests beyond what a message may hold, and a digest round on a link of wire version 1.
+#[test]
+fn oversized_digests_and_messages_of_a_newer_version_are_refused() {
+    use castor_proto::limits::DIGEST_KEYS_MAX;
+    use castor_proto::rounds::{Asked, Standing, Told};
+
+    let world = World::new("blue");
+    let mut nodes = world.cluster(2);
+    let stranger = Stranger::accepted(&world, "n9", nodes[0].address());
+    let mut lane = stranger.open(Lane::Bulk as u8);
+    let mut sequence = 0;
+    let mut say = |message: PeerMessage| {
+        sequence += 1;
+        let change = Change {
+            lane: Some(Lane::Bulk),
+            payload: Some(castor_proto::codec::encode(&vec![message])),
+            ..Change::default()
+        };
+        stranger.write(
+            &mut lane,
+            &framed(&stranger.envelope("n1", sequence, change)),
+        );
+    };
+    let round = |asked| PeerMessage::RoundRequest { rpc: 1, asked };
+    let states = |count| Told::States(vec![1; count]);
+    say(round(Asked::States(vec![
+        castor_proto::ticket::TicketKey(
+            [1; 16]
+        );
+        DIGEST_KEYS_MAX + 1
+    ])));
+    for told in [states(DIGEST_KEYS_MAX + 1), Told::Shards(0, vec![0; 255])] {
+        say(PeerMessage::RoundReply {
+            rpc: 1,
+            standing: Standing::default(),
+            told,
+        });
+    }
+    nodes[0].until_rejected("limit", 3);
+    unharmed(&mut nodes);
+
+    let mut old =
+        Stranger::connect(&world.identity("n8"), &world.ring, nodes[0].address()).unwrap();
+    let mut hello = old.own_hello();
+    hello.wire = VersionRange { min: 1, max: 1 };
+    assert!(matches!(old.hello(&hello), Some(HelloAnswer::Accepted(_))));
+    old.version = castor_proto::version::WireVersion::V1;
+    let mut lane = old.open(Lane::Bulk as u8);
+    let change = Change {
+        lane: Some(Lane::Bulk),
+        payload: Some(castor_proto::codec::encode(&vec![round(Asked::Shards(0))])),
+        ..Change::default()
+    };
+    old.write(&mut lane, &framed(&old.envelope("n1", 1, change)));
+    nodes[0].until_rejected("version", 1);
+    unharmed(&mut nodes);
+}
+
+#[test]
+fn a_peer_whose_envelopes_are_refused_again_and_again_is_reported_once() {
+    let world = World::new("blue");
+    let mut nodes = world.cluster(2);
+    let stranger = Stranger::accepted(&world, "n9", nodes[0].address());
+    let mut lane = stranger.open(Lane::Stream as u8);
+    let foreign = || Change {
+        sender: Some("n2"),
+        ..Change::default()
+    };
+    let lied = |event: &NetEvent| matches!(event, NetEvent::Lied(_, "sender"));
+    for _ in 0..7 {
+        stranger.write(&mut lane, &made(&stranger, foreign()));
+    }
+    nodes[0].until_rejected("sender", 7);
+    nodes[0].expect_none(Duration::from_millis(300), lied);
+    for _ in 0..20 {
+        stranger.write(&mut lane, &made(&stranger, foreign()));
+    }
+    let member = nodes[0].expect("a report", PATIENCE, |event| match event {
+        NetEvent::Lied(member, "sender") => Some(member),
+        _ => None,
+    });
+    assert_eq!(member.node, name("n9"), "who lied, not whom it named");
+    nodes[0].until_rejected("sender", 27);
+    nodes[0].expect_none(Duration::from_millis(300), lied);
+    unharmed(&mut nodes);
+}
+
 #[test]
 fn a_frame_that_announces_4_gib_and_a_lane_opened_twice_close_the_link_only() {
     let world = World::new("blue");

@@ -9,7 +9,7 @@ use castor_proto::hello::{ClusterTag, Hello, HelloAnswer};
 use castor_proto::ids::Incarnation;
 use castor_proto::message::{Lane, PeerMessage, Phase};
 use castor_proto::seal::{KeyRing, NodeSigner, Outgoing, seal_envelope};
-use castor_proto::version::{VersionRange, WireVersion};
+use castor_proto::version::{CURRENT, VersionRange, WireVersion};
 use castor_replication::driver::tls::{NodeIdentity, cluster_host};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, SendStream};
@@ -23,6 +23,8 @@ pub(crate) struct Stranger {
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) node: String,
     pub(crate) cluster: String,
+    /// What it speaks.
+    pub(crate) version: WireVersion,
 }
 
 impl Stranger {
@@ -46,6 +48,7 @@ impl Stranger {
                 ring: Arc::clone(ring),
                 node: identity.node().to_string(),
                 cluster: identity.cluster().to_owned(),
+                version: CURRENT,
             })
         })
     }
@@ -107,7 +110,7 @@ impl Stranger {
         let (sender, receiver) = (name(change.sender.unwrap_or(&self.node)), name(to));
         let cluster = change.cluster.unwrap_or(&self.cluster);
         let outgoing = Outgoing {
-            version: WireVersion::V1,
+            version: self.version,
             cluster: ClusterTag::of(cluster),
             sender: &sender,
             incarnation: change.incarnation.unwrap_or(some_incarnation(9)),

@@ -36,7 +36,8 @@ pub(super) struct ClusterNode {
     pub(super) url: String,
     pub(super) ops_url: String,
     pub(super) admin_socket: PathBuf,
-    pub(super) pid: u32,
+    /// None while the node does not run: 0 would name a script's own process group.
+    pub(super) pid: Option<u32>,
     /// What `castor serve --config` starts it with.
     pub(super) config: PathBuf,
 }
@@ -81,7 +82,7 @@ mod tests {
                 url: "http://127.0.0.1:8501/cas".into(),
                 ops_url: "http://127.0.0.1:8521".into(),
                 admin_socket: "/d/admin.sock".into(),
-                pid: 1,
+                pid: Some(1),
                 config: "/d/castor.toml".into(),
             }],
         };

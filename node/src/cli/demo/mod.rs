@@ -349,7 +349,7 @@ impl Up<'_> {
             url: node.files.url(),
             ops_url: node.files.ops_url(),
             admin_socket: node.files.admin_socket.clone(),
-            pid: node.pid().unwrap_or(0),
+            pid: node.pid(),
             config: node.files.config.clone(),
         });
         let password = &self.place.state.password;

@@ -51,10 +51,11 @@ pub(super) fn up(up: &Up<'_>, args: &DemoArgs) {
     for node in &up.parts.fleet.nodes {
         let files = &node.files;
         text.push_str(&format!(
-            "  {:<14} {}   process {}   {}\n",
+            "  {:<14} {}   {}   {}\n",
             files.state.name,
             files.url(),
-            node.pid().unwrap_or(0),
+            node.pid()
+                .map_or_else(|| "not running".to_owned(), |pid| format!("process {pid}")),
             files.ops_url()
         ));
     }

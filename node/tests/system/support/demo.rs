@@ -4,6 +4,7 @@
 //! process it started, also after a failure, and then prints their log.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -159,6 +160,43 @@ impl Demo {
         self.restarted.push(child);
     }
 
+    /// The node's own configuration file, taken apart.
+    pub(crate) fn config(&self, index: usize) -> toml::Table {
+        let text = fs::read_to_string(&self.cluster.nodes[index].config);
+        let text = text.expect("the node's configuration");
+        text.parse().expect("the configuration is TOML")
+    }
+
+    /// Where a node listens for the others.
+    pub(crate) fn cluster_address(&self, index: usize) -> SocketAddr {
+        let table = self.config(index);
+        let listen = table["cluster"]["listen"].as_str().expect("cluster.listen");
+        listen.parse().expect("an address")
+    }
+
+    /// Starts every node anew, so that the others reach it only at its address in `advertised`.
+    pub(crate) fn move_behind(&mut self, advertised: &[SocketAddr]) {
+        let nodes = 0..self.cluster.nodes.len();
+        nodes.clone().for_each(|index| self.kill(index));
+        let seeds: Vec<toml::Value> = advertised.iter().map(|a| a.to_string().into()).collect();
+        for index in nodes.clone() {
+            let mut table = self.config(index);
+            let cluster = table["cluster"].as_table_mut().expect("a section");
+            cluster.insert("advertise".to_owned(), advertised[index].to_string().into());
+            cluster.insert("seeds".to_owned(), seeds.clone().into());
+            fs::write(&self.cluster.nodes[index].config, table.to_string())
+                .expect("the configuration can be written");
+        }
+        nodes.clone().for_each(|index| self.restart(index));
+        nodes.for_each(|index| self.wait_ready(index));
+    }
+
+    /// What a node says of itself and the others.
+    pub(crate) fn status(&self, index: usize) -> serde_json::Value {
+        let answer = self.ops(index, "/status").expect("a node that answers");
+        serde_json::from_str(&answer.body).expect("the status is JSON")
+    }
+
     /// The answer of a node's operations listener; none when it does not answer.
     pub(crate) fn ops(&self, index: usize, path: &str) -> Option<Answer> {
         let base = self.cluster.nodes[index]
@@ -183,10 +221,15 @@ impl Demo {
 
     /// The sum of a metric over its labels on one node.
     pub(crate) fn metric(&self, index: usize, name: &str) -> f64 {
+        self.metric_of(index, name, "")
+    }
+
+    /// The sum of a metric over those of its labels that contain `label`.
+    pub(crate) fn metric_of(&self, index: usize, name: &str, label: &str) -> f64 {
         let page = self.ops(index, "/metrics").expect("a node that answers");
         let lines = page.body.lines().filter(|line| {
             line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                .is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
         });
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()

@@ -4,5 +4,6 @@ pub(crate) mod answer;
 pub(crate) mod capture;
 pub(crate) mod demo;
 pub(crate) mod person;
+pub(crate) mod relay;
 pub(crate) mod wait;
 pub(crate) mod webdriver;

@@ -1,6 +1,6 @@
 //! Waiting for conditions, with a deadline; the only place that reads the clock or lets time pass.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -9,6 +9,13 @@ const POLL: Duration = Duration::from_millis(20);
 #[expect(clippy::disallowed_methods, reason = "the one clock of these tests")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The present in milliseconds since the Unix epoch, as the nodes on this machine see it.
+#[expect(clippy::disallowed_methods, reason = "the one clock of these tests")]
+pub(crate) fn wall_ms() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a clock after 1970").as_secs_f64() * 1000.0
 }
 
 /// Waits until `condition` gives a value; panics with `what` after `limit`.

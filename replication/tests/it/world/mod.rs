@@ -18,6 +18,7 @@ use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::{
     Payload, Principal, St, Tgt, TicketBody, TicketId, TicketKey, TicketKind,
 };
+use castor_proto::version::{self, WireVersion};
 use castor_replication::engine::{
     ClaimOutcome, Command, Config, Engine, Event, GossipMember, Input, NewReusable, NewSingleUse,
     Now, Output, Reply, Stats, Store, TicketKeys,
@@ -56,6 +57,7 @@ pub struct Node {
     pub member: Member,
     pub events: Vec<Event>,
     pub life: u64,
+    pub wire: WireVersion,
     wake: u64,
 }
 
@@ -98,6 +100,10 @@ pub struct World {
     frozen: BTreeMap<usize, u64>,
     pub replies: BTreeMap<u64, Reply>,
     pub skew_ms: Vec<i64>,
+    /// Questions of subscriptions, in the order in which they were asked.
+    pub subscriptions: Vec<u64>,
+    /// The newest wire version each node speaks from its next start on.
+    pub wire: Vec<WireVersion>,
 }
 
 impl World {
@@ -135,6 +141,8 @@ impl World {
             frozen: BTreeMap::new(),
             replies: BTreeMap::new(),
             skew_ms: vec![0; size],
+            subscriptions: Vec::new(),
+            wire: vec![version::CURRENT; size],
         }
     }
 
@@ -187,6 +195,7 @@ impl World {
         };
         let mut config = Config::new(member.clone(), DIGEST_KEY);
         (self.tune)(&mut config);
+        config.wire = self.wire[i];
         let store = Arc::new(Store::new(DIGEST_KEY));
         let stats = Arc::new(Stats::default());
         let mut engine_seed = [0; 32];
@@ -214,6 +223,7 @@ impl World {
             member,
             events: Vec::new(),
             life,
+            wire: self.wire[i],
             wake: u64::MAX,
         };
         self.nodes[i] = Some(node);
@@ -261,6 +271,12 @@ impl World {
 
     fn linked(&self, a: usize, b: usize) -> bool {
         !self.cut.contains(&(a, b))
+    }
+
+    /// What two running nodes agree on.
+    fn spoken(&self, a: usize, b: usize) -> WireVersion {
+        let speaks = |i: usize| self.node(i).wire;
+        speaks(a).min(speaks(b))
     }
 
     fn relink(&mut self, at: usize, to: usize) {
@@ -347,7 +363,12 @@ impl World {
         let mut mail = Vec::new();
         while let Some(output) = node.engine.poll() {
             match output {
-                Output::Send(to, message) => mail.push((to, message)),
+                Output::Send(to, message) => {
+                    if let PeerMessage::Subscribe { nonce, .. } = &message {
+                        self.subscriptions.push(*nonce);
+                    }
+                    mail.push((to, message));
+                }
                 Output::Reply(number, reply) => {
                     self.replies.insert(number, reply);
                 }
@@ -378,6 +399,11 @@ impl World {
         if !self.linked(from, index) || self.below(1_000) < self.weather.loss {
             return;
         }
+        let (newest, spoken) = (message.since(), self.spoken(from, index));
+        assert!(
+            newest <= spoken,
+            "{newest} sent to a peer that speaks {spoken}"
+        );
         let bytes = codec::encode(&vec![message]);
         assert!(!bytes.is_empty());
         let copies = 1 + u64::from(self.below(1_000) < self.weather.doubled);
@@ -463,7 +489,9 @@ impl World {
             Some(member) if up && self.linked(at, to) => {
                 let life = self.nodes[at].as_ref().unwrap().life;
                 self.up.insert((at, to, life));
-                self.input(at, Input::LinkUp(member));
+                self.input(at, Input::LinkUp(member.clone()));
+                let spoken = self.spoken(at, to);
+                self.input(at, Input::Speaks(member, spoken));
                 self.count_seeds(at);
             }
             Some(member) if !up && !self.linked(at, to) => self.input(at, Input::LinkDown(member)),
@@ -511,15 +539,16 @@ impl World {
         self.now = end;
     }
 
-    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let end = self.now + 120_000 * MS;
+    pub fn until(&mut self, what: &str, done: impl FnMut(&Self) -> bool) {
+        self.until_within(120_000 * MS, what, done);
+    }
+
+    pub fn until_within(&mut self, micros: u64, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let end = self.now + micros;
         while !done(self) {
             if self.now >= end {
                 let difference = self.difference();
-                panic!(
-                    "seed {}: not within two minutes: {what}\n{difference}",
-                    self.seed
-                );
+                panic!("seed {}: not in time: {what}\n{difference}", self.seed);
             }
             assert!(
                 self.step(),
