@@ -1,7 +1,8 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
 //! 3 the cluster was not healthy before the run began.
 //!
-//! The rooms: [`bench`], [`faults`] (and [`site`], its other form) and [`check`]; [`time`] reads durations.
+//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form) and [`check`]; [`time`] reads
+//! durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
 //! Does not: measure.

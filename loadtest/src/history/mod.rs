@@ -1,6 +1,6 @@
 //! The history of a run: what was asked of whom, when, and what came back, one JSON object a line.
 //!
-//! The rooms: [`line`] (one line, read and written), [`recorder`] (a queue and a file),
+//! The rooms: [`mod@line`] (one line, read and written), [`recorder`] (a queue and a file),
 //! [`names`] (what tickets are called in a file that may be kept).
 //!
 //! Promises: a call without an answer is `unknown`, never a failure; a history that is cut off is

@@ -109,3 +109,40 @@ impl Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch() -> Watch {
+        let shared = Shared {
+            ready: Mutex::default(),
+            groups: Mutex::default(),
+            longest: Mutex::default(),
+        };
+        Watch {
+            shared: Arc::new(shared),
+            _workers: JoinSet::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_group_needs_one_that_is_ready() {
+        let watch = watch();
+        lock(&watch.shared.ready).extend([0, 1]);
+        watch.expect(&[vec![0, 1]]);
+        clock::pause(Duration::from_millis(20)).await;
+        assert_eq!(watch.longest_gap(), Duration::ZERO);
+        // The lonely node 2 is not ready, whatever the others say.
+        watch.expect(&[vec![0, 1], vec![2]]);
+        clock::pause(Duration::from_millis(20)).await;
+        let alone = watch.longest_gap();
+        assert!(alone >= Duration::from_millis(20), "{alone:?}");
+        // Ready again: the gap does not grow any more.
+        lock(&watch.shared.ready).insert(2);
+        watch.shared.look();
+        let before = watch.longest_gap();
+        clock::pause(Duration::from_millis(20)).await;
+        assert_eq!(watch.longest_gap(), before);
+    }
+}

@@ -196,6 +196,16 @@ impl<'a> Site<'a> {
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
+    /// Whether node `index` answers on a connection that is not one of those kept open.
+    ///
+    /// # Errors
+    /// Never once the site was made.
+    pub async fn takes_connections(&self, index: usize) -> anyhow::Result<bool> {
+        let client = Client::new(None, Duration::from_secs(1))?;
+        let url = format!("{}/ready", ops_url(index));
+        Ok(client.call(Call::get(url)).await.is_ok())
+    }
+
     /// What node `index` says of the cluster.
     ///
     /// # Errors
