@@ -429,6 +429,14 @@ impl Handle {
 pub(super) fn log_event(event: &Event) {
     match event {
         Event::Phase(phase) => tracing::info!(?phase, "phase"),
+        Event::Filling(status) => tracing::info!(
+            shards = status.shards,
+            of = 256,
+            tickets = status.entries,
+            seconds = status.elapsed / 1_000_000,
+            seconds_left = status.left.map(|left| left.div_ceil(1_000_000)),
+            "filling from peers"
+        ),
         Event::Bootstrapped(status) => tracing::info!(
             tickets = status.entries,
             millis = status.elapsed / 1_000,
