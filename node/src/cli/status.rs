@@ -32,6 +32,21 @@ pub(super) fn run(args: &StatusArgs) -> Done {
     }
 }
 
+/// How far a node that fills itself has come.
+fn filling(bootstrap: &Value) -> String {
+    let left = match bootstrap["seconds_left"].as_f64() {
+        Some(left) => format!("about {left:.1} s left"),
+        None => "no estimate yet".to_owned(),
+    };
+    format!(
+        "filling from its peers: {} of {} shards, {} tickets in {} s, {left}\n",
+        cell(&bootstrap["shards"]),
+        cell(&bootstrap["shards_total"]),
+        cell(&bootstrap["entries"]),
+        cell(&bootstrap["seconds"]),
+    )
+}
+
 fn describe(status: &Value) -> String {
     let mut out = format!(
         "{} is {}\nversion {} (revision {}, wire {}), incarnation {}\n",
@@ -44,6 +59,9 @@ fn describe(status: &Value) -> String {
     );
     if let Some(problem) = status["problem"].as_str() {
         out.push_str(&format!("problem: {problem}\n"));
+    }
+    if status["bootstrap"]["done"] == false {
+        out.push_str(&filling(&status["bootstrap"]));
     }
     if status["clock_ok"] == false {
         let offset = cell(&status["clock_offset_seconds"]);

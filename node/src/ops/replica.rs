@@ -84,7 +84,9 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
             "done": status.bootstrap.done,
             "shards": status.bootstrap.shards,
             "entries": status.bootstrap.entries,
+            "shards_total": 256,
             "seconds": seconds(status.bootstrap.elapsed),
+            "seconds_left": status.bootstrap.left.map(seconds),
         },
         "members": members,
     })

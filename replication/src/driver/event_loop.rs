@@ -116,6 +116,10 @@ impl<T: Transport> EventLoop<T> {
                 },
                 () = tokio::time::sleep(wake) => self.input(Input::Tick),
             }
+            // However much the network brings, requests have their turn.
+            if let Ok(job) = self.jobs.try_recv() {
+                self.take_jobs(job);
+            }
             self.flush();
         }
     }
@@ -282,7 +286,8 @@ impl<T: Transport> EventLoop<T> {
                 self.metrics.diverged(peer.node.as_str(), entries);
             }
             Event::Refused { peer, lie } => self.transport.refused(&peer, lie.reason()),
-            Event::FencedPeer { .. }
+            Event::Filling(_)
+            | Event::FencedPeer { .. }
             | Event::DigestsMended { .. }
             | Event::DecidedConflict(_)
             | Event::Partial { .. }

@@ -445,6 +445,14 @@ pub(super) fn log_event(event: &Event) {
             "the process had stood still; it meets the other nodes again before it serves"
         ),
         Event::Phase(phase) => tracing::info!(?phase, "phase"),
+        Event::Filling(status) => tracing::info!(
+            shards = status.shards,
+            of = 256,
+            tickets = status.entries,
+            seconds = status.elapsed / 1_000_000,
+            seconds_left = status.left.map(|left| left.div_ceil(1_000_000)),
+            "filling from peers"
+        ),
         Event::Bootstrapped(status) => tracing::info!(
             tickets = status.entries,
             millis = status.elapsed / 1_000,

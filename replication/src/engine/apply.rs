@@ -13,14 +13,25 @@ use super::{Engine, Event, stats};
 /// Longest life that is believed of any ticket, milliseconds: 400 days.
 const LIFE_MAX_MS: u64 = 400 * 24 * 3_600_000;
 
+/// What a change brings in the way of a body.
+enum NewBody {
+    /// None, or the one that is held.
+    Nothing,
+    /// One that was read and found right.
+    Read {
+        /// Its idle limit; 0 for none.
+        idle_ms: u64,
+    },
+}
+
 impl Engine {
     /// Joins a change, with every index kept true. A change to a ticket past its end, or with a
     /// body that is not what it says, is refused and counted.
     pub(super) fn apply(&mut self, entry: &Entry) -> Joined {
-        if !self.is_acceptable(entry) {
+        let Some(body) = self.accept(entry) else {
             stats::count(&self.stats.refused_entries);
             return Joined::default();
-        }
+        };
         let change = self.store.join(entry);
         let shard = entry.key.shard();
         if let Some(before) = change.moved_from {
@@ -33,8 +44,13 @@ impl Engine {
                 .flip(shard, change.hard_expiry, change.digest_flip, came);
         }
         let dropped = mutant!(TombstoneDropped) && change.joined.newly_destroyed;
-        if change.inserted || change.moved_from.is_some() || dropped {
-            self.watch_entry(entry.key);
+        match body {
+            // The whole state is in the change itself.
+            NewBody::Read { idle_ms } if change.inserted => self.watch_state(entry, idle_ms),
+            _ if change.inserted || change.moved_from.is_some() || dropped => {
+                self.watch_entry(entry.key);
+            }
+            _ => {}
         }
         stats::add(
             &self.stats.services_dropped,
@@ -55,34 +71,40 @@ impl Engine {
     }
 
     pub(super) fn is_acceptable(&self, entry: &Entry) -> bool {
+        self.accept(entry).is_some()
+    }
+
+    /// Judges a change; absent when it is refused. The body is read once, here.
+    fn accept(&self, entry: &Entry) -> Option<NewBody> {
         if entry.kind.is_single_use() || !entry.check() {
-            return false;
+            return None;
         }
         let own = self.own();
         let tolerance = self.config.tolerance_ms;
         // A node whose clock is wrong refuses nothing for expiry (rule 10).
-        let judges = self.clock.is_sound();
-        if judges && (entry.hard_expiry + tolerance < own || entry.hard_expiry > own + LIFE_MAX_MS)
-        {
-            return false;
+        let judges = || self.clock.is_sound();
+        let untimely = entry.hard_expiry + tolerance < own || entry.hard_expiry > own + LIFE_MAX_MS;
+        if untimely && judges() {
+            return None;
         }
         let Some(bytes) = &entry.body else {
-            return true;
+            return Some(NewBody::Nothing);
         };
         if self.store.is_body(&entry.key, bytes) {
-            return true;
+            return Some(NewBody::Nothing);
         }
-        let Ok(body) = TicketBody::decode(bytes) else {
-            return false;
-        };
+        let body = TicketBody::decode(bytes).ok()?;
         let grace = self.config.idle_grace_ms;
         let long_idle = body.idle_ms > 0
             && is_idle(body.idle_ms.saturating_add(grace), entry.last_used, own)
             && !self.store.has_body(&entry.key);
-        body.key() == entry.key
+        let fits = body.key() == entry.key
             && body.kind() == entry.kind
             && body.hard_expiry <= entry.hard_expiry
-            && !(judges && long_idle && entry.destroyed.is_none())
+            && !(long_idle && entry.destroyed.is_none() && judges());
+        fits.then_some(NewBody::Read {
+            idle_ms: body.idle_ms,
+        })
     }
 
     /// Takes in what a peer knows of a session's applications, and passes on what is new.
@@ -110,20 +132,20 @@ impl Engine {
         let Some(entry) = self.store.entry(&key) else {
             return;
         };
+        let body = entry.body.as_ref().filter(|_| entry.destroyed.is_none());
+        let body = body.and_then(|bytes| TicketBody::decode(bytes).ok());
+        self.watch_state(&entry, body.map_or(0, |body| body.idle_ms));
+    }
+
+    fn watch_state(&mut self, entry: &Entry, idle_ms: u64) {
         let mut end = entry.hard_expiry + 2 * self.config.tolerance_ms;
         if mutant!(TombstoneDropped) && entry.destroyed.is_some() {
             end = self.own() + 3_000; // rule 13
         }
-        let idle = entry
-            .body
-            .as_ref()
-            .filter(|_| entry.destroyed.is_none())
-            .and_then(|bytes| {
-                let idle_ms = TicketBody::decode(bytes).ok()?.idle_ms;
-                (idle_ms > 0).then_some(entry.last_used + idle_ms + self.config.idle_grace_ms)
-            });
-        self.entry_expiry
-            .watch(key, idle.map_or(end, |idle| idle.min(end)));
+        let idles = idle_ms > 0 && entry.destroyed.is_none();
+        let idle = entry.last_used + idle_ms + self.config.idle_grace_ms;
+        let at = if idles { idle.min(end) } else { end };
+        self.entry_expiry.watch(entry.key, at);
     }
 
     pub(super) fn forget_expired(&mut self) {

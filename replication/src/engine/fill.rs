@@ -4,6 +4,7 @@
 //! streamed before the subscription; then compare with each ready peer. Ready only after that.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use castor_proto::delta::Entry;
 use castor_proto::ids::Member;
@@ -20,11 +21,17 @@ use super::{BootstrapStatus, Engine, Event, MS, stats};
 /// How often filling looks around.
 const STEP: Micros = 20 * MS;
 
+/// Time between two words about progress.
+const WORD: Micros = 1_000 * MS;
+
 /// Time for peers to answer a subscription before filling goes on without them.
 const SUBSCRIBE_WAIT: Micros = 1_000 * MS;
 
 /// Shards asked of one donor at once.
 const PER_DONOR: usize = 4;
+
+/// Lists of keys kept for peers that fetch shards, the oldest given up: 62 KiB each of 1,000,000 tickets.
+const SERVED_MAX: usize = 64;
 
 /// Time for one part of a shard.
 const PART_TIMEOUT: Micros = 2_000 * MS;
@@ -39,6 +46,7 @@ enum Stage {
         vector: Vec<(Member, u64)>,
         queue: VecDeque<(u8, Option<TicketKey>)>,
         done: usize,
+        since: Micros,
     },
     /// Comparing with each of these; with those it is done.
     Comparing { left: Vec<Member>, met: Vec<Member> },
@@ -51,6 +59,13 @@ pub(super) struct ShardOp {
     donor: Member,
     shard: u8,
     after: Option<TicketKey>,
+}
+
+/// The keys of a shard that is being served in parts.
+struct Served {
+    to: Member,
+    shard: u8,
+    keys: Arc<[TicketKey]>,
 }
 
 pub(super) struct Fill {
@@ -66,6 +81,10 @@ pub(super) struct Fill {
     stage: Stage,
     entries: u64,
     turn: usize,
+    /// When to say again how far it has come.
+    next_word: Micros,
+    /// Shards that this node is serving.
+    served: VecDeque<Served>,
 }
 
 impl Fill {
@@ -80,6 +99,8 @@ impl Fill {
             stage: Stage::Looking,
             entries: 0,
             turn: 0,
+            next_word: started + WORD,
+            served: VecDeque::new(),
         }
     }
 
@@ -93,10 +114,18 @@ impl Fill {
             Stage::Shards { done, .. } => *done,
             Stage::Comparing { .. } | Stage::Done => 256,
         };
+        let left = match &self.stage {
+            Stage::Shards { done, since, .. } if *done > 0 => {
+                let so_far = now.saturating_sub(*since);
+                Some(so_far * (256 - *done as u64) / *done as u64)
+            }
+            _ => None,
+        };
         BootstrapStatus {
             shards,
             entries: self.entries,
             elapsed: self.finished.unwrap_or(now).saturating_sub(self.started),
+            left,
             done: self.is_done(),
         }
     }
@@ -159,7 +188,17 @@ impl Engine {
     pub(super) fn fill_step(&mut self) {
         if !self.fill.is_done() {
             self.fill_advance();
+            self.fill_tells();
             self.timers.set(self.now.mono + STEP, Timer::Bootstrap);
+        }
+    }
+
+    /// Says once a second how far filling has come.
+    fn fill_tells(&mut self) {
+        if !self.fill.is_done() && self.now.mono >= self.fill.next_word {
+            self.fill.next_word = self.now.mono + WORD;
+            let status = self.fill.status(self.now.mono);
+            self.event(Event::Filling(status));
         }
     }
 
@@ -290,6 +329,7 @@ impl Engine {
             vector,
             queue,
             done: 0,
+            since: self.now.mono,
         };
         self.fill_ask();
     }
@@ -387,6 +427,36 @@ impl Engine {
         self.fill_advance();
     }
 
+    /// The sorted keys of a shard that a peer is fetching: listed once, with its first part. What comes
+    /// later reaches it by the streams, or is found by its comparison at the end.
+    fn keys_to_serve(
+        &mut self,
+        to: &Member,
+        shard: u8,
+        after: Option<TicketKey>,
+    ) -> Arc<[TicketKey]> {
+        let is_it = |served: &Served| served.shard == shard && served.to == *to;
+        let at = self.fill.served.iter().position(is_it);
+        if let Some(served) = at.and_then(|at| self.fill.served.remove(at))
+            && after.is_some()
+        {
+            let keys = Arc::clone(&served.keys);
+            self.fill.served.push_back(served);
+            return keys;
+        }
+        let listed = self.store.shard_keys(shard);
+        let keys: Arc<[TicketKey]> = listed.into_iter().map(|(key, _, _)| key).collect();
+        if self.fill.served.len() >= SERVED_MAX {
+            self.fill.served.pop_front();
+        }
+        self.fill.served.push_back(Served {
+            to: to.clone(),
+            shard,
+            keys: Arc::clone(&keys),
+        });
+        keys
+    }
+
     pub(super) fn asked_for_shard(
         &mut self,
         from: &Member,
@@ -413,15 +483,14 @@ impl Engine {
         let mut entries = Vec::new();
         let mut weight = 0;
         let mut more = false;
-        for (key, _, _) in self.store.shard_keys(shard) {
-            if after.is_some_and(|after| key <= after) {
-                continue;
-            }
+        let keys = self.keys_to_serve(from, shard, after);
+        let done = keys.partition_point(|key| Some(*key) <= after);
+        for key in keys.iter().skip(done) {
             if weight > self.config.batch_bytes || entries.len() >= self.config.batch_max {
                 more = true;
                 break;
             }
-            if let Some(entry) = self.store.entry(&key) {
+            if let Some(entry) = self.store.entry(key) {
                 weight += entry.weight();
                 entries.push(entry);
             }

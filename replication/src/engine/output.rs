@@ -123,6 +123,9 @@ pub struct BootstrapStatus {
     pub entries: u64,
     /// Duration so far, or in all when finished, microseconds.
     pub elapsed: u64,
+    /// Estimate of the time until all shards are there, microseconds; absent before the first one is, and
+    /// afterwards.
+    pub left: Option<u64>,
     /// Finished.
     pub done: bool,
 }
@@ -193,6 +196,8 @@ pub enum Event {
     },
     /// The node's own phase changed.
     Phase(Phase),
+    /// Filling goes on; once a second.
+    Filling(BootstrapStatus),
     /// Filling has finished.
     Bootstrapped(BootstrapStatus),
     /// The drain has finished: the process may exit.

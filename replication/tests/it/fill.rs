@@ -62,6 +62,8 @@ fn a_donor_that_dies_is_replaced() {
         world.start(1);
         let some = |w: &World| w.node(1).engine.status().bootstrap.shards > 20;
         world.until("filling is under way", some);
+        let told = world.node(1).engine.status().bootstrap;
+        assert!(told.left.is_some_and(|left| left > 0) && !told.done);
         world.crash(0);
         world.until("it is ready", |w| w.is_ready(1));
         for session in &sessions {
