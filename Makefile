@@ -18,7 +18,7 @@ demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops th
 	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
 
 .PHONY: test
-test: packages verify unit system ## everything a change must pass: verify, unit and system tests
+test: packages verify unit races system ## everything a change must pass: verify, unit, races and system tests
 
 .PHONY: unit
 unit: ## cargo's tests of all crates: no services, no network beyond loopback
@@ -51,6 +51,14 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 sim: ## random faults over the replication engine: SEEDS=1000 runs, or SEED=n to replay one
 	CASTOR_SEEDS=$(SEEDS) $(if $(SEED),CASTOR_SEED=$(SEED)) \
 	  $(CARGO) test --locked --package castor-replication --no-default-features --test it -- random::
+
+.PHONY: races
+races: ## what threads share, under 6,000 schedules a check; kills every mutant
+	$(CARGO) test --locked --package castor-replication --no-default-features --features shuttle --lib -- races::
+
+.PHONY: fuzz
+fuzz: ## libFuzzer on every decoder: FUZZ_SECONDS=20 each, FUZZ_ONLY="form frame"; exits 1 on a finding
+	@.ci/fuzz
 
 .PHONY: bench
 bench: ## what there is to measure with

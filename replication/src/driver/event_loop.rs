@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use castor_proto::delta::Entry;
@@ -16,7 +15,7 @@ use super::clock::Clock;
 use super::handle::{Job, Progress, Request, Shared, log_event};
 use super::metrics::Metrics;
 use super::transport::{NetEvent, Transport};
-use crate::engine::{Command, Engine, Event, Input, Output, Reply, TicketKeys};
+use crate::engine::{Command, Engine, Event, Input, Output, Reply, Stand, TicketKeys};
 
 /// Inputs taken in before outputs go out, so that a flood of one kind cannot starve the rest.
 const TURN: usize = 256;
@@ -240,9 +239,11 @@ impl<T: Transport> EventLoop<T> {
             }
             self.transport.send(&to, messages);
         }
-        self.shared.phase.store(self.engine.phase() as u8, Relaxed);
-        self.shared.serving.store(self.engine.is_ready(), Relaxed);
-        self.shared.turned.store(self.clock.mono(), Release);
+        self.shared.standing.set(Stand {
+            phase: self.engine.phase(),
+            serving: self.engine.is_ready(),
+            at: self.clock.mono(),
+        });
     }
 
     fn event(&mut self, event: Event) {

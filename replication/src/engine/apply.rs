@@ -128,14 +128,11 @@ impl Engine {
         let own = self.own();
         let tolerance = self.config.tolerance_ms;
         for key in self.entry_expiry.take_due(own) {
-            let Some(entry) = self.store.entry(&key) else {
-                continue;
+            let over = |entry: &Entry| {
+                entry.hard_expiry + 2 * tolerance <= own || self.has_idled_away(entry, own)
             };
-            let ended = entry.hard_expiry + 2 * tolerance <= own;
-            if ended || self.has_idled_away(&entry, own) {
-                if let Some((hard_expiry, digest)) = self.store.remove(&key) {
-                    self.digests.flip(key.shard(), hard_expiry, digest, -1);
-                }
+            if let Some((hard_expiry, digest)) = self.store.remove_if(&key, over) {
+                self.digests.flip(key.shard(), hard_expiry, digest, -1);
                 self.duties.forget(&key);
             } else {
                 self.watch_entry(key);

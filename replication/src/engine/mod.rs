@@ -23,8 +23,12 @@ mod logout;
 mod ops;
 mod output;
 mod peers;
+#[cfg(all(test, feature = "shuttle"))]
+mod races;
 mod random;
+mod shared;
 mod singles;
+mod standing;
 mod stats;
 mod status;
 mod store;
@@ -43,6 +47,7 @@ pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
     Reply, Status,
 };
+pub use standing::{Stand, Standing};
 pub use stats::Stats;
 pub use store::{Gauges, Liveness, Store, Ticket};
 
