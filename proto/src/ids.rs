@@ -82,9 +82,10 @@ impl fmt::Display for Incarnation {
 }
 
 impl Incarnation {
-    /// Reads the 32 hexadecimal digits that `Display` writes.
+    /// Reads the 32 hexadecimal digits that `Display` writes, and no other text for them.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 32 || !text.is_ascii() {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 32 || !text.bytes().all(digit) {
             return None;
         }
         let mut bytes = [0u8; 16];
@@ -152,5 +153,7 @@ mod tests {
         assert_eq!(Incarnation::parse(&one.to_string()), Some(one));
         assert_eq!(Incarnation::parse("07"), None);
         assert_eq!(Incarnation::parse(&"zz".repeat(16)), None);
+        // `from_str_radix` alone would take a sign.
+        assert_eq!(Incarnation::parse(&"+7".repeat(16)), None);
     }
 }

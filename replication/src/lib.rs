@@ -5,6 +5,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(all(feature = "driver", feature = "shuttle"))]
+compile_error!("the feature `shuttle` is for tests of schedules: add --no-default-features");
+
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod engine;

@@ -31,8 +31,12 @@ pub(crate) fn reachable(repository: &Repository) -> Vec<String> {
         if !reached.insert(path.clone()) {
             continue;
         }
-        for (name, line) in declared(&file.text) {
-            match locate(repository, file, &name) {
+        for (name, line, elsewhere) in declared(&file.text) {
+            let located = match elsewhere {
+                Some(to) => relative(&path, &to),
+                None => locate(repository, file, &name),
+            };
+            match located {
                 Ok(child) => waiting.push(child),
                 Err(why) => findings.push(format!("{path}:{line}: mod {name}: {why}")),
             }
@@ -60,18 +64,38 @@ fn is_root(file: &File) -> bool {
     }
 }
 
-/// The `mod name;` lines of a file.
-fn declared(source: &str) -> Vec<(String, usize)> {
+/// The `mod name;` lines of a file, each with the place that a `#[path = "…"]` above it names.
+fn declared(source: &str) -> Vec<(String, usize, Option<String>)> {
     let code = blank(source, Hide::CommentsAndStrings);
     let mut found = Vec::new();
     let mut after_mod = false;
     for (offset, word) in words(&code) {
         if after_mod && code[offset + word.len()..].trim_start().starts_with(';') {
-            found.push((word.to_owned(), line_of(&code, offset)));
+            let line = line_of(&code, offset);
+            let above = source
+                .lines()
+                .nth(line.saturating_sub(2))
+                .unwrap_or_default();
+            let path = above.strip_prefix("#[path = \"");
+            let path = path.and_then(|rest| rest.strip_suffix("\"]"));
+            found.push((word.to_owned(), line, path.map(str::to_owned)));
         }
         after_mod = word == "mod";
     }
     found
+}
+
+/// The file that a `#[path]` in the file at `from` means.
+fn relative(from: &str, to: &str) -> Result<String, String> {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in to.split('/') {
+        match part {
+            ".." => drop(parts.pop().ok_or("leads out of the repository")?),
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join("/"))
 }
 
 /// The file a `mod name;` stands for, in the one form of the house.
@@ -101,9 +125,17 @@ fn locate(repository: &Repository, file: &File, name: &str) -> Result<String, St
 
 #[test]
 fn module_declarations_are_found_in_code_only() {
-    let source = "// mod gone;\npub(crate) mod a;\n#[cfg(test)]\nmod tests;\nmod inline { }\n";
+    let source = "// mod gone;\npub(crate) mod a;\n#[cfg(test)]\nmod tests;\nmod inline { }\n\
+                  #[path = \"../b/c.rs\"]\nmod c;\n";
+    let elsewhere = Some("../b/c.rs".to_owned());
     assert_eq!(
         declared(source),
-        [("a".to_owned(), 2), ("tests".to_owned(), 4)]
+        [
+            ("a".to_owned(), 2, None),
+            ("tests".to_owned(), 4, None),
+            ("c".to_owned(), 7, elsewhere)
+        ]
     );
+    let meant = relative("x/fuzz/src/lib.rs", "../../tests/mod.rs");
+    assert_eq!(meant.as_deref(), Ok("x/tests/mod.rs"));
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use castor_proto::delta::Entry;
@@ -16,7 +15,7 @@ use super::clock::Clock;
 use super::handle::{Job, Progress, Request, Shared, log_event};
 use super::metrics::Metrics;
 use super::transport::{NetEvent, Transport};
-use crate::engine::{Command, Engine, Event, Input, Output, PAUSE, Reply, TicketKeys};
+use crate::engine::{Command, Engine, Event, Input, Output, PAUSE, Reply, Stand, TicketKeys};
 
 /// Inputs taken in before outputs go out, so that a flood of one kind cannot starve the rest.
 const TURN: usize = 256;
@@ -225,12 +224,14 @@ impl<T: Transport> EventLoop<T> {
 
     fn flush(&mut self) {
         // Before the events go out: whoever waits for one of them looks here.
-        let turned = self.engine.turned();
-        let serving = self.engine.is_serving();
-        self.shared.phase.store(self.engine.phase() as u8, Relaxed);
-        let served = self.shared.serving.swap(serving, Relaxed);
-        let before = self.shared.turned.swap(turned, Release);
-        if serving != served || turned.saturating_sub(before) >= PAUSE {
+        let before = self.shared.standing.get();
+        let stand = Stand {
+            phase: self.engine.phase(),
+            serving: self.engine.is_serving(),
+            at: self.engine.turned(),
+        };
+        self.shared.standing.set(stand);
+        if stand.serving != before.serving || stand.at.saturating_sub(before.at) >= PAUSE {
             self.progress.send_modify(|_| {});
         }
         let mut mail: BTreeMap<Member, Vec<PeerMessage>> = BTreeMap::new();

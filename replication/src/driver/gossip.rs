@@ -69,7 +69,8 @@ impl Default for GossipSettings {
 #[error("gossip keys are 1 to 64 characters a-z, 0-9, _ . and -; values have at most 1 KiB")]
 pub struct BadKeyValue;
 
-fn check(key: &str, value: &str) -> Result<(), BadKeyValue> {
+/// Whether gossip can carry it: asked of what is published and of what arrives.
+pub(super) fn check(key: &str, value: &str) -> Result<(), BadKeyValue> {
     let symbol = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
     let good =
         (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(symbol) && value.len() <= VALUE_MAX;

@@ -4,10 +4,7 @@
 //! queue is an error at once, never a wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU64,
-    Ordering::{Acquire, Relaxed},
-};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,7 +19,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
     ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, Liveness, NewReusable,
-    NewSingleUse, PAUSE, Reply, Stats, Status, Store, Ticket,
+    NewSingleUse, PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
 /// A logout for a session that no node knows is remembered this long, milliseconds: the longest
@@ -85,10 +82,7 @@ pub(super) enum Request {
 /// What the event loop shows without being asked.
 pub(super) struct Shared {
     pub(super) me: Member,
-    pub(super) phase: AtomicU8,
-    pub(super) serving: AtomicBool,
-    /// Time of the last input that `phase` and `serving` know of, in the clock's microseconds.
-    pub(super) turned: AtomicU64,
+    pub(super) standing: Standing,
     pub(super) keyring: ArcSwap<KeyRing>,
 }
 
@@ -153,17 +147,15 @@ impl Handle {
     /// Whether requests may be served.
     pub fn readiness(&self) -> Readiness {
         // After the whole process was stopped a request may run before the event loop does.
-        let turned = self.shared.turned.load(Acquire);
-        if self.clock.mono().saturating_sub(turned) >= PAUSE {
+        let stand = self.shared.standing.get();
+        if self.clock.mono().saturating_sub(stand.at) >= PAUSE {
             return Readiness::Unready;
         }
-        match self.shared.phase.load(Relaxed) {
-            phase if phase != Phase::Ready as u8 && phase != Phase::Draining as u8 => {
-                Readiness::Bootstrapping
-            }
-            _ if !self.shared.serving.load(Relaxed) => Readiness::Unready,
-            phase if phase == Phase::Draining as u8 => Readiness::Draining,
-            _ => Readiness::Ready,
+        match stand.phase {
+            Phase::Empty | Phase::Bootstrapping => Readiness::Bootstrapping,
+            Phase::Ready | Phase::Draining if !stand.serving => Readiness::Unready,
+            Phase::Draining => Readiness::Draining,
+            Phase::Ready => Readiness::Ready,
         }
     }
 

@@ -13,6 +13,7 @@ mod clock;
 mod dial;
 mod event_loop;
 pub mod gossip;
+pub mod gossip_wire;
 mod half_open;
 mod handle;
 mod lane;
@@ -26,16 +27,15 @@ pub mod pki;
 mod quic;
 mod socket;
 mod start;
+pub mod surroundings;
 pub mod tls;
 mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use arc_swap::ArcSwap;
 use castor_proto::ids::{Incarnation, Member, NodeName};
-use castor_proto::message::Phase;
 use castor_proto::seal::keyring::KeyRing;
 use prometheus::Registry;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -48,7 +48,7 @@ pub use network::{Network, NetworkConfig};
 pub use start::{Cluster, ClusterError, Settings};
 pub use transport::{NetEvent, Transport};
 
-use crate::engine::{self, Engine, Stats, Store};
+use crate::engine::{self, Engine, Standing, Stats, Store};
 use event_loop::{EventLoop, Tags, ticket_keys};
 use handle::Shared;
 
@@ -136,9 +136,7 @@ pub fn assemble<T: Transport>(
     );
     let shared = Arc::new(Shared {
         me,
-        phase: AtomicU8::new(Phase::Empty as u8),
-        serving: AtomicBool::new(false),
-        turned: AtomicU64::new(clock.mono()),
+        standing: Standing::new(clock.mono()),
         keyring: ArcSwap::new(parts.keyring),
     });
     let (jobs, job_queue) = mpsc::channel(JOBS);

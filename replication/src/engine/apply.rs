@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
-use castor_proto::ids::Member;
+use castor_proto::ids::{Member, WallMs};
 use castor_proto::ticket::{TicketBody, TicketKey};
 
 use super::mutants::mutant;
@@ -155,19 +155,15 @@ impl Engine {
         let own = self.own();
         let tolerance = self.config.tolerance_ms;
         for key in self.entry_expiry.take_due(own) {
-            let Some(entry) = self.store.entry(&key) else {
-                continue;
+            if mutant!(IdleTombstone) {
+                self.end_idle(key, own); // rule 17
+            }
+            let over = |entry: &Entry| {
+                (mutant!(TombstoneDropped) && entry.destroyed.is_some()) // rule 13
+                    || entry.hard_expiry + 2 * tolerance <= own || self.has_idled_away(entry, own)
             };
-            let dropped = mutant!(TombstoneDropped) && entry.destroyed.is_some();
-            let ended = entry.hard_expiry + 2 * tolerance <= own || dropped;
-            if mutant!(IdleTombstone) && self.has_idled_away(&entry, own) {
-                let mut end = Entry::bottom(key, entry.kind, entry.hard_expiry);
-                end.destroyed = Some(DestroyReason::Operator); // rule 17
-                self.publish(end);
-            } else if ended || self.has_idled_away(&entry, own) {
-                if let Some((hard_expiry, digest)) = self.store.remove(&key) {
-                    self.digests.flip(key.shard(), hard_expiry, digest, -1);
-                }
+            if let Some((hard_expiry, digest)) = self.store.remove_if(&key, over) {
+                self.digests.flip(key.shard(), hard_expiry, digest, -1);
                 self.duties.forget(&key);
             } else {
                 self.watch_entry(key);
@@ -180,6 +176,18 @@ impl Engine {
                 Some(end) => self.watch_single(key, end),
                 None => {}
             }
+        }
+    }
+
+    /// A defect: idleness ends a session for good.
+    fn end_idle(&mut self, key: TicketKey, own: WallMs) {
+        let Some(entry) = self.store.entry(&key) else {
+            return;
+        };
+        if self.has_idled_away(&entry, own) {
+            let mut end = Entry::bottom(key, entry.kind, entry.hard_expiry);
+            end.destroyed = Some(DestroyReason::Operator);
+            self.publish(end);
         }
     }
 

@@ -25,9 +25,13 @@ mod mutants;
 mod ops;
 mod output;
 mod peers;
+#[cfg(all(test, feature = "shuttle"))]
+mod races;
 mod random;
 mod rounds;
+mod shared;
 mod singles;
+mod standing;
 mod stats;
 mod status;
 mod store;
@@ -50,6 +54,7 @@ pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
     Reply, Status,
 };
+pub use standing::{Stand, Standing};
 pub use stats::Stats;
 pub use store::{Gauges, Liveness, Store, Ticket};
 

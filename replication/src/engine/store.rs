@@ -6,12 +6,13 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
-use dashmap::DashMap;
+
+use super::shared::{AtomicI64, AtomicU64, Table};
 
 use super::mutants::{digested, mutant};
 
@@ -39,11 +40,6 @@ pub(super) type KeyMap<V> = std::collections::HashMap<TicketKey, V, BuildHasherD
 
 /// One table per shard of digests and bootstrap.
 const SHARDS: usize = 256;
-
-/// Locks per table: a walk holds one lock for about 1,000 of 1,000,000 entries.
-const LOCKS_PER_SHARD: usize = 4;
-
-type Table = DashMap<TicketKey, Record, BuildHasherDefault<KeyHasher>>;
 
 /// Gauges of the store, readable by anyone.
 #[derive(Debug, Default)]
@@ -137,7 +133,7 @@ pub(super) struct Change {
 
 /// The concurrent map.
 pub struct Store {
-    shards: Vec<Table>,
+    shards: Vec<Table<Record>>,
     digest_key: [u8; 32],
     gauges: Gauges,
     /// Own time minus the driver's monotonic time, milliseconds (rule 10).
@@ -155,9 +151,7 @@ impl Store {
     /// Empty.
     pub fn new(digest_key: [u8; 32]) -> Self {
         Self {
-            shards: (0..SHARDS)
-                .map(|_| DashMap::with_hasher_and_shard_amount(Default::default(), LOCKS_PER_SHARD))
-                .collect(),
+            shards: (0..SHARDS).map(|_| Table::new()).collect(),
             digest_key,
             gauges: Gauges::default(),
             clock_base: AtomicI64::new(0),
@@ -190,21 +184,17 @@ impl Store {
         self.clock_base.store(base, Relaxed);
     }
 
-    fn table(&self, key: &TicketKey) -> &Table {
+    fn table(&self, key: &TicketKey) -> &Table<Record> {
         &self.shards[usize::from(key.shard())]
     }
 
     /// What this node knows of a ticket; absent when it is unknown or only its end is known.
     pub fn find(&self, key: &TicketKey) -> Option<Ticket> {
-        let (body, last_used, destroyed) = {
-            let record = self.table(key).get(key)?;
+        let (body, last_used, destroyed) = self.table(key).read(key, |record| {
             let entry = &record.entry;
-            (
-                Arc::clone(entry.body.as_ref()?),
-                entry.last_used,
-                entry.destroyed,
-            )
-        };
+            let body = Arc::clone(entry.body.as_ref()?);
+            Some((body, entry.last_used, entry.destroyed))
+        })??;
         let body = TicketBody::decode(&body).ok()?;
         Some(Ticket {
             body,
@@ -215,42 +205,37 @@ impl Store {
 
     /// Whether a ticket is known to be destroyed, body or not.
     pub fn is_destroyed(&self, key: &TicketKey) -> bool {
-        self.table(key)
-            .get(key)
-            .is_some_and(|record| record.entry.destroyed.is_some())
+        let look = |record: &Record| record.entry.destroyed.is_some();
+        self.table(key).read(key, look).unwrap_or(false)
     }
 
     /// Whether this very body is known.
     pub(super) fn is_body(&self, key: &TicketKey, bytes: &Arc<[u8]>) -> bool {
-        self.table(key)
-            .get(key)
-            .is_some_and(|record| record.entry.body.as_ref() == Some(bytes))
+        let look = |record: &Record| record.entry.body.as_ref() == Some(bytes);
+        self.table(key).read(key, look).unwrap_or(false)
     }
 
     /// Whether the body is known.
     pub fn has_body(&self, key: &TicketKey) -> bool {
-        self.table(key)
-            .get(key)
-            .is_some_and(|record| record.entry.body.is_some())
+        let look = |record: &Record| record.entry.body.is_some();
+        self.table(key).read(key, look).unwrap_or(false)
     }
 
     /// The applications visited in a session.
     pub fn services(&self, key: &TicketKey) -> Vec<(ServiceKey, ServiceUse)> {
-        self.table(key)
-            .get(key)
-            .map(|record| record.entry.services.clone())
-            .unwrap_or_default()
+        let look = |record: &Record| record.entry.services.clone();
+        self.table(key).read(key, look).unwrap_or_default()
     }
 
     /// A copy of the whole state of one ticket.
     pub fn entry(&self, key: &TicketKey) -> Option<Entry> {
-        self.table(key).get(key).map(|record| record.entry.clone())
+        self.table(key).read(key, |record| record.entry.clone())
     }
 
     /// The same, with the digest of that state.
     pub(super) fn entry_and_digest(&self, key: &TicketKey) -> Option<(Entry, u128)> {
-        let record = self.table(key).get(key)?;
-        Some((record.entry.clone(), record.digest))
+        let both = |record: &Record| (record.entry.clone(), record.digest);
+        self.table(key).read(key, both)
     }
 
     /// Calls `visit` with every live reusable ticket of a kind until it says stop. Locks are held
@@ -265,7 +250,7 @@ impl Store {
     /// Calls `visit` with every entry, tombstones included, until it says stop. Locks as above.
     pub fn visit_all(&self, visit: &mut dyn FnMut(Entry) -> bool) {
         for table in &self.shards {
-            let entries: Vec<Entry> = table.iter().map(|record| record.entry.clone()).collect();
+            let entries: Vec<Entry> = table.all(|record| record.entry.clone());
             if !entries.into_iter().all(&mut *visit) {
                 return;
             }
@@ -277,31 +262,27 @@ impl Store {
         let Some(table) = self.shards.get(usize::from(shard)) else {
             return Vec::new();
         };
-        let mut keys: Vec<_> = table
-            .iter()
-            .map(|r| (r.entry.key, r.entry.hard_expiry, r.digest))
-            .collect();
+        let mut keys = table.all(|r| (r.entry.key, r.entry.hard_expiry, r.digest));
         keys.sort_unstable();
         keys
     }
 
-    /// Joins a change in. The only way in.
+    /// Joins a change in. The only way in. Whoever wants to know whether it was this change that
+    /// destroyed or decided something reads the answer, and never looks first.
     pub(super) fn join(&self, delta: &Entry) -> Change {
-        use dashmap::Entry as Slot;
-        let mut inserted = false;
-        let mut slot = match self.table(&delta.key).entry(delta.key) {
-            Slot::Occupied(slot) => slot.into_ref(),
-            Slot::Vacant(slot) => {
-                inserted = true;
-                self.entries.fetch_add(1, Relaxed);
-                slot.insert(Record {
-                    entry: Entry::bottom(delta.key, delta.kind, delta.hard_expiry),
-                    digest: 0,
-                })
-            }
+        let fresh = || Record {
+            entry: Entry::bottom(delta.key, delta.kind, delta.hard_expiry),
+            digest: 0,
         };
-        let record = slot.value_mut();
+        self.table(&delta.key)
+            .change(delta.key, fresh, |record, inserted| {
+                self.join_into(record, inserted, delta)
+            })
+    }
+
+    fn join_into(&self, record: &mut Record, inserted: bool, delta: &Entry) -> Change {
         let (weight, counted) = if inserted {
+            self.entries.fetch_add(1, Relaxed);
             (0, 0)
         } else {
             weigh(&record.entry)
@@ -319,8 +300,12 @@ impl Store {
             record.digest = digested(&record.entry).state_digest(&self.digest_key); // rule 19
         }
         let (new_weight, new_counted) = weigh(&record.entry);
-        let kind = record.entry.kind;
-        let change = Change {
+        self.gauges.add(
+            record.entry.kind,
+            new_counted - counted,
+            new_weight - weight,
+        );
+        Change {
             joined,
             inserted,
             digest_flip: old_digest ^ record.digest,
@@ -328,23 +313,25 @@ impl Store {
             moved_from: (!inserted && old_expiry != record.entry.hard_expiry).then_some(old_expiry),
             old_digest,
             new_digest: record.digest,
-        };
-        drop(slot);
-        self.gauges
-            .add(kind, new_counted - counted, new_weight - weight);
-        change
+        }
     }
 
     /// Loses a ticket behind the engine's back, as a fault of memory or of this program would. For
     /// tests of what finds it.
     #[doc(hidden)]
     pub fn lose(&self, key: &TicketKey) -> bool {
-        self.remove(key).is_some()
+        self.remove_if(key, |_| true).is_some()
     }
 
-    /// Forgets an entry; returns its end and digest.
-    pub(super) fn remove(&self, key: &TicketKey) -> Option<(WallMs, u128)> {
-        let (_, record) = self.table(key).remove(key)?;
+    /// Forgets an entry if it is `over` at that very moment; returns its end and digest.
+    pub(super) fn remove_if(
+        &self,
+        key: &TicketKey,
+        over: impl FnOnce(&Entry) -> bool,
+    ) -> Option<(WallMs, u128)> {
+        let record = self
+            .table(key)
+            .remove_if(key, |record| over(&record.entry))?;
         self.entries.fetch_sub(1, Relaxed);
         let (weight, counted) = weigh(&record.entry);
         self.gauges.add(record.entry.kind, -counted, -weight);

@@ -1,0 +1,5 @@
+//! libFuzzer on the target `frame`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| castor_proto_fuzz::targets::frame(bytes));
