@@ -5,6 +5,7 @@ SHELL := bash
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
 SEEDS ?= 1000
+TURMOIL_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -18,7 +19,7 @@ demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops th
 	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
 
 .PHONY: test
-test: packages verify unit races system ## everything a change must pass: verify, unit, races and system tests
+test: packages verify unit races turmoil system ## everything a change must pass, all of the kinds below
 
 .PHONY: unit
 unit: ## cargo's tests of all crates: no services, no network beyond loopback
@@ -42,6 +43,10 @@ verify: ## formatting, lints, docs, layering, licences (skipped without cargo-de
 	$(CARGO) test --locked --package castor-proto --test tidy
 	@.ci/deny
 
+.PHONY: locks
+locks: ## takes changed dependency versions over into the lock files of the crates outside the workspace
+	@.ci/locks
+
 .PHONY: fix
 fix: ## what verify would complain about and a machine can mend: formatting, simple lints
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
@@ -55,6 +60,11 @@ sim: ## random faults over the replication engine: SEEDS=1000 runs, or SEED=n to
 .PHONY: races
 races: ## what threads share, under 6,000 schedules a check; kills every mutant
 	$(CARGO) test --locked --package castor-replication --no-default-features --features shuttle --lib -- races::
+
+.PHONY: turmoil
+turmoil: ## the real driver in a simulated network: TURMOIL_SECONDS=60 of seeds, or SEED=n to replay one
+	$(CARGO) build --locked --manifest-path replication/turmoil/Cargo.toml --target-dir $(TARGET)
+	$(TARGET)/debug/castor-turmoil $(if $(SEED),--seed $(SEED) --trace,--seconds $(TURMOIL_SECONDS))
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on every decoder: FUZZ_SECONDS=20 each, FUZZ_ONLY="form frame"; exits 1 on a finding

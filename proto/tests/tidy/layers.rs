@@ -5,12 +5,13 @@ use toml::{Table, Value};
 use crate::source::{File, Repository};
 
 /// Crates of the house and the crates of the house they may name.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("castor-proto", &[]),
     ("castor-replication", &["castor-proto"]),
     ("castor-sim", &["castor-proto", "castor-replication"]),
     ("castor-node", &["castor-proto", "castor-replication"]),
     ("castor-loadtest", &[]),
+    ("castor-turmoil", &["castor-proto", "castor-replication"]),
     ("castor-proto-fuzz", &["castor-proto"]),
     (
         "castor-node-fuzz",

@@ -27,6 +27,7 @@ pub mod pki;
 mod quic;
 mod socket;
 mod start;
+pub mod surroundings;
 pub mod tls;
 mod transport;
 

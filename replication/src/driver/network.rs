@@ -22,6 +22,7 @@ use castor_proto::message::{Lane, PeerMessage, Phase};
 use castor_proto::seal::{KeyRing, NodeSigner};
 use castor_proto::version::{VersionRange, WireVersion};
 use quinn::{ClientConfig, Endpoint, VarInt};
+use rustls::crypto::CryptoProvider;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ use super::link_metrics::LinkMetrics;
 use super::peers::Registry;
 use super::quic::{self, EndpointKeys};
 use super::socket::KnownAddresses;
+use super::surroundings::Surroundings;
 use super::tls::{IdentityError, NodeIdentity};
 use super::transport::{NetEvent, Transport};
 use super::{accept, carrier, clock, dial};
@@ -67,6 +69,8 @@ pub struct NetworkConfig {
     pub forget_after: Duration,
     /// Timing of the membership protocol.
     pub gossip: GossipSettings,
+    /// The machine, or a simulation of one.
+    pub surroundings: Surroundings,
 }
 
 impl NetworkConfig {
@@ -84,6 +88,7 @@ impl NetworkConfig {
             name_patience: Duration::from_secs(3),
             forget_after: Duration::from_secs(300),
             gossip: GossipSettings::default(),
+            surroundings: Surroundings::default(),
         }
     }
 }
@@ -283,16 +288,24 @@ impl Network {
         if *identity.node() != config.me.node {
             return Err(StartError::OtherNode(identity.node().clone()));
         }
-        let credentials = credentials(identity)?;
+        let provider = &config.surroundings.provider;
+        let credentials = credentials(identity, provider)?;
         let keys = EndpointKeys::derive(&ring, &config.me.node);
         let known = KnownAddresses::default();
-        let server = quic::server_config(identity)?;
+        let server = quic::server_config(identity, provider)?;
         let bind_error = |source| StartError::Bind {
             listen: config.listen,
             source,
         };
-        let endpoint = quic::bind(config.listen, server, &keys, known.clone(), metrics.clone())
-            .map_err(bind_error)?;
+        let endpoint = quic::bind(
+            &config.surroundings,
+            config.listen,
+            server,
+            &keys,
+            known.clone(),
+            metrics.clone(),
+        )
+        .map_err(bind_error)?;
         let mut advertise = config.advertise;
         if advertise.port() == 0 {
             advertise.set_port(endpoint.local_addr().map_err(bind_error)?.port());
@@ -393,8 +406,9 @@ impl Network {
         if *identity.node() != self.shared.me.node || identity.cluster() != self.shared.cluster {
             return Err(StartError::OtherNode(identity.node().clone()));
         }
-        let server = quic::server_config(identity)?;
-        let credentials = credentials(identity)?;
+        let provider = &self.shared.config.surroundings.provider;
+        let server = quic::server_config(identity, provider)?;
+        let credentials = credentials(identity, provider)?;
         self.shared.endpoint.set_server_config(Some(server));
         self.shared.credentials.send_replace(Arc::new(credentials));
         Ok(())
@@ -456,9 +470,12 @@ pub(super) fn lane_name(lane: Lane) -> &'static str {
     }
 }
 
-fn credentials(identity: &NodeIdentity) -> Result<Credentials, IdentityError> {
+fn credentials(
+    identity: &NodeIdentity,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Credentials, IdentityError> {
     Ok(Credentials {
-        client: quic::client_config(identity)?,
+        client: quic::client_config(identity, provider)?,
         signer: Arc::clone(identity.signer()),
     })
 }

@@ -6,24 +6,24 @@
 //! connections of its predecessor. No migration, no early data, every quantity bounded.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use castor_proto::ids::NodeName;
 use castor_proto::seal::{KeyRing, Purpose};
-use quinn::Runtime as _;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
-use socket2::{Domain, Protocol, Socket, Type};
+use rustls::crypto::CryptoProvider;
 
 use crate::driver::link_metrics::LinkMetrics;
 use crate::driver::socket::{CountingSocket, KnownAddresses};
+use crate::driver::surroundings::Surroundings;
 use crate::driver::tls::{IdentityError, NodeIdentity};
 
 /// A silent connection is given up after this.
@@ -32,8 +32,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Round trip assumed before the first measurement; the library's 333 ms makes lost handshakes slow.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
-/// Kernel buffers, bytes: bursts of 64 full batches. The kernel may give less (net.core.rmem_max).
-const SOCKET_BUFFER: usize = 4 << 20;
 /// Unread bytes of one stream (1 MiB): two full batches, so a lane whose reader is behind makes its
 /// writer wait, and gather.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -46,6 +44,7 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 /// # Errors
 /// The operating system's, among them an address in use.
 pub(super) fn bind(
+    surroundings: &Surroundings,
     listen: SocketAddr,
     server: ServerConfig,
     keys: &EndpointKeys,
@@ -53,7 +52,7 @@ pub(super) fn bind(
     metrics: LinkMetrics,
 ) -> io::Result<Endpoint> {
     let runtime = Arc::new(TokioRuntime);
-    let socket = runtime.wrap_udp_socket(udp_socket(listen)?)?;
+    let socket = (surroundings.bind)(listen)?;
     let socket = CountingSocket::new(socket, keys.connection_id, known, metrics);
     let config = keys.endpoint_config();
     Endpoint::new_with_abstract_socket(config, Some(server), Arc::new(socket), runtime)
@@ -63,8 +62,11 @@ pub(super) fn bind(
 ///
 /// # Errors
 /// [`IdentityError::Unusable`].
-pub(super) fn server_config(identity: &NodeIdentity) -> Result<ServerConfig, IdentityError> {
-    let tls = QuicServerConfig::try_from(identity.server_config()?)
+pub(super) fn server_config(
+    identity: &NodeIdentity,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ServerConfig, IdentityError> {
+    let tls = QuicServerConfig::try_from(identity.server_config(provider)?)
         .map_err(|error| IdentityError::Unusable(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
     config
@@ -80,8 +82,11 @@ pub(super) fn server_config(identity: &NodeIdentity) -> Result<ServerConfig, Ide
 ///
 /// # Errors
 /// [`IdentityError::Unusable`].
-pub(super) fn client_config(identity: &NodeIdentity) -> Result<ClientConfig, IdentityError> {
-    let tls = QuicClientConfig::try_from(identity.client_config()?)
+pub(super) fn client_config(
+    identity: &NodeIdentity,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ClientConfig, IdentityError> {
+    let tls = QuicClientConfig::try_from(identity.client_config(provider)?)
         .map_err(|error| IdentityError::Unusable(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport()));
@@ -137,18 +142,4 @@ impl EndpointKeys {
             .grease_quic_bit(false);
         config
     }
-}
-
-fn udp_socket(listen: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(listen),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    // Best effort: the kernel caps both silently, and a smaller buffer only costs throughput.
-    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&listen.into())?;
-    Ok(socket.into())
 }

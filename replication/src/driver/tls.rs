@@ -192,15 +192,17 @@ impl NodeIdentity {
     ///
     /// # Errors
     /// [`IdentityError::Unusable`] when the TLS library refuses what was checked before.
-    pub fn server_config(&self) -> Result<ServerConfig, IdentityError> {
-        let provider = provider();
+    pub fn server_config(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<ServerConfig, IdentityError> {
         let verifier = WebPkiClientVerifier::builder_with_provider(
             Arc::clone(&self.roots),
-            Arc::clone(&provider),
+            Arc::clone(provider),
         )
         .build()
         .map_err(|error| IdentityError::Unusable(error.to_string()))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
@@ -216,8 +218,11 @@ impl NodeIdentity {
     ///
     /// # Errors
     /// [`IdentityError::Unusable`] when the TLS library refuses what was checked before.
-    pub fn client_config(&self) -> Result<ClientConfig, IdentityError> {
-        let mut config = ClientConfig::builder_with_provider(provider())
+    pub fn client_config(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<ClientConfig, IdentityError> {
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
             .with_root_certificates(Arc::clone(&self.roots))
@@ -385,8 +390,8 @@ mod tests {
             authority: authority.certificate_pem().as_bytes(),
         };
         NodeIdentity::from_pem(&pem, "blue", &node(name), now).map(|identity| {
-            identity.server_config().unwrap();
-            identity.client_config().unwrap();
+            identity.server_config(&provider()).unwrap();
+            identity.client_config(&provider()).unwrap();
         })
     }
 

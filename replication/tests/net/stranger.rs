@@ -32,7 +32,9 @@ impl Stranger {
         ring: &Arc<KeyRing>,
         to: SocketAddr,
     ) -> Result<Self, String> {
-        let tls = identity.client_config().unwrap();
+        let tls = identity
+            .client_config(&castor_replication::driver::tls::provider())
+            .unwrap();
         let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         runtime().block_on(async {
             let endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap();
