@@ -41,6 +41,7 @@ verify: ## formatting, lints, docs, layering, licences (skipped without cargo-de
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package castor-node --test system --locked -- -D warnings
 	$(CARGO) check --locked --package castor-replication --no-default-features
+	$(CARGO) clippy --locked --package castor-replication --no-default-features --features shuttle --tests -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	$(CARGO) test --locked --package castor-proto --test tidy
 	@.ci/deny

@@ -217,7 +217,7 @@ fn changing_stand(read: fn(&Standing) -> Stand) {
     for _ in 0..3 {
         let seen = read(&standing);
         assert_eq!(seen.serving, seen.phase == Phase::Draining, "{seen:?}");
-        assert_eq!(seen.at % 2 == 0, seen.serving, "{seen:?}");
+        assert_eq!(seen.at.is_multiple_of(2), seen.serving, "{seen:?}");
     }
     sets.join().unwrap();
 }
