@@ -19,6 +19,12 @@ const CRATES: [(&str, &[&str]); 8] = [
     ),
 ];
 
+/// What tests may name besides: the engine's own tests drive it in the simulated world.
+const IN_TESTS: [(&str, &str); 1] = [("castor-replication", "castor-sim")];
+
+/// Planted defects are for the simulator alone, and there only when asked for.
+const DEFECTS: &str = "mutants";
+
 /// Libraries that belong to one crate.
 const OWNED: [(&str, &str); 6] = [
     ("wincode", "castor-proto"),
@@ -80,7 +86,8 @@ fn manifest(file: &File) -> Vec<String> {
             findings.push(format!("{}: [{section}] {dependency}: {why}", file.path));
         };
         let shipped = section == "dependencies";
-        if dependency.starts_with("castor-") && !allowed.contains(&dependency) {
+        let tested = !shipped && IN_TESTS.contains(&(name, dependency));
+        if dependency.starts_with("castor-") && !allowed.contains(&dependency) && !tested {
             fault("this layer may not see it");
         }
         if OWNED
@@ -100,11 +107,43 @@ fn manifest(file: &File) -> Vec<String> {
         if engine && !optional {
             fault("belongs to the driver: optional, behind its feature");
         }
-        if value.get("workspace").and_then(Value::as_bool) != Some(true) {
+        if asks_for(value.get("features"), DEFECTS) {
+            fault("planted defects are switched on by a feature of castor-sim alone");
+        }
+        // Default features can be left out of a dependency of the house only where it is named in full.
+        let bare = value.get("path").is_some() && value.get("version").is_none();
+        let lean = value.get("default-features").and_then(Value::as_bool) == Some(false);
+        let inherited = value.get("workspace").and_then(Value::as_bool) == Some(true);
+        if !inherited && !(bare && lean && dependency.starts_with("castor-")) {
             fault("take the version from [workspace.dependencies]");
         }
     }
+    findings.extend(defects(&file.path, name, &table));
     findings
+}
+
+/// No feature but castor-sim's own of that name may switch planted defects on.
+fn defects(path: &str, name: &str, table: &Table) -> Vec<String> {
+    let features = table.get("features").and_then(Value::as_table);
+    let names = |wanted: &Value| {
+        let wanted = wanted.as_str().unwrap_or_default();
+        wanted.split('/').next_back() == Some(DEFECTS)
+    };
+    let mut findings = Vec::new();
+    for (feature, list) in features.into_iter().flatten() {
+        let switches = list.as_array().is_some_and(|list| list.iter().any(names));
+        if switches && !(name == "castor-sim" && feature == DEFECTS) {
+            findings.push(format!(
+                "{path}: feature {feature} switches planted defects on"
+            ));
+        }
+    }
+    findings
+}
+
+fn asks_for(features: Option<&Value>, wanted: &str) -> bool {
+    let list = features.and_then(Value::as_array);
+    list.is_some_and(|list| list.iter().any(|name| name.as_str() == Some(wanted)))
 }
 
 fn dependencies(table: &Table) -> Vec<(&'static str, &str, &Value)> {
@@ -129,4 +168,16 @@ fn a_manifest_that_breaks_the_layers_is_refused() {
     };
     let findings = manifest(&file);
     assert_eq!(findings.len(), 6, "{findings:#?}");
+}
+
+#[test]
+fn planted_defects_stay_out_of_what_serves() {
+    let text = "[package]\nname = \"castor-node\"\n[features]\ndefault = [\"castor-replication/mutants\"]\n\
+                [dependencies]\ncastor-replication = { workspace = true, features = [\"mutants\"] }\n";
+    let file = File {
+        path: "node/Cargo.toml".to_owned(),
+        text: text.to_owned(),
+    };
+    let findings = manifest(&file);
+    assert_eq!(findings.len(), 2, "{findings:#?}");
 }

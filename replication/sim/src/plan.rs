@@ -20,6 +20,9 @@ pub enum Flavour {
     Stops,
     /// Wall clocks jump, also while a process starts.
     Clocks,
+    /// More nodes than a view has, a network that loses and doubles all the time, and races for every
+    /// ticket.
+    Contention,
 }
 
 /// Everything that a seed decides before the run begins.
@@ -108,7 +111,13 @@ impl Plan {
     /// The plan of a seed; always the same one.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, "plan");
-        let size = random.pick(&[2, 3, 3, 3, 3, 4, 5]).unwrap_or(3);
+        let contention = seed % 8 == 5;
+        let sizes: &[usize] = if contention {
+            &[4, 4, 5]
+        } else {
+            &[2, 3, 3, 3, 3, 4, 5]
+        };
+        let size = random.pick(sizes).unwrap_or(3);
         let flavours = [
             Flavour::Mixed,
             Flavour::Mixed,
@@ -119,7 +128,7 @@ impl Plan {
             Flavour::Stops,
             Flavour::Clocks,
         ];
-        let flavour = random.pick(&flavours).unwrap_or(Flavour::Mixed);
+        let mut flavour = random.pick(&flavours).unwrap_or(Flavour::Mixed);
         let weathers = [
             CALM,
             CALM,
@@ -137,7 +146,16 @@ impl Plan {
                 doubled: 10,
             },
         ];
-        let weather = random.pick(&weathers).unwrap_or(CALM);
+        let mut weather = random.pick(&weathers).unwrap_or(CALM);
+        if contention {
+            flavour = Flavour::Contention;
+            weather = Weather {
+                delay: (100, random.pick(&[1_000, 20_000, 60_000]).unwrap_or(1_000)),
+                loss: random.between(20, 200),
+                doubled: random.between(100, 900),
+            };
+        }
+        let limits = Limits::draw(&mut random.clone());
         let skew = |random: &mut Random| random.below(201) as i64 - 100;
         let drift = |random: &mut Random| random.below(1_001) as i64 - 500;
         Self {
@@ -150,7 +168,10 @@ impl Plan {
             weather,
             skew_ms: (0..size).map(|_| skew(&mut random)).collect(),
             drift_ppm: (0..size).map(|_| drift(&mut random)).collect(),
-            limits: Limits::draw(&mut random),
+            limits: Limits {
+                view_size: if contention { 3 } else { limits.view_size },
+                ..limits
+            },
         }
     }
 }

@@ -216,3 +216,40 @@ fn an_old_ticket_is_refused_also_while_a_node_that_it_names_is_down() {
         assert!(matches!(outcome, ClaimOutcome::Unknown), "{outcome:?}");
     }
 }
+
+/// A node that lacks the body may know the decision. How old that is only the view can tell, and a request
+/// that is sent again is answered again.
+#[test]
+fn a_decision_heard_without_the_body_does_not_spoil_the_second_answer() {
+    use castor_proto::ids::ClaimId;
+    use castor_proto::message::PeerMessage;
+    use castor_replication::engine::Input;
+
+    let mut met = 0;
+    for seed in 0..40 {
+        let mut world = World::new(5, seed);
+        let session = world.sign_in(0);
+        let ignorant = 1 + seed as usize % 4;
+        world.cut_one_way(0, ignorant);
+        let ticket = world.issue(0, session);
+        let named = |i: usize| ticket.view.contains(&world.node(i).member);
+        let (lacks, outside) = (named(ignorant), (1..5).find(|i| !named(*i)));
+        assert!(is_valid(&world.claim(0, &ticket.id, 9)), "seed {seed}");
+        world.mend(0, ignorant);
+        let (true, Some(outside)) = (lacks, outside) else {
+            continue;
+        };
+        met += 1;
+        let fact = PeerMessage::Decided {
+            key: ticket.key(),
+            kind: ticket.kind(),
+            hard_expiry: ticket.hard_expiry,
+            claim: ClaimId([9; 16]),
+        };
+        let issuer = world.node(0).member.clone();
+        world.input(ignorant, Input::Message(issuer, fact));
+        let again = world.claim(outside, &ticket.id, 9);
+        assert!(is_valid(&again), "seed {seed}: {again:?}");
+    }
+    assert!(met > 5, "{met}");
+}

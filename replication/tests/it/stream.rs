@@ -117,3 +117,25 @@ fn a_link_that_breaks_on_one_side_only_goes_on() {
     assert!(world.node(2).store.find(&session).is_some());
     assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
 }
+
+/// A jump is told when the ring has dropped what a peer lacks. Overtaken by what came after it, it is old
+/// news and no sign of a memory that went back.
+#[test]
+fn a_jump_that_comes_late_fences_nobody() {
+    use castor_proto::message::PeerMessage;
+    use castor_replication::engine::{Event, Input};
+
+    let mut world = World::new(2, 1);
+    (0..5).for_each(|_| drop(world.sign_in(1)));
+    let peer = world.node(1).member.clone();
+    let late = PeerMessage::StreamStart {
+        nonce: 0,
+        next: 2,
+        head: 3,
+    };
+    world.input(0, Input::Message(peer, late));
+    world.run_for(1_000 * MS);
+    let fenced = |event: &Event| matches!(event, Event::Fenced);
+    assert!(!world.node(1).events.iter().any(fenced));
+    assert!(world.is_ready(1));
+}

@@ -52,29 +52,16 @@ impl Invariant for Lag {
         "lag"
     }
 
-    fn delivered(&mut self, world: &World, seen: Seen) {
+    fn delivered(&mut self, _: &World, seen: Seen) {
         match seen {
             Seen::Acknowledged { origin, peer, upto } => {
                 if let Some(has) = self.has.get_mut(&(origin, peer)) {
                     *has = upto.max(*has);
                 }
             }
-            Seen::Subscribed { origin, peer, have } => {
-                let Some((_, node)) = world.running().find(|(_, node)| node.life == origin) else {
-                    return;
-                };
-                // Words of a process that it does not know yet are not heard.
-                let heard = node.engine.status().peers.into_iter().any(|known| {
-                    known.member.and_then(|member| world.life_of(&member)) == Some(peer)
-                });
-                if !heard {
-                    return;
-                }
-                let head = node.engine.stream_head();
-                // From the ring, or, with a repair instead, from now on.
-                let rest = have + self.ring_max >= head;
-                self.has
-                    .insert((origin, peer), if rest { have } else { head });
+            // What came before is sent again, or, where the ring has dropped it, repaired.
+            Seen::Started { origin, peer, next } => {
+                self.has.insert((origin, peer), next.saturating_sub(1));
             }
         }
     }

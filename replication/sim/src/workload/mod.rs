@@ -17,7 +17,7 @@ use castor_proto::ticket::{Payload, Pgt, Principal, Pt, TicketKind};
 use castor_replication::engine::{Command, Liveness, NewReusable, NewSingleUse, Reply};
 
 use crate::ledger::{Asked, Ledger, SessionNo, TicketNo, What};
-use crate::plan::Plan;
+use crate::plan::{Flavour, Plan};
 use crate::random::Random;
 use crate::world::{MS, World};
 
@@ -56,6 +56,8 @@ pub(crate) enum Step {
 pub struct Workload {
     random: Random,
     every: u64,
+    /// Most tickets are raced for.
+    contention: bool,
     next: u64,
     steps: BinaryHeap<Reverse<(u64, u64, Step)>>,
     serial: u64,
@@ -69,6 +71,7 @@ impl Workload {
         Self {
             random: Random::new(plan.seed, "people"),
             every: plan.operation_every,
+            contention: plan.flavour == Flavour::Contention,
             next: now,
             steps: BinaryHeap::new(),
             serial: 0,

@@ -9,6 +9,9 @@ impl Workload {
     pub(super) fn after_issue(&mut self, world: &World, ticket: usize) {
         let session = self.ledger.tickets.get(ticket).map_or(0, |t| t.session);
         let first = world.now + self.random.between(100, 30_000);
+        if self.contention && self.random.once_in(2) {
+            return self.contend(world, ticket, first);
+        }
         match self.random.below(100) {
             // Once.
             0..45 => {
@@ -54,6 +57,19 @@ impl Workload {
         self.idle_pair(world, session);
     }
 
+    /// One claim, and a little later another one that a proxy sends to several nodes at once.
+    fn contend(&mut self, world: &World, ticket: usize, first: u64) {
+        let node = self.any(world);
+        self.claim_at(first, ticket, node, 1);
+        let second = first + self.random.below(80 * MS);
+        for _ in 0..self.random.between(2, 3) {
+            let (node, late) = (self.any(world), self.random.below(10 * MS));
+            self.claim_at(second + late, ticket, node, 2);
+        }
+        let (node, third) = (self.any(world), second + self.random.below(200 * MS));
+        self.claim_at(third, ticket, node, 3);
+    }
+
     fn claim_at(&mut self, at: u64, ticket: usize, node: usize, claim: u8) {
         let step = Step::Claim {
             ticket,
@@ -75,6 +91,15 @@ impl Workload {
             return;
         }
         let limit = world.now + idle_ms * MS;
+        if self.random.once_in(2) {
+            // At the limit on two nodes at once, one of which may not have heard of the other.
+            let (first, second) = (self.any(world), self.any(world));
+            let at = (limit + self.random.below(300 * MS)).saturating_sub(150 * MS);
+            let soon = at + self.random.between(100, 6_000);
+            let use_at = |node| Step::Use { session, node };
+            self.later(at, use_at(first));
+            return self.later(soon, use_at(second));
+        }
         let before = limit.saturating_sub(self.random.between(5, 700) * MS);
         let after = limit + self.random.between(1, 700) * MS;
         for at in [before, after] {

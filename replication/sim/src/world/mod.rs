@@ -111,8 +111,8 @@ impl Ord for Scheduled {
 pub enum Seen {
     /// `peer` has told `origin` that it has everything up to here.
     Acknowledged { origin: Life, peer: Life, upto: u64 },
-    /// `peer` has asked `origin` for its stream from after `have`.
-    Subscribed { origin: Life, peer: Life, have: u64 },
+    /// `origin` has answered a subscription of `peer`: its stream begins here.
+    Started { origin: Life, peer: Life, next: u64 },
 }
 
 type Tune = Box<dyn Fn(&mut Config) + Send>;

@@ -135,11 +135,6 @@ impl World {
                 peer,
                 upto: *applied,
             }),
-            PeerMessage::Subscribe { have, .. } => self.seen.push(Seen::Subscribed {
-                origin,
-                peer,
-                have: *have,
-            }),
             _ => {}
         }
     }
