@@ -5,6 +5,7 @@ SHELL := bash
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
 FAULTS ?= all
+SIM_MINUTES ?= 2
 TURMOIL_SECONDS ?= 60
 # What `castor status` and castor_build_info say was built.
 REVISION = $(or $(CASTOR_REVISION),$(shell git describe --always --dirty --abbrev=12 2>/dev/null),unknown)
@@ -21,7 +22,7 @@ demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops th
 	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
 
 .PHONY: test
-test: packages verify unit races turmoil system ## everything a change must pass, all of the kinds below
+test: packages verify unit races sim mutants turmoil system ## everything a change must pass, all of the kinds below
 
 .PHONY: unit
 unit: ## cargo's tests of all crates: no services, no network beyond loopback
@@ -56,8 +57,8 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 	$(CARGO) fmt --all
 
 .PHONY: sim
-sim: ## simulated clusters under faults, 4 minutes; SEEDS=1000 for so many, SEED=n for one again
-	$(CARGO) run --release --locked --package castor-sim -- $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS)))
+sim: ## simulated clusters under faults, SIM_MINUTES=2; SEEDS=1000 for so many, SEED=n for one again
+	$(CARGO) run --release --locked --package castor-sim -- $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(SIM_MINUTES)))
 
 .PHONY: mutants
 mutants: ## plants one defect after another in the engine; the simulation must find each

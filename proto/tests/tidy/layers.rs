@@ -114,7 +114,8 @@ fn manifest(file: &File) -> Vec<String> {
         let bare = value.get("path").is_some() && value.get("version").is_none();
         let lean = value.get("default-features").and_then(Value::as_bool) == Some(false);
         let inherited = value.get("workspace").and_then(Value::as_bool) == Some(true);
-        if !inherited && !(bare && lean && dependency.starts_with("castor-")) {
+        let ours = bare && lean && dependency.starts_with("castor-");
+        if !inherited && !ours {
             fault("take the version from [workspace.dependencies]");
         }
     }
