@@ -438,11 +438,7 @@ impl Engine {
             }
             Vote::Value { claim, accepted } => {
                 if matches!(&op.stage, Stage::Opening { issuer } if same(issuer, from)) {
-                    let by = if accepted {
-                        vec![from.clone()]
-                    } else {
-                        Vec::new()
-                    };
+                    let by = Vec::from_iter(accepted.then(|| from.clone()));
                     return self.claim_accept(number, op, &body, Ballot::default(), claim, by);
                 }
             }

@@ -2,7 +2,7 @@
 //! mistake would have it. The simulator must find every one (`castor-sim mutants`).
 //!
 //! Compiled only with the feature `mutants`, which is refused together with the driver: no program that
-//! serves can have it. Without the feature `mutant!` is `false` and the switches vanish.
+//! serves can have it. Without the feature `mutant!` is constantly false and the switches vanish.
 
 use std::borrow::Cow;
 
@@ -30,8 +30,15 @@ macro_rules! mutant {
 #[cfg(not(feature = "mutants"))]
 macro_rules! mutant {
     ($name:ident) => {
-        false
+        $crate::engine::mutants::never(stringify!($name))
     };
+}
+
+/// No defect is planted.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub(super) const fn never(_: &str) -> bool {
+    false
 }
 
 pub(super) use mutant;

@@ -126,7 +126,9 @@ fn a_jump_that_comes_late_fences_nobody() {
     use castor_replication::engine::{Event, Input};
 
     let mut world = World::new(2, 1);
-    (0..5).for_each(|_| drop(world.sign_in(1)));
+    for _ in 0..5 {
+        world.sign_in(1);
+    }
     let peer = world.node(1).member.clone();
     let late = PeerMessage::StreamStart {
         nonce: 0,
