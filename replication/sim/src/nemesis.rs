@@ -9,6 +9,9 @@ use crate::plan::{Flavour, Plan};
 use crate::random::Random;
 use crate::world::{CALM, Life, MS, Node, STORM, Weather, World};
 
+/// The longest delay of one message when all faults have stopped, microseconds.
+const NEAR: u64 = 10 * MS;
+
 /// A kind of fault. The names appear in the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -304,8 +307,10 @@ impl Nemesis {
         self.reliefs.clear();
         self.next_fault = u64::MAX;
         world.disturb_all();
+        // Filling asks for hundreds of parts: a long way would make it long, and is a fault as well.
+        let (low, high) = self.weather.delay;
         world.weather = Weather {
-            delay: self.weather.delay,
+            delay: (low, high.min(NEAR)),
             ..CALM
         };
         world.rough.clear();
