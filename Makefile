@@ -5,7 +5,7 @@ SHELL := bash
 CARGO ?= cargo
 DEMO_DIR ?= castor-demo
 FAULTS ?= all
-SIM_MINUTES ?= 2
+SEEDS ?= 500
 TURMOIL_SECONDS ?= 60
 # What `castor status` and castor_build_info say was built.
 REVISION = $(or $(CASTOR_REVISION),$(shell git describe --always --dirty --abbrev=12 2>/dev/null),unknown)
@@ -57,8 +57,8 @@ fix: ## what verify would complain about and a machine can mend: formatting, sim
 	$(CARGO) fmt --all
 
 .PHONY: sim
-sim: ## simulated clusters under faults, SIM_MINUTES=2; SEEDS=1000 for so many, SEED=n for one again
-	$(CARGO) run --release --locked --package castor-sim -- $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(SIM_MINUTES)))
+sim: ## simulated clusters under faults: SEEDS=500 of them, or SEED=n for one again
+	$(CARGO) run --release --locked --package castor-sim -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: mutants
 mutants: ## plants one defect after another in the engine; the simulation must find each
