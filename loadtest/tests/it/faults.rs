@@ -292,7 +292,8 @@ async fn stop_watches_the_readiness_of_the_others() {
         .await
         .unwrap();
     assert!(report.passed, "{}", report.markdown());
-    assert!(report.steps.iter().all(|step| step.ready_probes > 10));
+    // Each of the two others at least once; how often depends on how busy the machine is.
+    assert!(report.steps.iter().all(|step| step.ready_probes >= 2));
 
     let sinner = Cluster::start(&[], true).await;
     let (lab_, plan_) = (lab(&sinner.file), plan(&sinner.castor));
