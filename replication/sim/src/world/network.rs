@@ -76,9 +76,12 @@ impl World {
         };
         let way = self.rough.get(&(from, index));
         let votes = self.votes.as_ref().filter(|_| is_about_votes(&message));
-        let bulk = self.bulk.as_ref();
-        let bulk = bulk.filter(|_| message.lane() == Lane::Bulk);
-        let weather = *votes.or(way).or(bulk).unwrap_or(&self.weather);
+        let lane = match message.lane() {
+            Lane::Bulk => self.bulk.as_ref(),
+            Lane::Stream => self.stream.as_ref(),
+            Lane::Fast => None,
+        };
+        let weather = *votes.or(way).or(lane).unwrap_or(&self.weather);
         if !self.linked(from, index) || self.below(1_000) < weather.loss {
             return;
         }
