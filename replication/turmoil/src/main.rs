@@ -1,6 +1,6 @@
 //! Whole nodes in a simulated network: HTTP, pages, tickets, and replication with QUIC, TLS and gossip.
 //!
-//! Only sockets, clock and chance are simulated. Each seed is a run of about 40 simulated seconds: people
+//! Only sockets, clock and chance are simulated. Each seed is a run of about 38 simulated seconds: people
 //! and applications at all nodes, over HTTP; two faults (cut, one-way cut, power off and restart), loss and
 //! duplication; then everything must have healed. A run is a process of its own, so that nothing is left of
 //! an earlier one.

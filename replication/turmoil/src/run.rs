@@ -9,7 +9,7 @@ use castor_loadtest::history::Phase;
 use turmoil::Sim;
 
 use crate::files::Files;
-use crate::node::{Fault, NODES, Node, name};
+use crate::node::{Fault, NODES, Node, name, pause};
 use crate::work::{self, Book, CALLERS, Caller};
 use crate::{chance, socket, trace};
 
@@ -19,6 +19,8 @@ const PEACE: Duration = Duration::from_secs(25);
 const ASKING: Duration = Duration::from_secs(35);
 /// This long after the last answer all nodes must be the same.
 const QUIET: Duration = Duration::from_secs(2);
+/// A node tells this often how it stands, simulated milliseconds.
+const LOOK: u64 = 5;
 /// No run is longer.
 const END: Duration = Duration::from_secs(60);
 
@@ -87,6 +89,7 @@ fn strike(sim: &mut Sim<'_>, blow: Blow, book: &Book) {
         }
         Blow::Crash(victim) => {
             book.borrow_mut().nodes[victim] = None;
+            book.borrow_mut().standing[victim] = None;
             sim.crash(name(victim));
         }
         Blow::Bounce(victim) => sim.bounce(name(victim)),
@@ -207,8 +210,13 @@ fn drive(sim: &mut Sim<'_>, book: &Book) -> Result<(), Fault> {
 async fn host(index: usize, address: IpAddr, book: Book, files: Rc<Files>) -> turmoil::Result {
     let node = Rc::new(Node::start(index, address, files).await?);
     trace::event(&format!("n{index} started"));
-    book.borrow_mut().nodes[index] = Some(node);
-    std::future::pending().await
+    book.borrow_mut().nodes[index] = Some(Rc::clone(&node));
+    loop {
+        // Here, because a node that is asked outside its host compares its times with the machine's.
+        let standing = (node.handle.readiness(), node.company());
+        book.borrow_mut().standing[index] = Some(standing);
+        pause(LOOK).await;
+    }
 }
 
 /// Everybody who asks, on one host of their own.

@@ -45,6 +45,8 @@ pub struct Ledger {
     pub story: Story,
     /// The nodes in service, by index.
     pub nodes: [Option<Rc<Node>>; NODES],
+    /// What these said of themselves a moment ago: readiness, peers alive, links up.
+    pub standing: [Option<Standing>; NODES],
     /// Load goes on.
     pub open: bool,
     /// Every session is to be asked for at every node.
@@ -55,6 +57,12 @@ pub struct Ledger {
     pub gone: usize,
     pub violations: Vec<String>,
 }
+
+/// Readiness, peers that gossip believes alive, links that are up.
+type Standing = (Readiness, (usize, usize));
+
+/// All nodes serve and are linked with all others.
+const WHOLE: Standing = (Readiness::Ready, (NODES - 1, NODES - 1));
 
 pub type Book = Rc<RefCell<Ledger>>;
 
@@ -90,12 +98,7 @@ impl Ledger {
 
     /// Whether all nodes serve and are linked with all others.
     pub fn is_whole(&self) -> bool {
-        self.nodes.iter().all(|node| {
-            node.as_ref().is_some_and(|node| {
-                node.handle.readiness() == Readiness::Ready
-                    && node.company() == (NODES - 1, NODES - 1)
-            })
-        })
+        self.standing == [Some(WHOLE); NODES]
     }
 }
 
@@ -340,9 +343,9 @@ pub fn judge(book: &Book) -> Result<(), crate::node::Fault> {
             book.violation(format!("n{index} does not run"));
             continue;
         };
-        let readiness = node.handle.readiness();
-        if readiness != Readiness::Ready {
-            book.violation(format!("n{index} is {readiness:?}: {:?}", node.company()));
+        let standing = book.standing[index];
+        if standing != Some(WHOLE) {
+            book.violation(format!("n{index} is not whole: {standing:?}"));
         }
         let mut state = Vec::new();
         node.handle.store().visit_all(&mut |entry| {
