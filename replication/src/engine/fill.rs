@@ -11,7 +11,7 @@ use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::mutants::{mutant, thin_fill};
+use super::mutants::thin_fill;
 use super::ops::Op;
 use super::peers::{Gossip, Peer};
 use super::timers::Timer;

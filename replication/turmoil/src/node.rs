@@ -79,6 +79,7 @@ impl Node {
         config.surroundings = Surroundings {
             bind: socket::bind,
             provider: provider::provider(),
+            threads: false,
         };
         let silent_seeds = config.seeds.len();
         let registry = Registry::new();
