@@ -17,8 +17,9 @@ use super::tls::NodeIdentity;
 use super::{Clock, Handle, Parts, assemble, fresh_incarnation};
 use crate::engine;
 
-/// Most threads beside the one of the event loop: they open large batches and look up names.
-const HELPERS: usize = 4;
+/// Most threads beside the one of the event loop: they open large batches, one for each lane of a peer,
+/// and look up the names of seeds, which may take long and must not keep the batches waiting.
+const HELPERS: usize = 96;
 
 /// What a node's replication is started with.
 pub struct Settings {
