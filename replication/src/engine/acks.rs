@@ -65,7 +65,8 @@ impl Engine {
             return;
         }
         // Whoever is met for the first time holds more than its own stream tells.
-        let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
+        let jumped = next > inbound.applied + 1;
+        let gap = jumped || (inbound.applied == 0 && !unasked);
         inbound.reach(next.saturating_sub(1), own);
         inbound.head = inbound.head.max(head);
         if !unasked {
@@ -73,6 +74,9 @@ impl Engine {
             inbound.started = true;
             inbound.start = next.saturating_sub(1);
             inbound.past = head;
+        }
+        if jumped {
+            self.fill_jumped();
         }
         if gap && !thin_fill() {
             self.repair_with(from);

@@ -12,6 +12,7 @@ mod clock;
 mod compare;
 mod config;
 mod digests;
+mod donate;
 mod drain;
 mod expiry;
 mod fill;

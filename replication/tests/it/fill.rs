@@ -207,6 +207,40 @@ fn a_filling_node_does_not_start_cold_because_its_donors_blink() {
     }
 }
 
+/// Filling goes on where it was when its only donor is not heard for a moment, or its link is made anew.
+#[test]
+fn filling_goes_on_where_it_was_when_its_only_donor_is_back() {
+    for (seed, link_breaks) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut world = World::with(2, seed, |config| config.batch_bytes = 500);
+        let sessions: Vec<_> = (0..200).map(|i| world.sign_in(i % 2)).collect();
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        world.start(1);
+        let filled = |w: &World| w.node(1).engine.status().bootstrap.shards;
+        world.until("filling is under way", |w| filled(w) > 20);
+        let before = filled(&world);
+        let late = world.sign_in(0);
+        if link_breaks {
+            let donor = world.node(0).member.clone();
+            world.input(1, Input::LinkDown(donor.clone()));
+            world.run_for(300 * MS);
+            world.input(1, Input::LinkUp(donor));
+        } else {
+            world.cut(0, 1);
+            world.run_for(1_200 * MS);
+            world.heal();
+        }
+        while !world.is_ready(1) {
+            assert!(filled(&world) >= before, "seed {seed}: begun again");
+            world.run_for(MS);
+        }
+        for session in sessions.iter().chain([&late]) {
+            let found = world.node(1).store.find(session);
+            assert!(found.is_some(), "seed {seed}: a hole");
+        }
+    }
+}
+
 #[test]
 fn a_stopped_process_is_not_ready_before_it_has_caught_up() {
     for seed in 0..20 {

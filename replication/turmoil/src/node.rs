@@ -63,6 +63,7 @@ impl Node {
         net.surroundings = Surroundings {
             bind: socket::bind,
             provider: provider::provider(),
+            threads: false,
         };
         let links = LinkMetrics::register(&registry)?;
         let ring = Arc::clone(&checked.ring);
