@@ -21,7 +21,7 @@ use crate::error::{OpenError, SealError};
 use crate::hello::ClusterTag;
 use crate::ids::{Incarnation, NodeName};
 use crate::limits::{DECODE_MAX, ENVELOPE_OVERHEAD_MAX, FRAME_MAX};
-use crate::message::Lane;
+use crate::message::{FAST_PARTS, Lane};
 use crate::seal::aead::{self, NONCE_BYTES, Nonce, TAG_BYTES};
 use crate::seal::keyring::{KeyId, KeyRing, Purpose};
 use crate::seal::sign::{self, Domain, NodeSigner, PublicKey, SIGNATURE_BYTES};
@@ -292,19 +292,26 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// Refuses what was seen before: one per peer incarnation, one counter per lane.
+/// Refuses what was seen before: one per peer incarnation, with a counter per lane.
+///
+/// The fast lane has a counter for each remainder of the number by [`FAST_PARTS`]: each of its streams is
+/// given one remainder, because streams overtake each other, and what is on one of them does not.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayGuard {
-    last: [u64; Lane::ALL.len()],
+    last: [[u64; FAST_PARTS]; Lane::ALL.len()],
 }
 
 impl ReplayGuard {
-    /// Accepts a sequence number that is higher than every earlier one of its lane; the first is 1.
+    /// Accepts a sequence number that is higher than every earlier one of its counter; 0 is none.
     ///
     /// # Errors
     /// [`OpenError::Replay`] otherwise.
     pub fn accept(&mut self, lane: Lane, sequence: u64) -> Result<(), OpenError> {
-        let last = &mut self.last[lane as usize];
+        let class = match lane {
+            Lane::Fast => sequence as usize % FAST_PARTS,
+            Lane::Stream | Lane::Bulk => 0,
+        };
+        let last = &mut self.last[lane as usize][class];
         if sequence <= *last {
             return Err(OpenError::Replay);
         }
@@ -472,12 +479,24 @@ mod tests {
     #[test]
     fn a_repeated_or_older_sequence_is_a_replay_per_lane() {
         let mut guard = ReplayGuard::default();
-        assert_eq!(guard.accept(Lane::Fast, 1), Ok(()));
-        assert_eq!(guard.accept(Lane::Fast, 1), Err(OpenError::Replay));
-        assert_eq!(guard.accept(Lane::Fast, 7), Ok(()));
-        assert_eq!(guard.accept(Lane::Fast, 6), Err(OpenError::Replay));
-        assert_eq!(guard.accept(Lane::Stream, 1), Ok(()));
-        assert_eq!(guard.accept(Lane::Stream, 0), Err(OpenError::Replay));
+        for lane in Lane::ALL {
+            let parts = FAST_PARTS as u64;
+            assert_eq!(guard.accept(lane, 0), Err(OpenError::Replay));
+            assert_eq!(guard.accept(lane, 2), Ok(()));
+            assert_eq!(guard.accept(lane, 2), Err(OpenError::Replay));
+            assert_eq!(guard.accept(lane, 2 + 2 * parts), Ok(()));
+            assert_eq!(guard.accept(lane, 2 + parts), Err(OpenError::Replay));
+        }
+    }
+
+    #[test]
+    fn streams_of_the_fast_lane_may_overtake_each_other() {
+        let mut guard = ReplayGuard::default();
+        assert_eq!(guard.accept(Lane::Fast, 35), Ok(()));
+        assert_eq!(guard.accept(Lane::Fast, 34), Ok(()));
+        assert_eq!(guard.accept(Lane::Fast, 34), Err(OpenError::Replay));
+        assert_eq!(guard.accept(Lane::Stream, 35), Ok(()));
+        assert_eq!(guard.accept(Lane::Stream, 34), Err(OpenError::Replay));
     }
 
     proptest! {

@@ -1,5 +1,7 @@
-//! One ordered lane of a link: its queue, the task that writes it, the task that reads it.
+//! One lane of a link: its queue, and for each stream that carries it a task that writes, one that reads.
 //!
+//! Stream and bulk are ordered. The fast lane is spread over several streams, in turn: a lost packet then
+//! keeps back one of them, for a round trip and more, and what the others carry passes it.
 //! A queue holds encoded messages, bounded in number and bytes; the writer takes what has gathered
 //! while the last batch was on its way and sends it as one envelope, so an idle lane sends at once
 //! and a busy one in batches. The reader opens envelopes, refuses what is not what it should be,
@@ -68,8 +70,12 @@ impl LaneQueue {
         }
         waiting.bytes += message.len();
         waiting.messages.push_back(message);
+        let first = waiting.messages.len() == 1;
         drop(waiting);
-        self.ready.notify_one();
+        // One writer takes all that has gathered by then; the others sleep on.
+        if first {
+            self.ready.notify_one();
+        }
         Ok(())
     }
 
@@ -97,7 +103,12 @@ impl LaneQueue {
             count += 1;
         }
         waiting.bytes -= bytes;
-        waiting.messages.drain(..count).collect()
+        let batch = waiting.messages.drain(..count).collect();
+        // What is left does not wait until this batch is written.
+        if !waiting.messages.is_empty() {
+            self.ready.notify_one();
+        }
+        batch
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -109,6 +120,8 @@ impl LaneQueue {
 pub(super) struct OutLane {
     pub(super) shared: Arc<Shared>,
     pub(super) lane: Lane,
+    /// Which of the lane's streams.
+    pub(super) part: usize,
     pub(super) queue: Arc<LaneQueue>,
     pub(super) peer: Member,
     pub(super) version: WireVersion,
@@ -145,6 +158,8 @@ impl OutLane {
                 batch = self.queue.next_batch() => batch,
             };
             self.write(&mut stream, &batch).await?;
+            // Sealing is work: what has been written is to be on its way before more of it is done.
+            tokio::task::yield_now().await;
         }
         loop {
             let batch = self.queue.take_batch();
@@ -188,7 +203,7 @@ impl OutLane {
             incarnation: me.incarnation,
             receiver: &self.peer.node,
             lane: self.lane,
-            sequence: self.shared.next_sequence(self.lane),
+            sequence: self.shared.next_sequence(self.lane, self.part),
             nonce: clock::nonce()?,
         };
         let ring = self.shared.ring.load();

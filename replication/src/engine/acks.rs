@@ -284,6 +284,8 @@ impl Engine {
         peer.out.next = first + count;
         peer.out.in_flight = first + count - 1;
         peer.out.sent_at = mono;
+        // An answer that is merely on its way is not worth sending everything again.
+        peer.out.resend = peer.out.resend.max(peer.patience().min(RESEND_MAX));
         let (in_flight, resend) = (peer.out.in_flight, peer.out.resend);
         if jumped {
             // The ring has dropped what it lacks: it is told, and repairs (rule 19).

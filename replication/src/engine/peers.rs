@@ -10,9 +10,12 @@ use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::Phase;
 use castor_proto::version::WireVersion;
 
-use super::config::Micros;
+use super::config::{MS, Micros};
 use super::lies::Lies;
 use super::stream::Cursor;
+
+/// Longest round trip that is learnt from.
+const RTT_MAX: Micros = 1_000 * MS;
 
 /// What gossip believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +133,9 @@ impl Peer {
         self.link && !self.fenced
     }
 
+    /// What a stopped process says afterwards tells nothing of the way: more than a second counts as one.
     pub(super) fn measure(&mut self, rtt: Micros) {
+        let rtt = rtt.min(RTT_MAX);
         if self.srtt == 0 {
             self.srtt = rtt.max(1);
             self.rttvar = rtt / 2;

@@ -51,7 +51,8 @@ impl Invariant for Idle {
             return Ok(());
         }
         let limit = (idle.saturating_sub(CLOCKS_MS)) * MS;
-        let recent = |at: &&Use| world.now.saturating_sub(at.asked) < limit;
+        // What began after the question may have come after the answers to it.
+        let recent = |at: &&Use| at.asked < asked.at && world.now.saturating_sub(at.asked) < limit;
         let reachable = |at: &&Use| {
             let there = world.nodes[at.node]
                 .as_ref()
