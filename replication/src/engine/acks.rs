@@ -173,8 +173,7 @@ impl Engine {
     pub(super) fn subscribed(&mut self, from: &Member, nonce: u64, have: u64) {
         let (head, tail) = (self.stream.head(), self.stream.tail());
         if have > head {
-            // The peer has more of this incarnation than it has made: its memory went back.
-            return self.fence_self();
+            return self.accused(from, Lie::Ahead);
         }
         // What the ring still has is sent again; who lacks more fills or repairs itself.
         let past = have + 1 >= tail && !(have == 0 && thin_fill()); // rule 20
@@ -202,7 +201,7 @@ impl Engine {
 
     pub(super) fn acked(&mut self, from: &Member, applied: u64, services: Visited) {
         if applied > self.stream.head() {
-            return self.fence_self();
+            return self.accused(from, Lie::Ahead);
         }
         for (key, services) in services {
             self.learn_services(key, services);

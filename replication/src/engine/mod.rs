@@ -327,7 +327,7 @@ impl Engine {
                 covered,
             } => self.entries(from, rpc, &entries, covered),
             PeerMessage::EntriesTaken { rpc } => self.entries_taken(from, rpc),
-            PeerMessage::Fenced => self.fence_self(),
+            PeerMessage::Fenced => self.accused(from, Lie::Accuses),
             PeerMessage::RoundRequest { rpc, asked } => self.asked_for_round(from, rpc, &asked),
             PeerMessage::RoundReply {
                 rpc,

@@ -69,6 +69,8 @@ pub(super) struct Peer {
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
     pub(super) lies: Lies,
+    /// When it last said that this process's memory went back.
+    pub(super) accused_at: Option<Micros>,
     /// The version agreed on for the link, once it was told.
     pub(super) wire: Option<WireVersion>,
     pub(super) srtt: Micros,
@@ -94,6 +96,7 @@ impl Peer {
             repair_due: false,
             fenced: false,
             lies: Lies::default(),
+            accused_at: None,
             wire: None,
             srtt: 0,
             rttvar: 0,
