@@ -6,6 +6,7 @@ use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
 use super::mutants::{mutant, thin_fill};
+use super::status::is_filling;
 use super::timers::Timer;
 use super::{Engine, Event, Lie, MS, Output, stats};
 
@@ -181,8 +182,13 @@ impl Engine {
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
+        let fills = is_filling(peer.phase);
         let out = &mut peer.out;
         let before = out.start;
+        let gap = next > have + 1 && !(have == 0 && fills);
+        if gap {
+            out.leap(&self.stream, have == 0);
+        }
         if next > have + 1 || have == 0 {
             out.start = next - 1;
         }
@@ -193,6 +199,9 @@ impl Engine {
         out.in_flight = 0;
         out.refresh_lag(&self.stream);
         self.send(from, PeerMessage::StreamStart { nonce, next, head });
+        if gap {
+            self.repair_gap(from);
+        }
         // An acknowledgement that was lost with a link.
         for (op, lost) in self.stream.acknowledged(from, (before, have), false) {
             self.finish_acks(op, lost);
@@ -265,6 +274,7 @@ impl Engine {
         };
         let jumped = peer.out.next < tail;
         if jumped {
+            peer.out.leap(&self.stream, false);
             peer.out.next = tail;
             peer.out.start = tail - 1;
         }
@@ -303,6 +313,9 @@ impl Engine {
         );
         self.timers
             .set(mono + resend, Timer::Resend(to.node.clone(), in_flight));
+        if jumped {
+            self.repair_gap(to);
+        }
     }
 
     pub(super) fn resend(&mut self, node: &NodeName, in_flight: u64) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use castor_proto::delta::Entry;
 use castor_proto::ids::Member;
-use castor_proto::message::{Compare, PeerMessage};
+use castor_proto::message::{Compare, PeerMessage, Phase};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
@@ -50,6 +50,8 @@ pub(super) struct CompareOp {
     give: Vec<TicketKey>,
     received: u64,
     sent: u64,
+    /// The gap in the own stream that it closes.
+    gap: Option<u64>,
 }
 
 impl CompareOp {
@@ -66,6 +68,7 @@ impl CompareOp {
             give: Vec::new(),
             received: 0,
             sent: 0,
+            gap: None,
         }
     }
 }
@@ -126,6 +129,25 @@ impl Engine {
         }
     }
 
+    /// Brings a peer what its place in the stream passes over. The peer compares as well, and says of
+    /// nothing that it has it; only an own comparison tells this node that the gap is closed (rule 18).
+    pub(super) fn repair_gap(&mut self, peer: &Member) {
+        let serves = |known: &Peer| matches!(known.phase, Some(Phase::Ready | Phase::Draining));
+        let lacks = |known: &Peer| known.out.gap.is_some() && serves(known);
+        if self.peers.exact(peer).is_some_and(lacks) {
+            self.repair_with(peer);
+        }
+    }
+
+    /// A comparison that began when this gap was open has ended.
+    fn close_gap(&mut self, peer: &Member, number: Option<u64>) {
+        if let Some(peer) = self.peers.exact_mut(peer)
+            && peer.out.gap.map(|gap| gap.number) == number
+        {
+            peer.out.gap = None;
+        }
+    }
+
     /// Starts a comparison, unless one with this peer is under way.
     pub(super) fn compare_with(&mut self, peer: &Member) {
         if mutant!(NothingCompared) {
@@ -134,11 +156,12 @@ impl Engine {
         if self.is_comparing(peer) {
             return;
         }
+        let first = first_compared(self.own(), self.config.tolerance_ms);
+        let mut op = CompareOp::new(peer, first);
         if let Some(peer) = self.peers.exact_mut(peer) {
             peer.repair_due = false;
+            op.gap = peer.out.gap.map(|gap| gap.number);
         }
-        let first = first_compared(self.own(), self.config.tolerance_ms);
-        let op = CompareOp::new(peer, first);
         let mine = Compare::Shards(first, self.digests.shards(first));
         self.compare_ask(op, mine);
     }
@@ -264,6 +287,7 @@ impl Engine {
             return self.compare_ask(op, Compare::Buckets(mine));
         }
         let (received, sent) = (op.received, op.sent);
+        self.close_gap(&peer, op.gap);
         if received + sent > 0 {
             self.event(Event::Repaired {
                 peer: peer.clone(),

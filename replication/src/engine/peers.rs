@@ -12,7 +12,7 @@ use castor_proto::version::WireVersion;
 
 use super::config::Micros;
 use super::lies::Lies;
-use super::stream::Cursor;
+use super::stream::{Cursor, Gap};
 
 /// What gossip believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,14 @@ impl Peer {
     /// Can be asked something now.
     pub(super) fn is_reachable(&self) -> bool {
         self.link && !self.fenced
+    }
+
+    /// Since when the oldest change is made that it is not known to have. Whoever has nothing may be
+    /// filling itself, as its first heartbeat will tell.
+    pub(super) fn behind_since(&self) -> Option<Micros> {
+        let counts = |gap: &Gap| !gap.whole || self.phase.is_some();
+        let gap = self.out.gap.filter(counts).map(|gap| gap.since);
+        [self.out.lag_since, gap].into_iter().flatten().min()
     }
 
     pub(super) fn measure(&mut self, rtt: Micros) {

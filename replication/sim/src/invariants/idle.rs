@@ -51,7 +51,8 @@ impl Invariant for Idle {
             return Ok(());
         }
         let limit = (idle.saturating_sub(CLOCKS_MS)) * MS;
-        let recent = |at: &&Use| world.now.saturating_sub(at.asked) < limit;
+        // Of a use that was asked for later nobody could tell.
+        let recent = |at: &&Use| at.asked < asked.at && world.now.saturating_sub(at.asked) < limit;
         let reachable = |at: &&Use| {
             let there = world.nodes[at.node]
                 .as_ref()
