@@ -127,6 +127,7 @@ impl Engine {
         timers.set(now.mono, Timer::Expiry);
         timers.set(now.mono, Timer::Bootstrap);
         timers.set(now.mono, Timer::Round);
+        let digests = digests::Digests::new(clock.own(now));
         let ops = ops::Ops::new(random.u64() >> 1);
         Self {
             stream: stream::Stream::new(config.ring_max),
@@ -143,7 +144,7 @@ impl Engine {
             fenced: false,
             peers: peers::Peers::default(),
             singles: singles::Singles::default(),
-            digests: digests::Digests::new(),
+            digests,
             entry_expiry: expiry::ExpiryIndex::default(),
             single_expiry: expiry::ExpiryIndex::default(),
             ops,
