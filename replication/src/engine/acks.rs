@@ -2,10 +2,11 @@
 
 use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, NodeName};
-use castor_proto::message::PeerMessage;
+use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::TicketKey;
 
 use super::mutants::{mutant, thin_fill};
+use super::peers::Peer;
 use super::status::is_filling;
 use super::timers::Timer;
 use super::{Engine, Event, Lie, MS, Output, stats};
@@ -176,20 +177,28 @@ impl Engine {
         if have > head {
             return self.accused(from, Lie::Ahead);
         }
-        // What the ring still has is sent again; who lacks more fills or repairs itself.
-        let past = have + 1 >= tail && !(have == 0 && thin_fill()); // rule 20
-        let next = if past { have + 1 } else { head + 1 };
+        // What the ring still has is sent again; who lacks more fills or repairs itself. Whoever has
+        // nothing gets the past from a peer's shards, never from one stream alone: there a session's end
+        // that another node has made would be missing (rule 20).
+        let serves = |peer: &Peer| matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
+        let listened = |peer: &Peer| peer.out.ever && serves(peer);
+        let newcomer = have == 0 && !self.peers.exact(from).is_some_and(listened);
+        let next = match self.stream.oldest_awaited(from) {
+            Some(seq) if newcomer && !thin_fill() => seq.max(tail),
+            _ if have + 1 >= tail && !newcomer => have + 1,
+            _ => head + 1,
+        };
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
         let fills = is_filling(peer.phase);
         let out = &mut peer.out;
         let before = out.start;
-        let gap = next > have + 1 && !(have == 0 && fills);
+        let gap = next > have + 1 && !(newcomer && fills);
         if gap {
-            out.leap(&self.stream, have == 0);
+            out.leap(&self.stream, newcomer);
         }
-        if next > have + 1 || have == 0 {
+        if next > have + 1 || newcomer {
             out.start = next - 1;
         }
         out.subscribed = true;

@@ -149,6 +149,13 @@ impl Stream {
         batch
     }
 
+    /// The oldest sequence for which some operation still waits for this peer.
+    pub(super) fn oldest_awaited(&self, peer: &Member) -> Option<u64> {
+        let misses = |wait: &Wait| wait.missing.contains(peer);
+        let awaited = |(_, waits): &(&u64, &Vec<Wait>)| waits.iter().any(misses);
+        self.waits.iter().find(awaited).map(|(seq, _)| *seq)
+    }
+
     pub(super) fn wait(&mut self, seq: u64, wait: Wait) {
         self.waits.entry(seq).or_default().push(wait);
     }
