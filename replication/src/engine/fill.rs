@@ -69,10 +69,12 @@ struct Shards {
 
 pub(super) struct Fill {
     started: Micros,
-    /// Since when it waits for others: the start, or the latest pause.
+    /// Since when it waits for others: the start, the latest pause, or when the last donor was lost.
     since: Micros,
     finished: Option<Micros>,
     silent_seeds: usize,
+    /// It had somebody to fill itself from, and has nobody any more.
+    lost: bool,
     heard_gossip: bool,
     /// After a pause: it was filled before and the streams go on, so that a comparison is enough; but
     /// first with these, who were there when it was stopped, as soon as they are met again.
@@ -95,6 +97,7 @@ impl Fill {
             since: started,
             finished: None,
             silent_seeds,
+            lost: false,
             heard_gossip: false,
             again: None,
             stage: Stage::Looking,
@@ -259,6 +262,11 @@ impl Engine {
                 if done == 256 {
                     self.fill_compare(donors);
                 } else if donors.is_empty() {
+                    // They may be back in a moment, however long it has taken so far.
+                    if self.fill.again.is_none() {
+                        self.fill.since = self.now.mono;
+                        self.fill.lost = true;
+                    }
                     self.fill.stage = Stage::Looking;
                 } else {
                     self.fill_ask(donors);
@@ -293,6 +301,7 @@ impl Engine {
             return self.fill_compare(donors);
         }
         if !donors.is_empty() {
+            self.fill.lost = false;
             self.fill.stage = Stage::Subscribing {
                 since: self.now.mono,
             };
@@ -308,7 +317,8 @@ impl Engine {
             return;
         }
         let unclear = self.peers.iter().any(|p| p.link && p.phase.is_none());
-        if self.has_waited() || (self.fill.silent_seeds == 0 && !unclear) {
+        let nobody = self.fill.silent_seeds == 0 && !unclear && !self.fill.lost;
+        if self.has_waited() || nobody {
             let holders: Vec<Member> = self
                 .peers
                 .iter()

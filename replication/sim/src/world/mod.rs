@@ -111,8 +111,13 @@ impl Ord for Scheduled {
 pub enum Seen {
     /// `peer` has told `origin` that it has everything up to here.
     Acknowledged { origin: Life, peer: Life, upto: u64 },
-    /// `origin` has answered a subscription of `peer`: its stream begins here.
-    Started { origin: Life, peer: Life, next: u64 },
+    /// `origin` has answered a subscription of `peer`: its stream begins here. Without a place, it has
+    /// jumped over what it does not keep any more.
+    Started {
+        origin: Life,
+        peer: Life,
+        next: Option<u64>,
+    },
 }
 
 type Tune = Box<dyn Fn(&mut Config) + Send>;

@@ -61,6 +61,7 @@ impl World {
         let Some(index) = self.nodes.iter().position(is_there) else {
             return;
         };
+        self.witness_start(from, index, &message);
         let weather = self
             .rough
             .get(&(from, index))
@@ -136,6 +137,18 @@ impl World {
                 upto: *applied,
             }),
             _ => {}
+        }
+    }
+
+    /// Whoever answers a subscription counts from there, whether or not the answer arrives. What nobody
+    /// asked for tells of a jump.
+    fn witness_start(&mut self, from: usize, to: usize, message: &PeerMessage) {
+        let life = |i: usize| self.nodes[i].as_ref().map(|node| node.life);
+        if let (true, PeerMessage::StreamStart { nonce, next, .. }) = (self.watched, message)
+            && let (Some(origin), Some(peer)) = (life(from), life(to))
+        {
+            let next = Some(*next).filter(|_| *nonce != 0);
+            self.seen.push(Seen::Started { origin, peer, next });
         }
     }
 
