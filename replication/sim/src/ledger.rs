@@ -18,6 +18,8 @@ pub type TicketNo = usize;
 pub struct Use {
     /// When it was asked for.
     pub asked: u64,
+    /// When it was acknowledged.
+    pub answered: u64,
     /// Where.
     pub node: usize,
     /// By which process.

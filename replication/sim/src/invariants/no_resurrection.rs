@@ -2,7 +2,8 @@
 //! then lets nothing of the session in any more, nor votes for it; and it never comes back.
 
 use castor_proto::ids::Member;
-use castor_replication::engine::{Destroyed, Reply};
+use castor_proto::message::Phase;
+use castor_replication::engine::{Destroyed, Event, Reply};
 
 use super::{Invariant, Verdict};
 use crate::ledger::{Ledger, Session, SessionNo, What};
@@ -14,6 +15,9 @@ const CONNECTED: u64 = 10_000 * MS;
 
 /// What ends within this time is forgotten by each node in its own moment, milliseconds.
 const ENDS_MS: u64 = 10_000;
+
+/// What was acknowledged before this is no longer on its way anywhere.
+const ON_ITS_WAY: u64 = 500 * MS;
 
 pub(super) struct NoResurrection;
 
@@ -48,6 +52,37 @@ impl Invariant for NoResurrection {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Ready: then no session is alive here whose end was acknowledged, and is known to others who are ready.
+    fn reported(&mut self, world: &World, ledger: &Ledger, i: usize, event: &Event) -> Verdict {
+        let (Event::Phase(Phase::Ready), Some(node)) = (event, world.nodes[i].as_ref()) else {
+            return Ok(());
+        };
+        let age = world.now - node.started;
+        for (no, session) in ledger.sessions.iter().enumerate() {
+            let due = session.ended.is_some_and(|at| at + ON_ITS_WAY < world.now);
+            if !due
+                || !session.lasts
+                || ledger.clocks_doubtful
+                || !node.store.has_body(&session.key)
+            {
+                continue;
+            }
+            let knows = |(h, other): &(usize, &Node)| {
+                session.knew.contains(&other.life)
+                    && world.is_ready(*h)
+                    && world.quiet_between(i, *h) >= age
+            };
+            if let Some((h, _)) = world.running().find(knows)
+                && !node.store.is_destroyed(&session.key)
+            {
+                return Err(format!(
+                    "node {i} is ready without the end of session {no}, which node {h} knew"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn healed(&mut self, world: &World, ledger: &Ledger) -> Verdict {

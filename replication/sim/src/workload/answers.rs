@@ -96,7 +96,7 @@ impl Workload {
             idles,
             missing,
             holders: lives(world, |node| node.store.find(&key).is_some()),
-            uses: vec![use_of(asked)],
+            uses: vec![use_of(world, asked)],
             clock_doubtful: self.ledger.clocks_doubtful,
             end_asked: None,
             ended: None,
@@ -122,7 +122,7 @@ impl Workload {
         self.ledger.tickets.push(ticket);
         let no = self.ledger.tickets.len() - 1;
         if let Some(session) = self.ledger.sessions.get_mut(session) {
-            session.uses.push(use_of(asked));
+            session.uses.push(use_of(world, asked));
             let extra = session.uses.len().saturating_sub(USES);
             session.uses.drain(..extra);
         }
@@ -196,9 +196,10 @@ impl Workload {
     }
 }
 
-fn use_of(asked: &Asked) -> Use {
+fn use_of(world: &World, asked: &Asked) -> Use {
     Use {
         asked: asked.at,
+        answered: world.now,
         node: asked.node,
         life: asked.life,
     }
