@@ -112,8 +112,10 @@ impl Engine {
         }
     }
 
-    /// Repairs with this peer now, or as soon as it can be reached. A repair that is under way may
-    /// have passed what is missing already, so another one follows it.
+    /// Repairs with this peer now, or as soon as it can be reached and serves. A repair that is under
+    /// way may have passed what is missing already, so another one follows it. A peer that fills
+    /// itself fetches everything at its own pace, and compares before it is ready (rule 20): to push it
+    /// the same besides would be twice the work.
     pub(super) fn repair_with(&mut self, peer: &Member) {
         self.disturbed();
         if let Some(peer) = self.peers.exact_mut(peer) {
@@ -123,7 +125,7 @@ impl Engine {
     }
 
     pub(super) fn repair_if_due(&mut self, peer: &Member) {
-        let due = |peer: &Peer| peer.repair_due && peer.is_reachable();
+        let due = |peer: &Peer| peer.repair_due && peer.is_reachable() && serves(peer);
         if self.fill.is_done() && self.peers.exact(peer).is_some_and(due) {
             self.compare_with(peer);
         }
@@ -132,7 +134,6 @@ impl Engine {
     /// Brings a peer what its place in the stream passes over. The peer compares as well, and says of
     /// nothing that it has it; only an own comparison tells this node that the gap is closed (rule 18).
     pub(super) fn repair_gap(&mut self, peer: &Member) {
-        let serves = |known: &Peer| matches!(known.phase, Some(Phase::Ready | Phase::Draining));
         let lacks = |known: &Peer| known.out.gap.is_some() && serves(known);
         if self.peers.exact(peer).is_some_and(lacks) {
             self.repair_with(peer);
@@ -477,4 +478,9 @@ impl Engine {
             self.compare_next(op);
         }
     }
+}
+
+/// Whether a peer has said that it serves.
+fn serves(peer: &Peer) -> bool {
+    matches!(peer.phase, Some(Phase::Ready | Phase::Draining))
 }

@@ -192,6 +192,7 @@ impl Engine {
                 .take_if(|gap| gap.whole && is_filling(Some(phase)));
             self.fill_changed();
             self.repair_gap(from);
+            self.repair_if_due(from);
         }
     }
 

@@ -148,10 +148,11 @@ impl World {
         };
         match message {
             _ if !self.watched => {}
-            PeerMessage::DeltasAck { applied, .. } => self.seen.push(Seen::Acknowledged {
+            PeerMessage::DeltasAck { applied: upto, .. }
+            | PeerMessage::Subscribe { have: upto, .. } => self.seen.push(Seen::Acknowledged {
                 origin,
                 peer,
-                upto: *applied,
+                upto: *upto,
             }),
             _ => {}
         }
