@@ -19,7 +19,7 @@ use prometheus::{GaugeVec, Opts};
 use crate::admin::{Access, Admin, DemoFill};
 use crate::authn::{Authenticator, Chain};
 use crate::cas::{self, Cas};
-use crate::clock::{Clock, Rng};
+use crate::clock::{self, Clock, Rng};
 use crate::config::{Listen, Live};
 use crate::ops::audit::{self, Audit};
 use crate::ops::health::{self, Health};
@@ -33,7 +33,7 @@ use crate::tickets::{Policy, Tickets};
 pub use preflight::Checked;
 use replica::Replica;
 
-/// After the drain, connections and peers get this long before they are cut.
+/// After the drain, peers get this long before they are cut; connections too, or what is left of the drain.
 const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// Connections that operators and monitoring may have at one time.
@@ -211,6 +211,7 @@ impl App {
     /// Drains, closes the listeners, says goodbye.
     async fn stop(self) {
         let limit = self.live.load().cluster.drain_timeout.0;
+        let began = clock::monotonic();
         tracing::info!("draining");
         if let Err(error) = self.handle.drain().await {
             tracing::warn!(%error, "cannot drain");
@@ -220,7 +221,9 @@ impl App {
         if tokio::time::timeout(limit, drained).await.is_err() {
             tracing::warn!(?limit, "the drain did not finish in time");
         }
-        self.http.stop(LAST_GRACE).await;
+        // What was taken in is answered: on a busy machine a sign-in waits for its turn to be hashed.
+        let left = limit.saturating_sub(began.elapsed());
+        self.http.stop(left.max(LAST_GRACE)).await;
         self.replica.stop(LAST_GRACE).await;
         self.admin.stop(Duration::from_secs(1)).await;
         self.ops.stop(Duration::from_secs(1)).await;
