@@ -83,7 +83,7 @@ races: ## what threads share, under 6,000 schedules a check; kills every mutant
 	$(CARGO) test --locked --package castor-replication --no-default-features --features shuttle --lib -- races::
 
 .PHONY: turmoil
-turmoil: ## the real driver in a simulated network: TURMOIL_SECONDS=60 of seeds, or SEED=n to replay one
+turmoil: ## whole nodes in a simulated network, asked over HTTP: TURMOIL_SECONDS=60 of seeds, or SEED=n to replay one
 	$(CARGO) build --locked --manifest-path replication/turmoil/Cargo.toml --target-dir $(TARGET)
 	$(TARGET)/debug/castor-turmoil $(if $(SEED),--seed $(SEED) --trace,--seconds $(TURMOIL_SECONDS))
 

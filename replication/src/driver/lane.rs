@@ -8,6 +8,7 @@
 //! counts it, and waits when the engine is behind.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use castor_proto::codec;
@@ -17,7 +18,7 @@ use castor_proto::ids::Member;
 use castor_proto::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
 use castor_proto::message::{Lane, PeerMessage};
 use castor_proto::seal::{
-    Expected, NodeSigner, Outgoing, PublicKey, ReplayGuard, open_envelope, seal_envelope,
+    Expected, NodeSigner, Outgoing, PublicKey, ReplayGuard, open_envelope, seal_pieces,
 };
 use castor_proto::version::WireVersion;
 use prometheus::IntCounter;
@@ -32,6 +33,9 @@ use super::transport::NetEvent;
 const QUEUE_MESSAGES_MAX: usize = 16_384;
 /// Most bytes waiting in one lane to one peer (8 MiB).
 const QUEUE_BYTES_MAX: usize = 8 << 20;
+
+/// Batches of this many bytes are opened on another thread.
+const LARGE: usize = 64 << 10;
 
 /// Refused envelopes on one lane of one link after which the peer is fenced.
 const LIES_MAX: u32 = 8;
@@ -171,7 +175,10 @@ impl OutLane {
     }
 
     async fn write(&self, stream: &mut SendStream, batch: &[Vec<u8>]) -> Result<(), WriteEnd> {
-        let envelope = match self.seal(&codec::encode_list(batch)) {
+        let prefix = codec::list_prefix(batch.len());
+        let messages = batch.iter().map(Vec::as_slice);
+        let pieces: Vec<&[u8]> = iter::once(prefix.as_slice()).chain(messages).collect();
+        let envelope = match self.seal(&pieces) {
             Ok(envelope) => envelope,
             // Nothing of it was written: the lane goes on without it.
             Err(WriteEnd::Seal(SealError::TooLarge { len, .. })) => {
@@ -187,7 +194,7 @@ impl OutLane {
         Ok(())
     }
 
-    fn seal(&self, payload: &[u8]) -> Result<Vec<u8>, WriteEnd> {
+    fn seal(&self, pieces: &[&[u8]]) -> Result<Vec<u8>, WriteEnd> {
         let me = &self.shared.me;
         let outgoing = Outgoing {
             version: self.version,
@@ -200,7 +207,7 @@ impl OutLane {
             nonce: clock::nonce()?,
         };
         let ring = self.shared.ring.load();
-        Ok(seal_envelope(&ring, &self.signer, &outgoing, payload)?)
+        Ok(seal_pieces(&ring, &self.signer, &outgoing, pieces)?)
     }
 }
 
@@ -227,24 +234,29 @@ impl InLane {
     /// # Errors
     /// [`ReadEnd`] when the stream is not a sequence of envelope frames; close the link then.
     pub(super) async fn run(self, mut stream: RecvStream) -> Result<(), ReadEnd> {
+        let lane = Arc::new(self);
         let mut lies = 0;
         while let Some(envelope) = read_frame(&mut stream, FrameKind::Envelope).await? {
-            self.received.inc_by(envelope.len() as u64);
-            match self.open(&envelope) {
+            lane.received.inc_by(envelope.len() as u64);
+            // Cut short only when the whole node stops.
+            let Some(opened) = Self::open_somewhere(&lane, envelope).await else {
+                break;
+            };
+            match opened {
                 Ok(messages) => {
-                    let from = self.peer.clone();
+                    let from = lane.peer.clone();
                     // Waits while the engine is behind: the peer's writer stops, then its queue fills.
-                    self.shared.emit(NetEvent::Messages(from, messages)).await;
+                    lane.shared.emit(NetEvent::Messages(from, messages)).await;
                 }
                 Err(reason) => {
-                    self.shared.metrics.rejected(reason);
-                    if self.shared.worth_logging(reason) {
-                        tracing::warn!(peer = %self.peer.node, reason, "batch refused");
+                    lane.shared.metrics.rejected(reason);
+                    if lane.shared.worth_logging(reason) {
+                        tracing::warn!(peer = %lane.peer.node, reason, "batch refused");
                     }
                     lies += u32::from(!HONEST.contains(&reason));
                     if lies == LIES_MAX {
-                        let lied = NetEvent::Lied(self.peer.clone(), reason);
-                        self.shared.emit(lied).await;
+                        let lied = NetEvent::Lied(lane.peer.clone(), reason);
+                        lane.shared.emit(lied).await;
                     }
                 }
             }
@@ -252,7 +264,22 @@ impl InLane {
         Ok(())
     }
 
-    fn open(&self, envelope: &[u8]) -> Result<Vec<PeerMessage>, &'static str> {
+    /// Opens a large batch on another thread, so that the event loop takes in the one before meanwhile.
+    /// A small one would spend more time on its way there.
+    async fn open_somewhere(
+        lane: &Arc<Self>,
+        envelope: Vec<u8>,
+    ) -> Option<Result<Vec<PeerMessage>, &'static str>> {
+        let threads = lane.shared.config.surroundings.threads;
+        if envelope.len() < LARGE || !threads {
+            return Some(lane.open(envelope));
+        }
+        let aside = Arc::clone(lane);
+        let opened = tokio::task::spawn_blocking(move || aside.open(envelope));
+        opened.await.ok()
+    }
+
+    fn open(&self, envelope: Vec<u8>) -> Result<Vec<PeerMessage>, &'static str> {
         let expected = Expected {
             cluster: self.shared.cluster_tag,
             sender: &self.peer.node,
@@ -313,9 +340,12 @@ pub(super) async fn read_frame(
     if found != kind {
         return Err(FrameError::Kind(found as u16).into());
     }
-    let mut payload = vec![0; len];
-    if read_full(stream, &mut payload).await? < len {
-        return Err(FrameError::Truncated.into());
+    let mut payload = Vec::with_capacity(len);
+    while payload.len() < len {
+        match stream.read_chunk(len - payload.len(), true).await? {
+            Some(chunk) => payload.extend_from_slice(&chunk.bytes),
+            None => return Err(FrameError::Truncated.into()),
+        }
     }
     Ok(Some(payload))
 }

@@ -12,7 +12,7 @@ use castor_proto::version::WireVersion;
 
 use super::config::{MS, Micros};
 use super::lies::Lies;
-use super::stream::Cursor;
+use super::stream::{Cursor, Gap};
 
 /// Longest round trip that is learnt from.
 const RTT_MAX: Micros = 1_000 * MS;
@@ -72,6 +72,8 @@ pub(super) struct Peer {
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
     pub(super) lies: Lies,
+    /// When it last said that this process's memory went back.
+    pub(super) accused_at: Option<Micros>,
     /// The version agreed on for the link, once it was told.
     pub(super) wire: Option<WireVersion>,
     pub(super) srtt: Micros,
@@ -97,6 +99,7 @@ impl Peer {
             repair_due: false,
             fenced: false,
             lies: Lies::default(),
+            accused_at: None,
             wire: None,
             srtt: 0,
             rttvar: 0,
@@ -131,6 +134,14 @@ impl Peer {
     /// Can be asked something now.
     pub(super) fn is_reachable(&self) -> bool {
         self.link && !self.fenced
+    }
+
+    /// Since when the oldest change is made that it is not known to have. Whoever has nothing may be
+    /// filling itself, as its first heartbeat will tell.
+    pub(super) fn behind_since(&self) -> Option<Micros> {
+        let counts = |gap: &Gap| !gap.whole || self.phase.is_some();
+        let gap = self.out.gap.filter(counts).map(|gap| gap.since);
+        [self.out.lag_since, gap].into_iter().flatten().min()
     }
 
     /// What a stopped process says afterwards tells nothing of the way: more than a second counts as one.
