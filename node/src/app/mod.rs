@@ -14,7 +14,7 @@ use std::time::Duration;
 use castor_replication::driver::Handle;
 use prometheus::{GaugeVec, Opts};
 
-use crate::clock::{Clock, Rng};
+use crate::clock::{self, Clock, Rng};
 use crate::config::{Listen, Live};
 use crate::ops::audit::Audit;
 use crate::ops::lifecycle::{self, Changes, Signals, Stop};
@@ -26,7 +26,7 @@ pub use preflight::Checked;
 use replica::Replica;
 use rooms::{Routers, Shared, closing, open_audit};
 
-/// After the drain, connections and peers get this long before they are cut.
+/// After the drain, peers get this long before they are cut; connections too, or what is left of the drain.
 const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// Connections that operators and monitoring may have at one time.
@@ -204,6 +204,7 @@ impl App {
     /// Drains, closes the listeners, says goodbye.
     async fn stop(self) {
         let limit = self.live.load().cluster.drain_timeout.0;
+        let began = clock::monotonic();
         tracing::info!("draining");
         if let Err(error) = self.handle.drain().await {
             tracing::warn!(%error, "cannot drain");
@@ -213,7 +214,9 @@ impl App {
         if tokio::time::timeout(limit, drained).await.is_err() {
             tracing::warn!(?limit, "the drain did not finish in time");
         }
-        self.http.stop(LAST_GRACE).await;
+        // What was taken in is answered: on a busy machine a sign-in waits for its turn to be hashed.
+        let left = limit.saturating_sub(began.elapsed());
+        self.http.stop(left.max(LAST_GRACE)).await;
         self.replica.stop(LAST_GRACE).await;
         self.admin.stop(Duration::from_secs(1)).await;
         self.ops.stop(Duration::from_secs(1)).await;
