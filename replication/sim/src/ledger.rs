@@ -39,6 +39,8 @@ pub struct Session {
     pub at: u64,
     /// It ends long after any run does.
     pub lasts: bool,
+    /// It idles away within a run, and each node forgets it in its own moment.
+    pub idles: bool,
     /// Peers that had not acknowledged it in time.
     pub missing: usize,
     /// Processes that held it when it was acknowledged.

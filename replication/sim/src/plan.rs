@@ -142,7 +142,7 @@ impl Plan {
         let mut random = Random::new(seed, "plan");
         let contention = seed % FLAVOURS == CONTENTION_AT;
         let sizes: &[usize] = if contention {
-            &[4, 4, 5]
+            &[4, 5, 5]
         } else {
             &[2, 3, 3, 3, 3, 4, 5]
         };

@@ -189,7 +189,7 @@ impl Handle {
     }
 
     /// A reusable ticket, asking the other nodes when this one does not know it or has not seen it
-    /// used for long. Waits at most 300 ms.
+    /// used for long. Waits at most 300 ms, or as long as a few round trips take, 1 s at most.
     pub async fn look_up(&self, id: &TicketId) -> LookUp {
         let key = id.key();
         let mut everyone = false;

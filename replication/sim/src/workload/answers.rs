@@ -86,14 +86,14 @@ impl Workload {
         let key = body.key();
         let root = parent.and_then(|root| self.ledger.sessions.get(root));
         let life_ms = body.hard_expiry.saturating_sub(body.created);
+        let idles = body.idle_ms > 0 && body.idle_ms <= LASTS_MS;
         Session {
             key,
             body: Arc::clone(body),
             parent,
             at: world.now,
-            lasts: life_ms > LASTS_MS
-                && (body.idle_ms == 0 || body.idle_ms > LASTS_MS)
-                && root.is_none_or(|root| root.lasts),
+            lasts: life_ms > LASTS_MS && !idles && root.is_none_or(|root| root.lasts),
+            idles,
             missing,
             holders: lives(world, |node| node.store.find(&key).is_some()),
             uses: vec![use_of(world, asked)],

@@ -113,8 +113,13 @@ impl Ord for Scheduled {
 pub enum Seen {
     /// `peer` has told `origin` that it has everything up to here.
     Acknowledged { origin: Life, peer: Life, upto: u64 },
-    /// `origin` has answered a subscription of `peer`: its stream begins here.
-    Started { origin: Life, peer: Life, next: u64 },
+    /// `origin` has answered a subscription of `peer`: its stream begins here. Without a place, it has
+    /// jumped over what it does not keep any more.
+    Started {
+        origin: Life,
+        peer: Life,
+        next: Option<u64>,
+    },
 }
 
 type Tune = Box<dyn Fn(&mut Config) + Send>;
@@ -300,19 +305,6 @@ impl World {
         for (to, message) in mail {
             if let (true, PeerMessage::Subscribe { nonce, .. }) = (self.watched, &message) {
                 self.subscriptions.push(*nonce);
-            }
-            let peer = self.known.get(&to).copied();
-            // Without a question it only says that the ring has dropped what comes before.
-            if let (
-                true,
-                PeerMessage::StreamStart {
-                    nonce: 1.., next, ..
-                },
-                Some(peer),
-            ) = (self.watched, &message, peer)
-            {
-                let (origin, next) = (life, *next);
-                self.seen.push(Seen::Started { origin, peer, next });
             }
             self.post(i, &to, message);
         }

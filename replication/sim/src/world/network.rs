@@ -30,6 +30,9 @@ pub struct Weather {
 /// The most by which such a message is late.
 const LATE: u64 = 400 * MS;
 
+/// Of 1,000 messages that tell of a decision so many are lost where votes are: nobody stops a rival.
+const WORD_LOST: u64 = 800;
+
 /// A quiet local network.
 pub const CALM: Weather = Weather {
     delay: (100, 300),
@@ -74,6 +77,7 @@ impl World {
         let Some(index) = self.nodes.iter().position(is_there) else {
             return;
         };
+        self.witness_start(from, index, &message);
         let way = self.rough.get(&(from, index));
         let votes = self.votes.as_ref().filter(|_| is_about_votes(&message));
         let lane = match message.lane() {
@@ -81,7 +85,10 @@ impl World {
             Lane::Stream => self.stream.as_ref(),
             Lane::Fast => None,
         };
-        let weather = *votes.or(way).or(lane).unwrap_or(&self.weather);
+        let mut weather = *votes.or(way).or(lane).unwrap_or(&self.weather);
+        if let (Some(_), PeerMessage::Decided { .. }) = (votes, &message) {
+            weather.loss = weather.loss.max(WORD_LOST);
+        }
         if !self.linked(from, index) || self.below(1_000) < weather.loss {
             return;
         }
@@ -150,12 +157,25 @@ impl World {
         };
         match message {
             _ if !self.watched => {}
-            PeerMessage::DeltasAck { applied, .. } => self.seen.push(Seen::Acknowledged {
+            PeerMessage::DeltasAck { applied: upto, .. }
+            | PeerMessage::Subscribe { have: upto, .. } => self.seen.push(Seen::Acknowledged {
                 origin,
                 peer,
-                upto: *applied,
+                upto: *upto,
             }),
             _ => {}
+        }
+    }
+
+    /// Whoever answers a subscription counts from there, whether or not the answer arrives. What nobody
+    /// asked for tells of a jump.
+    fn witness_start(&mut self, from: usize, to: usize, message: &PeerMessage) {
+        let life = |i: usize| self.nodes[i].as_ref().map(|node| node.life);
+        if let (true, PeerMessage::StreamStart { nonce, next, .. }) = (self.watched, message)
+            && let (Some(origin), Some(peer)) = (life(from), life(to))
+        {
+            let next = Some(*next).filter(|_| *nonce != 0);
+            self.seen.push(Seen::Started { origin, peer, next });
         }
     }
 
