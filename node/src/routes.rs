@@ -11,9 +11,12 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::{MethodRouter, get};
 
-use crate::cas::paths::{ASSETS, LOGIN, LOGOUT, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
+use crate::cas::paths::{
+    ASSETS, LOGIN, LOGOUT, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE,
+    SERVICE_VALIDATE, VALIDATE,
+};
 use crate::cas::visit::{identify, not_found};
-use crate::cas::{Cas, assets, login, logout, service_validate, validate};
+use crate::cas::{Cas, assets, login, logout, proxy, proxy_validate, service_validate, validate};
 use crate::server::{RequestMetrics, observe};
 
 /// The router of the CAS listener. `probes` are the health paths for proxies.
@@ -25,12 +28,15 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
         let login_page = login_page.clone();
         async move { Redirect::temporary(&login_page) }
     };
-    let table: [(&str, MethodRouter<Arc<Cas>>); 6] = [
+    let table: [(&str, MethodRouter<Arc<Cas>>); 9] = [
         (LOGIN, get(login::request).post(login::accept::submit)),
         (LOGOUT, get(logout::logout).post(logout::logout)),
         (VALIDATE, once(get(validate::get))),
         (SERVICE_VALIDATE, once(get(service_validate::get))),
         (P3_SERVICE_VALIDATE, once(get(service_validate::get_p3))),
+        (PROXY_VALIDATE, once(get(proxy_validate::get))),
+        (P3_PROXY_VALIDATE, once(get(proxy_validate::get_p3))),
+        (PROXY, once(get(proxy::get))),
         (ASSETS, get(assets::get)),
     ];
     let mut router = Router::new();

@@ -7,21 +7,28 @@
 //! | `/logout` | [`logout`] | 2.3 |
 //! | `/validate` | [`validate`] | 2.4 (CAS 1) |
 //! | `/serviceValidate` | [`service_validate`] | 2.5 (CAS 2) |
+//! | `/proxyValidate` | [`proxy_validate`] | 2.6 (CAS 2) |
+//! | `/proxy` | [`proxy`] | 2.7 (CAS 2) |
 //! | `/p3/serviceValidate` | [`service_validate`] | 2.8 (CAS 3) |
+//! | `/p3/proxyValidate` | [`proxy_validate`] | 2.9 (CAS 3) |
 //!
-//! Shared by them: [`visit`] (who asks), [`service_url`], [`outcome`] and [`response`] (how a
-//! validation ends). Not here: proxy tickets, SAML 1.1 and the REST protocol; their paths are
-//! answered 404.
+//! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
+//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends). Not here: SAML 1.1 and the
+//! REST protocol; their paths are answered 404.
 
 pub mod assets;
 pub mod login;
 pub mod logout;
 pub mod outcome;
 pub mod paths;
+mod pgt_callback;
+pub mod proxy;
+pub mod proxy_validate;
 pub mod response;
 pub mod service_url;
 pub mod service_validate;
 pub mod validate;
+mod validation;
 pub mod visit;
 
 use std::sync::Arc;
@@ -35,6 +42,7 @@ use crate::authn::Chain;
 use crate::clock::Rng;
 use crate::config::Live;
 use crate::ops::audit::Audit;
+use crate::outbound::Outbound;
 use crate::services::Registry;
 use crate::tickets::Tickets;
 use crate::web::Web;
@@ -62,6 +70,8 @@ pub struct Cas {
     pub tickets: Tickets,
     /// The record of who did what.
     pub audit: Audit,
+    /// Calls to applications.
+    pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
     cookies: CookieJar,
@@ -85,6 +95,8 @@ pub struct Parts {
     pub tickets: Tickets,
     /// The record of who did what.
     pub audit: Audit,
+    /// Calls to applications.
+    pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
 }
@@ -107,6 +119,7 @@ impl Cas {
             authn: parts.authn,
             tickets: parts.tickets,
             audit: parts.audit,
+            outbound: parts.outbound,
             rng: parts.rng,
             cookies,
             prefix,

@@ -10,5 +10,11 @@ pub const VALIDATE: &str = "/validate";
 pub const SERVICE_VALIDATE: &str = "/serviceValidate";
 /// CAS 3 validation.
 pub const P3_SERVICE_VALIDATE: &str = "/p3/serviceValidate";
+/// CAS 2 validation, of proxy tickets too.
+pub const PROXY_VALIDATE: &str = "/proxyValidate";
+/// CAS 3 validation, of proxy tickets too.
+pub const P3_PROXY_VALIDATE: &str = "/p3/proxyValidate";
+/// Proxy tickets.
+pub const PROXY: &str = "/proxy";
 /// Style sheets and pictures.
 pub const ASSETS: &str = "/assets/{name}";

@@ -6,11 +6,15 @@
 //! | [`Tickets::start_session`] | every peer's acknowledgement, 1 s |
 //! | [`Tickets::service_ticket`] | a majority of the ticket's view |
 //! | [`Tickets::consume`] | a majority of the ticket's view, 2 s |
+//! | [`Tickets::proxy_granting_ticket`] | every peer's acknowledgement, 1 s |
+//! | [`Tickets::proxy_session`] | as [`Tickets::session`] |
+//! | [`Tickets::proxy_ticket`] | a majority of the ticket's view |
 //! | [`Tickets::end_session`] | every peer's acknowledgement, 1 s |
 
 mod consume;
 mod issue;
 pub mod policy;
+mod proxy;
 mod session;
 
 use std::sync::Arc;
@@ -23,6 +27,7 @@ use castor_replication::engine::Denied;
 
 pub use consume::{ClaimRequest, Consumed, Granted, Refusal};
 pub use policy::Policy;
+pub use proxy::{FoundProxy, ProxyGranting, ProxySession};
 pub use session::{Ended, Found, Session, SessionStart};
 
 /// Tickets, for request handlers; cheap to clone.

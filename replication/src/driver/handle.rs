@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
-    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, Liveness, NewReusable,
+    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, NewReusable,
     NewSingleUse, PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
@@ -38,23 +38,6 @@ pub enum Readiness {
     /// Filled, but its clock is out of bounds, its gossip has stopped, it was fenced, it drains after a
     /// pause that it has yet to make up for, or its event loop is late, as after the process was stopped.
     Unready,
-}
-
-/// What a look-up found.
-#[derive(Debug, Clone)]
-pub enum LookUp {
-    /// Usable now.
-    Live(Arc<Ticket>),
-    /// Nobody has it.
-    Unknown,
-    /// Signed out, ended by an operator, or replaced; or an ancestor was.
-    Destroyed,
-    /// Past its end; or an ancestor is.
-    Expired,
-    /// Not used for too long.
-    Idle,
-    /// Somebody who may know it did not answer.
-    Unreachable,
 }
 
 /// Why a request could not be served.
@@ -186,52 +169,6 @@ impl Handle {
     /// What this node knows of a reusable ticket; never waits.
     pub fn find(&self, id: &TicketId) -> Option<Ticket> {
         self.store.find(&id.key())
-    }
-
-    /// A reusable ticket, asking the other nodes when this one does not know it or has not seen it
-    /// used for long. Waits at most 300 ms.
-    pub async fn look_up(&self, id: &TicketId) -> LookUp {
-        let key = id.key();
-        let mut everyone = false;
-        match self.store.find(&key) {
-            Some(ticket) => match self.judge(ticket) {
-                LookUp::Idle => everyone = true,
-                found => return found,
-            },
-            None if self.store.is_destroyed(&key) => return LookUp::Destroyed,
-            None if !self.is_genuine(id) => return LookUp::Unknown,
-            None => {}
-        }
-        let found = self
-            .ask(Request::Command(Command::Find { key, everyone }))
-            .await;
-        let complete = matches!(found, Ok(Reply::Found { complete: true, .. }));
-        match self.store.find(&key) {
-            Some(ticket) => self.judge(ticket),
-            None if self.store.is_destroyed(&key) => LookUp::Destroyed,
-            None if complete => LookUp::Unknown,
-            None => LookUp::Unreachable,
-        }
-    }
-
-    /// Rule 14: itself and every ancestor.
-    fn judge(&self, ticket: Ticket) -> LookUp {
-        let now = self.now();
-        for key in &ticket.body.ancestors {
-            match self.store.find(key).map(|ancestor| ancestor.liveness(now)) {
-                Some(Liveness::Destroyed) => return LookUp::Destroyed,
-                Some(Liveness::Expired) => return LookUp::Expired,
-                Some(Liveness::Live | Liveness::Idle) => {}
-                None if self.store.is_destroyed(key) => return LookUp::Destroyed,
-                None => return LookUp::Unknown,
-            }
-        }
-        match ticket.liveness(now) {
-            Liveness::Live => LookUp::Live(Arc::new(ticket)),
-            Liveness::Idle => LookUp::Idle,
-            Liveness::Expired => LookUp::Expired,
-            Liveness::Destroyed => LookUp::Destroyed,
-        }
     }
 
     /// Creates a session or proxy-granting ticket; returns when every peer that is owed it holds
@@ -413,7 +350,7 @@ impl Handle {
             .any(|key| id.is_genuine(key.subkey(Purpose::TicketCheck)))
     }
 
-    async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
         let (answer, reply) = oneshot::channel();
         self.jobs
             .try_send((request, answer))

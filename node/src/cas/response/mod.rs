@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::outcome::{Code, Outcome};
+use super::outcome::{Code, Failure, Outcome, ProxyOutcome};
 use crate::web::headers;
 
 /// A format of the answer.
@@ -50,8 +50,29 @@ pub fn respond(outcome: &Outcome, format: Format, https: bool) -> Response {
         Format::Json => json::write(outcome),
         Format::Plain => plain::write(outcome),
     };
+    let failure = match outcome {
+        Outcome::Success(_) => None,
+        Outcome::Failure(failure) => Some(failure),
+    };
+    answer(body, failure, format, https)
+}
+
+/// The HTTP answer to a request for a proxy ticket, as XML or JSON.
+pub fn respond_proxy(outcome: &ProxyOutcome, format: Format, https: bool) -> Response {
+    let body = match format {
+        Format::Xml | Format::Plain => xml::write_proxy(outcome),
+        Format::Json => json::write_proxy(outcome),
+    };
+    let failure = match outcome {
+        ProxyOutcome::Success(_) => None,
+        ProxyOutcome::Failure(failure) => Some(failure),
+    };
+    answer(body, failure, format, https)
+}
+
+fn answer(body: String, failure: Option<&Failure>, format: Format, https: bool) -> Response {
     let mut response = Response::new(Body::from(body));
-    if matches!(outcome, Outcome::Failure(f) if f.code == Code::InternalError) {
+    if failure.is_some_and(|failure| failure.code == Code::InternalError) {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     let headers = response.headers_mut();

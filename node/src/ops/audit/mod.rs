@@ -62,6 +62,14 @@ actions! {
     ServiceTicketValidated = "SERVICE_TICKET_VALIDATED",
     /// A service ticket was presented and refused.
     ServiceTicketValidateFailed = "SERVICE_TICKET_VALIDATE_FAILED",
+    /// A proxy-granting ticket was delivered.
+    ProxyGrantingTicketCreated = "PROXY_GRANTING_TICKET_CREATED",
+    /// A proxy-granting ticket was refused, or its URL did not take it.
+    ProxyGrantingTicketNotCreated = "PROXY_GRANTING_TICKET_NOT_CREATED",
+    /// A proxy ticket was issued.
+    ProxyTicketCreated = "PROXY_TICKET_CREATED",
+    /// A proxy ticket was refused.
+    ProxyTicketNotCreated = "PROXY_TICKET_NOT_CREATED",
     /// An application that is not registered, or not for this person, asked.
     ServiceAccessEnforcementTriggered = "SERVICE_ACCESS_ENFORCEMENT_TRIGGERED",
     /// An operator takes this node out of service.
