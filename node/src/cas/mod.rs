@@ -35,6 +35,7 @@ use crate::authn::Chain;
 use crate::clock::Rng;
 use crate::config::Live;
 use crate::ops::audit::Audit;
+use crate::outbound::Outbound;
 use crate::services::Registry;
 use crate::tickets::Tickets;
 use crate::web::Web;
@@ -64,6 +65,8 @@ pub struct Cas {
     pub audit: Audit,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Calls to applications.
+    pub outbound: Outbound,
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
@@ -87,6 +90,8 @@ pub struct Parts {
     pub audit: Audit,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Calls to applications.
+    pub outbound: Outbound,
 }
 
 impl Cas {
@@ -108,6 +113,7 @@ impl Cas {
             tickets: parts.tickets,
             audit: parts.audit,
             rng: parts.rng,
+            outbound: parts.outbound,
             cookies,
             prefix,
             public_host,
