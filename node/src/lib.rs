@@ -8,6 +8,7 @@
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
 //! - [`ops`]: health, metrics, logs, audit, start and stop
+//! - [`outbound`]: the only room that calls out
 //! - [`routes`]: every path, and who answers it
 //! - [`server`]: accepts connections, bounded in number, size and time
 //! - [`services`]: which applications may ask, and what they learn
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ops;
+pub mod outbound;
 pub mod routes;
 pub mod server;
 pub mod services;

@@ -26,6 +26,7 @@ use crate::ops::health::{self, Health};
 use crate::ops::lifecycle::{self, Changes, Signals, Stop};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
+use crate::outbound::{Outbound, OutboundMetrics};
 use crate::routes;
 use crate::server::{self, Limits, Options, RequestMetrics, Running, ServerMetrics};
 use crate::tickets::{Policy, Tickets};
@@ -114,6 +115,7 @@ impl App {
         let live = Live::new(config.clone());
         let tls = checked.tls.as_ref().map(server::tls::TlsAcceptor::new);
         show_times(&checked, &metrics)?;
+        let outbound = open_outbound(&checked, &live, &metrics)?;
         let targets = reloads::Targets {
             live: live.clone(),
             logging,
@@ -121,6 +123,7 @@ impl App {
             network: replica.network.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
+            outbound: outbound.clone(),
         };
         let reloader = Arc::new(reloads::reloader(&checked, &targets));
         // Before anybody sees the node: what changes from then on must not be missed.
@@ -132,6 +135,7 @@ impl App {
             audit: audit.clone(),
             metrics: metrics.clone(),
             rng,
+            outbound,
         };
         let routers = Routers::build(&checked, &shared)?;
         let server_metrics =
@@ -265,6 +269,11 @@ fn open_audit(
     })
 }
 
+fn open_outbound(checked: &Checked, live: &Live, metrics: &Metrics) -> Result<Outbound, AppError> {
+    let metrics = OutboundMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
+    Ok(Outbound::new(live.clone(), checked.trust.clone(), metrics))
+}
+
 /// Ends of certificates and ages of keys.
 fn show_times(checked: &Checked, metrics: &Metrics) -> Result<(), AppError> {
     if let Some(identity) = &checked.tls {
@@ -306,6 +315,7 @@ impl Routers {
             audit,
             metrics,
             rng,
+            outbound,
         } = shared;
         let registry = metrics.registry();
         let config = &checked.loaded.config;
@@ -318,6 +328,7 @@ impl Routers {
             tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
             audit: audit.clone(),
             rng: rng.clone(),
+            outbound: outbound.clone(),
         }));
         let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
         let health = Health::new(handle.clone());
@@ -349,6 +360,7 @@ struct Shared {
     audit: Audit,
     metrics: Metrics,
     rng: Rng,
+    outbound: Outbound,
 }
 
 /// Tells the service manager how far the bootstrap is, until it is complete.

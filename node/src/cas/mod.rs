@@ -74,6 +74,8 @@ pub struct Cas {
     pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Calls to applications.
+    pub outbound: Outbound,
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
@@ -99,6 +101,8 @@ pub struct Parts {
     pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Calls to applications.
+    pub outbound: Outbound,
 }
 
 impl Cas {
@@ -121,6 +125,7 @@ impl Cas {
             audit: parts.audit,
             outbound: parts.outbound,
             rng: parts.rng,
+            outbound: parts.outbound,
             cookies,
             prefix,
             public_host,

@@ -14,6 +14,7 @@ mod log;
 mod logout;
 mod node;
 mod ops;
+mod outbound;
 pub mod reference;
 pub mod schema;
 mod services;
@@ -32,6 +33,7 @@ pub use log::Log;
 pub use logout::Logout;
 pub use node::Node;
 pub use ops::Ops;
+pub use outbound::{HostSuffix, Outbound, ProxyUrl};
 pub use services::Services;
 pub use source::Sources;
 pub use tickets::{Tickets, TicketsRememberMe, TicketsSt, TicketsTgt};
@@ -70,6 +72,8 @@ section! {
         services: Services,
         /// What happens after signing out.
         logout: Logout,
+        /// Requests to applications.
+        outbound: Outbound,
         /// What people see.
         web: Web,
         /// The record of who did what.
@@ -127,6 +131,7 @@ impl Config {
         self.ops.check(reader);
         self.cluster.check(reader);
         self.tickets.check(reader);
+        self.outbound.check(reader);
         self.audit.check(reader);
     }
 }

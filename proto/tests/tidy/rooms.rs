@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 8] = [
     &["routes"],
     &["cas", "saml", "admin"],
     &["authn", "services", "tickets", "web", "xml", "ops"],
-    &["server"],
+    &["server", "outbound"],
     &["config", "state", "clock", "error"],
 ];
 

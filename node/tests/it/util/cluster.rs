@@ -12,6 +12,7 @@ use castor_node::cas::{Cas, Parts};
 use castor_node::clock::{Clock, Rng};
 use castor_node::config::{Config, Live};
 use castor_node::ops::audit;
+use castor_node::outbound::{Outbound, OutboundMetrics, Trust};
 use castor_node::routes;
 use castor_node::server::RequestMetrics;
 use castor_node::services::file::ServiceFolder;
@@ -216,14 +217,21 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
     let users = FileAuthenticator::open(config.authn.file.path.clone(), pool, Rng::system());
     let users: Arc<dyn Authenticator> = Arc::new(users.unwrap());
     let folder = ServiceFolder::open(config.services.folder.clone()).unwrap();
+    let live = Live::new(config.clone());
+    let outbound = Outbound::new(
+        live.clone(),
+        Trust::load(None).unwrap(),
+        OutboundMetrics::register(&metrics).unwrap(),
+    );
     let cas = Arc::new(Cas::new(Parts {
+        outbound,
         web: Arc::new(Web::open(&config.web, &config.http.prefix.0).unwrap()),
         services: folder.registry(),
         authn: Chain::new(vec![users], &metrics).unwrap(),
         tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
         audit,
         rng: Rng::system(),
-        config: Live::new(config),
+        config: live,
     }));
     let observed = RequestMetrics::register(&metrics).unwrap();
     Node {
