@@ -9,14 +9,16 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::cas::paths::{
     ASSETS, LOGIN, LOGOUT, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE,
-    SERVICE_VALIDATE, VALIDATE,
+    SAML_VALIDATE, SERVICE_VALIDATE, VALIDATE,
 };
 use crate::cas::visit::{identify, not_found};
-use crate::cas::{Cas, assets, login, logout, proxy, proxy_validate, service_validate, validate};
+use crate::cas::{
+    Cas, assets, login, logout, proxy, proxy_validate, saml_validate, service_validate, validate,
+};
 use crate::server::{RequestMetrics, observe};
 
 /// The router of the CAS listener. `probes` are the health paths for proxies.
@@ -28,7 +30,7 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
         let login_page = login_page.clone();
         async move { Redirect::temporary(&login_page) }
     };
-    let table: [(&str, MethodRouter<Arc<Cas>>); 9] = [
+    let table: [(&str, MethodRouter<Arc<Cas>>); 10] = [
         (LOGIN, get(login::request).post(login::accept::submit)),
         (LOGOUT, get(logout::logout).post(logout::logout)),
         (VALIDATE, once(get(validate::get))),
@@ -36,6 +38,7 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
         (P3_SERVICE_VALIDATE, once(get(service_validate::get_p3))),
         (PROXY_VALIDATE, once(get(proxy_validate::get))),
         (P3_PROXY_VALIDATE, once(get(proxy_validate::get_p3))),
+        (SAML_VALIDATE, post(saml_validate::post)),
         (PROXY, once(get(proxy::get))),
         (ASSETS, get(assets::get)),
     ];

@@ -11,10 +11,11 @@
 //! | `/proxy` | [`proxy`] | 2.7 (CAS 2) |
 //! | `/p3/serviceValidate` | [`service_validate`] | 2.8 (CAS 3) |
 //! | `/p3/proxyValidate` | [`proxy_validate`] | 2.9 (CAS 3) |
+//! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
 //! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
-//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends). Not here: SAML 1.1 and the
-//! REST protocol; their paths are answered 404.
+//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends). Not here: the REST protocol;
+//! its paths are answered 404.
 
 pub mod assets;
 pub mod login;
@@ -25,6 +26,8 @@ mod pgt_callback;
 pub mod proxy;
 pub mod proxy_validate;
 pub mod response;
+pub mod saml_request;
+pub mod saml_validate;
 pub mod service_url;
 pub mod service_validate;
 pub mod validate;
@@ -74,8 +77,6 @@ pub struct Cas {
     pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
-    /// Calls to applications.
-    pub outbound: Outbound,
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
@@ -101,8 +102,6 @@ pub struct Parts {
     pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
-    /// Calls to applications.
-    pub outbound: Outbound,
 }
 
 impl Cas {
@@ -125,7 +124,6 @@ impl Cas {
             audit: parts.audit,
             outbound: parts.outbound,
             rng: parts.rng,
-            outbound: parts.outbound,
             cookies,
             prefix,
             public_host,

@@ -56,6 +56,8 @@ pub struct Success {
     pub attributes: Vec<(String, Vec<String>)>,
     /// Facts about the authentication, if they may be told.
     pub facts: Option<AuthenticationFacts>,
+    /// When credentials were accepted; SAML tells it always.
+    pub authenticated_at: String,
     /// The identifier under which a proxy-granting ticket was delivered.
     pub pgt_iou: Option<String>,
     /// The proxies passed through, newest first.
@@ -94,6 +96,11 @@ impl Outcome {
         Self::failure(Code::InvalidRequest, text)
     }
 
+    /// No service in a SAML validation.
+    pub fn missing_target() -> Self {
+        Self::failure(Code::InvalidRequest, "The parameter 'TARGET' is required")
+    }
+
     /// Parameters cannot be read.
     pub fn bad_request(says: impl std::fmt::Display) -> Self {
         Self::failure(
@@ -122,7 +129,9 @@ impl Outcome {
     /// A ticket of a kind that this endpoint does not validate.
     pub fn wrong_kind(ticket: &str) -> Self {
         let shown: String = ticket.chars().take(64).collect();
-        let text = format!("Ticket '{shown}' cannot be validated here; a proxy ticket is at /proxyValidate");
+        let text = format!(
+            "Ticket '{shown}' cannot be validated here; a proxy ticket is at /proxyValidate"
+        );
         Self::failure(Code::InvalidTicket, text)
     }
 

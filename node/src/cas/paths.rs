@@ -16,5 +16,7 @@ pub const PROXY_VALIDATE: &str = "/proxyValidate";
 pub const P3_PROXY_VALIDATE: &str = "/p3/proxyValidate";
 /// Proxy tickets.
 pub const PROXY: &str = "/proxy";
+/// SAML 1.1 validation.
+pub const SAML_VALIDATE: &str = "/samlValidate";
 /// Style sheets and pictures.
 pub const ASSETS: &str = "/assets/{name}";

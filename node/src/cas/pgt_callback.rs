@@ -23,11 +23,7 @@ pub(super) const CHAIN_MAX: usize = 8;
 
 /// Answers that say the application has taken it. Redirects are none: what is at their end may be
 /// another application.
-const TAKEN: [StatusCode; 3] = [
-    StatusCode::OK,
-    StatusCode::ACCEPTED,
-    StatusCode::NO_CONTENT,
-];
+const TAKEN: [StatusCode; 3] = [StatusCode::OK, StatusCode::ACCEPTED, StatusCode::NO_CONTENT];
 
 /// How a delivery went.
 pub(super) enum Delivery {

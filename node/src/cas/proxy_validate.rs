@@ -14,10 +14,10 @@ use super::visit::Visit;
 
 /// Answers `GET /proxyValidate`.
 pub async fn get(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer(PROXY_VALIDATE, Accepts::Proxied, state, visit, &request).await
+    answer(PROXY_VALIDATE, Accepts::Proxied, state, visit, request).await
 }
 
 /// Answers `GET /p3/proxyValidate`.
 pub async fn get_p3(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer(P3_PROXY_VALIDATE, Accepts::Proxied, state, visit, &request).await
+    answer(P3_PROXY_VALIDATE, Accepts::Proxied, state, visit, request).await
 }

@@ -128,7 +128,10 @@ impl Seen {
                 self.open = Some((depth, text));
             }
         }
-        self.depth = self.depth.checked_sub(1).ok_or(SamlRequestError::Malformed)?;
+        self.depth = self
+            .depth
+            .checked_sub(1)
+            .ok_or(SamlRequestError::Malformed)?;
         Ok(())
     }
 
@@ -221,8 +224,14 @@ mod tests {
             (artifact(""), E::Artifact),
             (artifact("<p:AssertionArtifact/>"), E::Artifact),
             (artifact(&one.repeat(2)), E::Artifact),
-            (artifact("<AssertionArtifact>ST-1</AssertionArtifact>"), E::Artifact),
-            (artifact("<p:AssertionArtifact>&x;</p:AssertionArtifact>"), E::Forbidden),
+            (
+                artifact("<AssertionArtifact>ST-1</AssertionArtifact>"),
+                E::Artifact,
+            ),
+            (
+                artifact("<p:AssertionArtifact>&x;</p:AssertionArtifact>"),
+                E::Forbidden,
+            ),
             (
                 format!("<!DOCTYPE x [<!ENTITY x \"y\">]>{}", artifact(one)),
                 E::Forbidden,
@@ -239,7 +248,11 @@ mod tests {
 
     #[test]
     fn an_id_that_could_break_the_answer_is_left_out() {
-        for id in ["a\u{22}b".replace('"', "&quot;"), "x".repeat(257), String::new()] {
+        for id in [
+            "a\u{22}b".replace('"', "&quot;"),
+            "x".repeat(257),
+            String::new(),
+        ] {
             let request = format!(
                 "<p:Request xmlns:p=\"{PROTOCOL}\" RequestID=\"{id}\">\
                  <p:AssertionArtifact>ST-1</p:AssertionArtifact></p:Request>"

@@ -17,19 +17,12 @@ use crate::web::form::Form;
 
 /// Answers `GET /serviceValidate`.
 pub async fn get(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer(SERVICE_VALIDATE, Accepts::Service, state, visit, &request).await
+    answer(SERVICE_VALIDATE, Accepts::Service, state, visit, request).await
 }
 
 /// Answers `GET /p3/serviceValidate`.
 pub async fn get_p3(state: State<Arc<Cas>>, visit: Extension<Visit>, request: Request) -> Response {
-    answer(
-        P3_SERVICE_VALIDATE,
-        Accepts::Service,
-        state,
-        visit,
-        &request,
-    )
-    .await
+    answer(P3_SERVICE_VALIDATE, Accepts::Service, state, visit, request).await
 }
 
 /// A validation of CAS 2 or 3.
@@ -38,7 +31,7 @@ pub(super) async fn answer(
     accepts: Accepts,
     State(cas): State<Arc<Cas>>,
     Extension(visit): Extension<Visit>,
-    request: &Request,
+    request: Request,
 ) -> Response {
     let visitor = Visitor {
         cas: &cas,

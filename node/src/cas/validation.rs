@@ -208,6 +208,7 @@ impl Visitor<'_> {
             user: released.user,
             attributes: released.attributes,
             facts,
+            authenticated_at: iso_8601(granted.session.authenticated_at),
             pgt_iou,
             proxies: grant.proxies.to_vec(),
         }))
@@ -215,7 +216,7 @@ impl Visitor<'_> {
 }
 
 /// A moment as clients read it: UTC, milliseconds, `Z`.
-fn iso_8601(wall_ms: u64) -> String {
+pub(super) fn iso_8601(wall_ms: u64) -> String {
     format!("{:.3}", clock::timestamp(wall_ms))
 }
 

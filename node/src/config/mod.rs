@@ -16,6 +16,7 @@ mod node;
 mod ops;
 mod outbound;
 pub mod reference;
+mod saml;
 pub mod schema;
 mod services;
 pub mod source;
@@ -34,6 +35,7 @@ pub use logout::Logout;
 pub use node::Node;
 pub use ops::Ops;
 pub use outbound::{HostSuffix, Outbound, ProxyUrl};
+pub use saml::Saml;
 pub use services::Services;
 pub use source::Sources;
 pub use tickets::{Tickets, TicketsRememberMe, TicketsSt, TicketsTgt};
@@ -74,6 +76,8 @@ section! {
         logout: Logout,
         /// Requests to applications.
         outbound: Outbound,
+        /// What SAML answers say.
+        saml: Saml,
         /// What people see.
         web: Web,
         /// The record of who did what.

@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
-    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, NewReusable,
-    NewSingleUse, PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
+    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, NewReusable, NewSingleUse,
+    PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
 /// A logout for a session that no node knows is remembered this long, milliseconds: the longest

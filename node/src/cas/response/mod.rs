@@ -1,10 +1,11 @@
-//! Outcomes as bytes: XML and JSON (CAS 2 and 3) and plain text (CAS 1).
+//! Outcomes as bytes: XML and JSON (CAS 2 and 3), plain text (CAS 1) and SOAP (SAML 1.1).
 //!
 //! Every outcome is HTTP 200, also a refusal, because clients treat anything else as a broken
 //! server; only "cannot tell now" is 503, so that a load balancer asks another node.
 
 pub mod json;
 pub mod plain;
+pub mod saml1;
 pub mod xml;
 
 use axum::body::Body;

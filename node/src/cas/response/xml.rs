@@ -96,7 +96,7 @@ fn element(out: &mut String, indent: &str, name: &str, value: &str) {
     let _ = writeln!(out, "</cas:{name}>");
 }
 
-fn escape(out: &mut String, text: &str) {
+pub(super) fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -6,6 +6,7 @@
 //! Nothing here touches files.
 
 mod policy;
+mod proxy;
 mod reader;
 
 use super::json;
@@ -15,6 +16,7 @@ use reader::{Fields, Unknown};
 pub use policy::{
     AccessStrategy, AttributeRelease, PrincipalRelease, RESERVED_NAMES, Requirement, UsernameCase,
 };
+pub use proxy::ProxyPolicy;
 pub use reader::{Finding, Report};
 
 /// How the ticket goes back to the application.
@@ -89,6 +91,10 @@ pub struct RegisteredService {
     pub logout_urls: Vec<String>,
     /// Lifetime of its service tickets in seconds, 1..=300.
     pub st_seconds: Option<u32>,
+    /// Lifetime of proxy tickets for it in seconds, 1..=300.
+    pub pt_seconds: Option<u32>,
+    /// Which of its URLs may receive a proxy-granting ticket.
+    pub proxy_policy: ProxyPolicy,
     /// What is released.
     pub release: AttributeRelease,
     /// Who gets in.
@@ -104,7 +110,7 @@ const CLASSES: [&str; 2] = [
 ];
 
 /// Settings that change neither who gets in nor what is released.
-const HARMLESS: [&str; 16] = [
+const HARMLESS: [&str; 15] = [
     "contacts",
     "properties",
     "theme",
@@ -118,7 +124,6 @@ const HARMLESS: [&str; 16] = [
     "webflowInterruptPolicy",
     "publicKey",
     "requiredHandlers",
-    "proxyTicketExpirationPolicy",
     "proxyGrantingTicketExpirationPolicy",
     "logoutRequestParameter",
 ];
@@ -179,12 +184,12 @@ impl RegisteredService {
         policy::check_multifactor(fields);
         policy::check_authentication(fields);
         policy::check_definition_expiry(fields);
-        policy::check_proxy(fields);
         fields.ignore(&HARMLESS);
         let id = fields.required_number("id");
         let name = fields.required_text("name", 255);
         let service_id = fields.required_text("serviceId", super::pattern::PATTERN_MAX);
         let matcher = matcher(fields, service_id.as_deref());
+        let proxy_policy = proxy::read(fields, service_id.as_deref().unwrap_or_default());
         let service = Self {
             id: id.unwrap_or_default(),
             name: name.unwrap_or_default(),
@@ -198,7 +203,9 @@ impl RegisteredService {
             redirect_url: fields.text("redirectUrl"),
             logout_type: logout_type(fields),
             logout_urls: logout_urls(fields),
-            st_seconds: policy::st_seconds(fields),
+            st_seconds: policy::seconds(fields, "serviceTicketExpirationPolicy"),
+            pt_seconds: policy::seconds(fields, "proxyTicketExpirationPolicy"),
+            proxy_policy,
             release: policy::release(fields),
             access: policy::access(fields),
             username_case: policy::username(fields),

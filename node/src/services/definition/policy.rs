@@ -254,12 +254,12 @@ pub(super) fn username(fields: &mut Fields<'_, '_>) -> UsernameCase {
     case
 }
 
-/// `serviceTicketExpirationPolicy.timeToLive`, in seconds.
-pub(super) fn st_seconds(fields: &mut Fields<'_, '_>) -> Option<u32> {
-    let mut policy = fields.object("serviceTicketExpirationPolicy")?;
+/// `timeToLive` of a policy for single-use tickets, in seconds.
+pub(super) fn seconds(fields: &mut Fields<'_, '_>, key: &str) -> Option<u32> {
+    let mut policy = fields.object(key)?;
     let uses = policy.number("numberOfUses").unwrap_or(1);
     if uses != 1 {
-        policy.error_at("numberOfUses", "a service ticket is good for one use: 1");
+        policy.error_at("numberOfUses", "a ticket is good for one use: 1");
     }
     let seconds = policy.number("timeToLive");
     let valid = seconds
@@ -329,24 +329,4 @@ pub(super) fn check_definition_expiry(fields: &mut Fields<'_, '_>) {
         "notifyWhenExpired",
     ]);
     policy.finish(Unknown::Refuse);
-}
-
-/// `proxyPolicy`: refusing is all there is, so a permission has no effect and is told.
-pub(super) fn check_proxy(fields: &mut Fields<'_, '_>) {
-    let Some(mut policy) = fields.object("proxyPolicy") else {
-        return;
-    };
-    let class = policy.short_class();
-    let pattern = policy.text("pattern");
-    policy.abandon();
-    if class == "RefuseRegisteredServiceProxyPolicy" {
-        return;
-    }
-    if let Some(Err(e)) = pattern.map(|p| Pattern::compile(&p, Extent::Full, true)) {
-        fields.error_at("proxyPolicy", &format!("pattern: {e}"));
-    }
-    fields.warn_at(
-        "proxyPolicy",
-        "proxy tickets are not there yet: this application gets none",
-    );
 }

@@ -4,4 +4,6 @@ mod assets;
 mod login;
 mod login_form;
 mod logout;
+mod proxy;
+mod saml_validate;
 mod validate;
