@@ -311,6 +311,10 @@ async fn what_is_wrong_with_a_request_for_a_proxy_ticket() {
         let failure = format!("<cas:proxyFailure code=\"{code}\">");
         assert!(answer.body.contains(&failure), "{query}: {}", answer.body);
         assert!(!answer.body.contains("<b>") && !answer.body.contains(&pgt));
+        if query.contains("%ff") {
+            // Nor can it be read which format is wanted.
+            continue;
+        }
         let json = ask(&cluster, 0, &format!("/proxy?{query}&format=JSON")).await;
         assert!(
             json.body.contains(&format!("\"code\":\"{code}\"")),
