@@ -1,7 +1,7 @@
 //! `pgtUrl`, `/proxy`, `/proxyValidate`, `/p3/proxyValidate` (sections 2.5.4, 2.6 and 2.7 of the
 //! specification).
 
-use crate::util::{Answer, Application, Browser, Cluster, Options};
+use crate::util::{Answer, Callback, Browser, Cluster, Options};
 
 /// May proxy, to a callback on `localhost`, whatever the port.
 const PROXY: &str = r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 20,
@@ -60,7 +60,7 @@ impl Person {
 }
 
 /// Validates a fresh service ticket with a `pgtUrl`; the answer and the ticket delivered.
-async fn granted(cluster: &Cluster, application: &Application, person: &mut Person) -> String {
+async fn granted(cluster: &Cluster, application: &Callback, person: &mut Person) -> String {
     let ticket = person.ticket(cluster, SERVICE).await;
     let callback = format!("https://localhost:{}/pgt", application.port);
     let path = format!("/serviceValidate?service={SERVICE}&ticket={ticket}&pgtUrl={callback}");
@@ -80,7 +80,7 @@ async fn granted(cluster: &Cluster, application: &Application, person: &mut Pers
 #[tokio::test]
 async fn a_chain_of_proxies_across_nodes() {
     let cluster = cluster(3).await;
-    let application = Application::start("200 OK").await;
+    let application = Callback::start("200 OK").await;
     application.is_trusted_by(&cluster);
     let mut person = Person::signed_in(&cluster).await;
     let pgt = granted(&cluster, &application, &mut person).await;
@@ -118,7 +118,7 @@ async fn a_chain_of_proxies_across_nodes() {
 #[tokio::test]
 async fn a_request_sent_twice_delivers_the_same_ticket() {
     let cluster = cluster(2).await;
-    let application = Application::start("200 OK").await;
+    let application = Callback::start("200 OK").await;
     application.is_trusted_by(&cluster);
     let mut person = Person::signed_in(&cluster).await;
     let ticket = person.ticket(&cluster, SERVICE).await;
@@ -142,7 +142,7 @@ async fn a_request_sent_twice_delivers_the_same_ticket() {
 #[tokio::test]
 async fn a_logout_ends_everything_that_came_of_the_session() {
     let cluster = cluster(3).await;
-    let application = Application::start("200 OK").await;
+    let application = Callback::start("200 OK").await;
     application.is_trusted_by(&cluster);
     let mut person = Person::signed_in(&cluster).await;
     let pgt = granted(&cluster, &application, &mut person).await;
@@ -169,8 +169,8 @@ async fn a_logout_ends_everything_that_came_of_the_session() {
 async fn a_callback_that_fails_ends_the_validation_and_the_ticket() {
     let cluster = cluster(1).await;
     let mut person = Person::signed_in(&cluster).await;
-    let trusted = Application::start("500 Internal Server Error").await;
-    let stranger = Application::start("200 OK").await;
+    let trusted = Callback::start("500 Internal Server Error").await;
+    let stranger = Callback::start("200 OK").await;
     trusted.is_trusted_by(&cluster);
     for port in [trusted.port, stranger.port, 1] {
         let ticket = person.ticket(&cluster, SERVICE).await;
@@ -201,7 +201,7 @@ async fn a_callback_that_fails_ends_the_validation_and_the_ticket() {
 #[tokio::test]
 async fn a_url_that_the_policy_does_not_allow_gets_nothing_and_is_not_called() {
     let cluster = cluster(1).await;
-    let application = Application::start("200 OK").await;
+    let application = Callback::start("200 OK").await;
     application.is_trusted_by(&cluster);
     let mut person = Person::signed_in(&cluster).await;
     let port = application.port;
@@ -236,7 +236,7 @@ async fn a_url_that_the_policy_does_not_allow_gets_nothing_and_is_not_called() {
 #[tokio::test]
 async fn proxy_tickets_are_for_proxy_validation_only() {
     let cluster = cluster(1).await;
-    let application = Application::start("200 OK").await;
+    let application = Callback::start("200 OK").await;
     application.is_trusted_by(&cluster);
     let mut person = Person::signed_in(&cluster).await;
     let pgt = granted(&cluster, &application, &mut person).await;
@@ -260,7 +260,7 @@ async fn proxy_tickets_are_for_proxy_validation_only() {
 #[tokio::test]
 async fn what_is_wrong_with_a_request_for_a_proxy_ticket() {
     let cluster = cluster(1).await;
-    let application = Application::start("200 OK").await;
+    let application = Callback::start("200 OK").await;
     application.is_trusted_by(&cluster);
     let mut person = Person::signed_in(&cluster).await;
     let pgt = granted(&cluster, &application, &mut person).await;

@@ -1,9 +1,9 @@
 //! What the tests stand on.
 
-pub(crate) mod application;
+pub(crate) mod callback;
 pub(crate) mod browser;
 pub(crate) mod cluster;
 
-pub(crate) use application::Application;
+pub(crate) use callback::Callback;
 pub(crate) use browser::{Answer, Browser};
 pub(crate) use cluster::{Cluster, Options};

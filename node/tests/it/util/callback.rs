@@ -1,4 +1,4 @@
-//! An application that the server calls: a TLS listener on loopback with a certificate of its own
+//! Where an application takes proxy-granting tickets: a TLS listener on loopback with a certificate of its own
 //! authority, which keeps what it was sent.
 
 use std::path::Path;
@@ -16,13 +16,13 @@ use tokio_rustls::TlsAcceptor;
 use super::Cluster;
 
 /// A listening application.
-pub(crate) struct Application {
+pub(crate) struct Callback {
     pub(crate) port: u16,
     authority: tempfile::NamedTempFile,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-impl Application {
+impl Callback {
     /// Begins to listen; answers every request with a status line.
     pub(crate) async fn start(status: &'static str) -> Self {
         let (pem, acceptor) = certificate("localhost");
