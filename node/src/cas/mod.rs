@@ -37,6 +37,7 @@ use crate::config::Live;
 use crate::ops::audit::Audit;
 use crate::outbound::Outbound;
 use crate::services::Registry;
+use crate::slo::Slo;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
@@ -67,6 +68,8 @@ pub struct Cas {
     pub rng: Rng,
     /// Calls to applications.
     pub outbound: Outbound,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
@@ -92,6 +95,8 @@ pub struct Parts {
     pub rng: Rng,
     /// Calls to applications.
     pub outbound: Outbound,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
 }
 
 impl Cas {
@@ -114,6 +119,7 @@ impl Cas {
             audit: parts.audit,
             rng: parts.rng,
             outbound: parts.outbound,
+            slo: parts.slo,
             cookies,
             prefix,
             public_host,

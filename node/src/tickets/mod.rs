@@ -10,6 +10,7 @@
 
 mod consume;
 mod issue;
+mod logout;
 pub mod policy;
 mod session;
 
@@ -22,6 +23,7 @@ use castor_replication::driver::{Handle, Readiness, RequestError};
 use castor_replication::engine::Denied;
 
 pub use consume::{ClaimRequest, Consumed, Granted, Refusal};
+pub use logout::{Untold, Visited};
 pub use policy::Policy;
 pub use session::{Ended, Found, Session, SessionStart};
 

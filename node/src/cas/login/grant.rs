@@ -118,8 +118,8 @@ impl Visitor<'_> {
                 let action = instead.unwrap_or(target.url.as_str()).to_owned();
                 let needs = Needs {
                     leads_to: Some(action.clone()),
-                    picture: None,
                     script: true,
+                    ..Needs::default()
                 };
                 let page = Page::Post {
                     action,

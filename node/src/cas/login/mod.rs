@@ -229,7 +229,7 @@ impl Visitor<'_> {
         let needs = Needs {
             leads_to: asked.flow.service.clone(),
             picture,
-            script: false,
+            ..Needs::default()
         };
         self.page(status, &Page::Login(Box::new(page)), &needs)
     }

@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod application;
 pub(crate) mod browser;
 pub(crate) mod cluster;
 
