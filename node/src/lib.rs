@@ -12,6 +12,7 @@
 //! - [`routes`]: every path, and who answers it
 //! - [`server`]: accepts connections, bounded in number, size and time
 //! - [`services`]: which applications may ask, and what they learn
+//! - [`slo`]: visited applications learn that a session has ended
 //! - [`tickets`]: the only door to replication
 //! - [`web`]: everything a browser meets
 
@@ -32,5 +33,6 @@ pub mod outbound;
 pub mod routes;
 pub mod server;
 pub mod services;
+pub mod slo;
 pub mod tickets;
 pub mod web;

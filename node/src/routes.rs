@@ -13,11 +13,12 @@ use axum::routing::{MethodRouter, get, post};
 
 use crate::cas::paths::{
     ASSETS, LOGIN, LOGOUT, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE,
-    SAML_VALIDATE, SERVICE_VALIDATE, VALIDATE,
+    REST_TICKET, REST_TICKETS, REST_USERS, SAML_VALIDATE, SERVICE_VALIDATE, VALIDATE,
 };
 use crate::cas::visit::{identify, not_found};
 use crate::cas::{
-    Cas, assets, login, logout, proxy, proxy_validate, saml_validate, service_validate, validate,
+    Cas, assets, login, logout, proxy, proxy_validate, rest, saml_validate, service_validate,
+    validate,
 };
 use crate::server::{RequestMetrics, observe};
 
@@ -30,7 +31,7 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
         let login_page = login_page.clone();
         async move { Redirect::temporary(&login_page) }
     };
-    let table: [(&str, MethodRouter<Arc<Cas>>); 10] = [
+    let table: [(&str, MethodRouter<Arc<Cas>>); 13] = [
         (LOGIN, get(login::request).post(login::accept::submit)),
         (LOGOUT, get(logout::logout).post(logout::logout)),
         (VALIDATE, once(get(validate::get))),
@@ -39,6 +40,14 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
         (PROXY_VALIDATE, once(get(proxy_validate::get))),
         (P3_PROXY_VALIDATE, once(get(proxy_validate::get_p3))),
         (SAML_VALIDATE, post(saml_validate::post)),
+        (REST_TICKETS, post(rest::tickets::post)),
+        (
+            REST_TICKET,
+            once(get(rest::ticket::get))
+                .post(rest::ticket::post)
+                .delete(rest::ticket::delete),
+        ),
+        (REST_USERS, post(rest::users::post)),
         (PROXY, once(get(proxy::get))),
         (ASSETS, get(assets::get)),
     ];

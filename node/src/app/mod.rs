@@ -6,6 +6,7 @@
 pub mod preflight;
 mod reloads;
 mod replica;
+mod shared;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,13 +27,13 @@ use crate::ops::health::{self, Health};
 use crate::ops::lifecycle::{self, Changes, Signals, Stop};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
-use crate::outbound::{Outbound, OutboundMetrics};
 use crate::routes;
 use crate::server::{self, Limits, Options, RequestMetrics, Running, ServerMetrics};
-use crate::tickets::{Policy, Tickets};
+use crate::slo::Slo;
 
 pub use preflight::Checked;
 use replica::Replica;
+use shared::Shared;
 
 /// After the drain, connections and peers get this long before they are cut.
 const LAST_GRACE: Duration = Duration::from_secs(3);
@@ -71,6 +72,7 @@ pub struct App {
     handle: Handle,
     audit: Audit,
     replica: Replica,
+    slo: Slo,
     reloader: Arc<crate::ops::reload::Reloader>,
     changes: Changes,
     http: Running,
@@ -115,28 +117,30 @@ impl App {
         let live = Live::new(config.clone());
         let tls = checked.tls.as_ref().map(server::tls::TlsAcceptor::new);
         show_times(&checked, &metrics)?;
-        let outbound = open_outbound(&checked, &live, &metrics)?;
+        let shared = Shared::new(
+            &checked,
+            shared::Base {
+                live: &live,
+                handle: &handle,
+                audit: &audit,
+                metrics: &metrics,
+                clock: &clock,
+                rng,
+            },
+        )?;
         let targets = reloads::Targets {
             live: live.clone(),
             logging,
             tls: tls.clone(),
             network: replica.network.clone(),
             metrics: metrics.clone(),
-            clock: clock.clone(),
-            outbound: outbound.clone(),
+            clock,
+            outbound: shared.outbound.clone(),
         };
         let reloader = Arc::new(reloads::reloader(&checked, &targets));
         // Before anybody sees the node: what changes from then on must not be missed.
         let changes = Changes::watch(&reloader);
 
-        let shared = Shared {
-            live: live.clone(),
-            handle: handle.clone(),
-            audit: audit.clone(),
-            metrics: metrics.clone(),
-            rng,
-            outbound,
-        };
         let routers = Routers::build(&checked, &shared)?;
         let server_metrics =
             ServerMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
@@ -149,13 +153,7 @@ impl App {
         };
         let limits = Limits::from(&config.http);
         let few = for_operators(limits);
-        tracing::info!(
-            node = %handle.node(),
-            http = %http.listen(),
-            ops = %ops.listen(),
-            cluster = %replica.network.advertise(),
-            "listening"
-        );
+        log_places(http.listen(), ops.listen(), &replica);
         Ok(Self {
             http: server::run(http, routers.http, options("http", limits, tls)),
             ops: server::run(ops, routers.ops, options("ops", few, None)),
@@ -164,6 +162,7 @@ impl App {
             handle,
             audit,
             replica,
+            slo: shared.slo,
             reloader,
             changes,
         })
@@ -225,12 +224,18 @@ impl App {
             tracing::warn!(?limit, "the drain did not finish in time");
         }
         self.http.stop(LAST_GRACE).await;
+        self.slo.finish(LAST_GRACE).await;
         self.replica.stop(LAST_GRACE).await;
         self.admin.stop(Duration::from_secs(1)).await;
         self.ops.stop(Duration::from_secs(1)).await;
         self.audit.flush(Duration::from_secs(2));
         tracing::info!("stopped");
     }
+}
+
+fn log_places(http: &Listen, ops: &Listen, replica: &Replica) {
+    let cluster = replica.network.advertise();
+    tracing::info!(node = %replica.handle.node(), %http, %ops, %cluster, "listening");
 }
 
 /// Few connections, and time for answers that wait for every node.
@@ -267,11 +272,6 @@ fn open_audit(
         audit::AuditError::Open { .. } => AppError::Configuration(vec![error.to_string()]),
         other => AppError::failed(other.to_string()),
     })
-}
-
-fn open_outbound(checked: &Checked, live: &Live, metrics: &Metrics) -> Result<Outbound, AppError> {
-    let metrics = OutboundMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
-    Ok(Outbound::new(live.clone(), checked.trust.clone(), metrics))
 }
 
 /// Ends of certificates and ages of keys.
@@ -316,6 +316,8 @@ impl Routers {
             metrics,
             rng,
             outbound,
+            tickets,
+            slo,
         } = shared;
         let registry = metrics.registry();
         let config = &checked.loaded.config;
@@ -325,10 +327,11 @@ impl Routers {
             web: Arc::clone(&checked.web),
             services: checked.services.registry(),
             authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
-            tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
+            tickets: tickets.clone(),
             audit: audit.clone(),
             rng: rng.clone(),
             outbound: outbound.clone(),
+            slo: slo.clone(),
         }));
         let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
         let health = Health::new(handle.clone());
@@ -338,7 +341,7 @@ impl Routers {
             life_ms: tgt.max_life.as_millis(),
             idle_ms: tgt.idle.as_millis(),
         });
-        let admin = Admin::new(handle.clone(), audit.clone()).with_demo(demo);
+        let admin = Admin::new(handle.clone(), audit.clone(), slo.clone()).with_demo(demo);
         let over_tcp = match &config.ops.token {
             Some(token) => admin.router(Access::Token(token.clone())),
             None => Router::new(),
@@ -351,16 +354,6 @@ impl Routers {
             admin: admin.router(Access::Socket),
         })
     }
-}
-
-/// What rooms share.
-struct Shared {
-    live: Live,
-    handle: Handle,
-    audit: Audit,
-    metrics: Metrics,
-    rng: Rng,
-    outbound: Outbound,
 }
 
 /// Tells the service manager how far the bootstrap is, until it is complete.

@@ -11,13 +11,14 @@
 //! | `/proxy` | [`proxy`] | 2.7 (CAS 2) |
 //! | `/p3/serviceValidate` | [`service_validate`] | 2.8 (CAS 3) |
 //! | `/p3/proxyValidate` | [`proxy_validate`] | 2.9 (CAS 3) |
+//! | `/v1/tickets`, `/v1/users` | [`rest`] | the REST protocol of Apereo CAS |
 //! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
 //! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
-//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends). Not here: the REST protocol;
-//! its paths are answered 404.
+//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
 
 pub mod assets;
+mod granting;
 pub mod login;
 pub mod logout;
 pub mod outcome;
@@ -26,6 +27,7 @@ mod pgt_callback;
 pub mod proxy;
 pub mod proxy_validate;
 pub mod response;
+pub mod rest;
 pub mod saml_request;
 pub mod saml_validate;
 pub mod service_url;
@@ -47,6 +49,7 @@ use crate::config::Live;
 use crate::ops::audit::Audit;
 use crate::outbound::Outbound;
 use crate::services::Registry;
+use crate::slo::Slo;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
@@ -77,6 +80,8 @@ pub struct Cas {
     pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
@@ -102,6 +107,8 @@ pub struct Parts {
     pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
 }
 
 impl Cas {
@@ -124,6 +131,7 @@ impl Cas {
             audit: parts.audit,
             outbound: parts.outbound,
             rng: parts.rng,
+            slo: parts.slo,
             cookies,
             prefix,
             public_host,

@@ -18,5 +18,11 @@ pub const P3_PROXY_VALIDATE: &str = "/p3/proxyValidate";
 pub const PROXY: &str = "/proxy";
 /// SAML 1.1 validation.
 pub const SAML_VALIDATE: &str = "/samlValidate";
+/// Sessions for programs.
+pub const REST_TICKETS: &str = "/v1/tickets";
+/// One session of a program.
+pub const REST_TICKET: &str = "/v1/tickets/{id}";
+/// Who somebody is, for programs.
+pub const REST_USERS: &str = "/v1/users";
 /// Style sheets and pictures.
 pub const ASSETS: &str = "/assets/{name}";

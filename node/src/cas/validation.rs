@@ -216,7 +216,7 @@ impl Visitor<'_> {
 }
 
 /// A moment as clients read it: UTC, milliseconds, `Z`.
-pub(super) fn iso_8601(wall_ms: u64) -> String {
+pub(in crate::cas) fn iso_8601(wall_ms: u64) -> String {
     format!("{:.3}", clock::timestamp(wall_ms))
 }
 

@@ -135,6 +135,7 @@ impl Config {
         self.ops.check(reader);
         self.cluster.check(reader);
         self.tickets.check(reader);
+        self.logout.check(reader);
         self.outbound.check(reader);
         self.audit.check(reader);
     }

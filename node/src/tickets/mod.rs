@@ -13,6 +13,7 @@
 
 mod consume;
 mod issue;
+mod logout;
 pub mod policy;
 mod proxy;
 mod session;
@@ -26,6 +27,7 @@ use castor_replication::driver::{Handle, Readiness, RequestError};
 use castor_replication::engine::Denied;
 
 pub use consume::{ClaimRequest, Consumed, Granted, Refusal};
+pub use logout::{Untold, Visited};
 pub use policy::Policy;
 pub use proxy::{FoundProxy, ProxyGranting, ProxySession};
 pub use session::{Ended, Found, Session, SessionStart};

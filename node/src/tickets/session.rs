@@ -4,9 +4,9 @@ use castor_proto::delta::DestroyReason;
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::{Payload, Principal, Tgt, TicketBody, TicketId, TicketKey};
 use castor_replication::driver::LookUp;
-use castor_replication::engine::NewReusable;
+use castor_replication::engine::{Destroyed, NewReusable};
 
-use super::{TicketError, Tickets};
+use super::{TicketError, Tickets, Visited};
 
 /// A session that can be used now.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,12 +52,14 @@ pub struct SessionStart {
 }
 
 /// How ending a session went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// There was one.
     pub existed: bool,
     /// Peers that have not acknowledged it yet.
     pub missing: usize,
+    /// Applications that are to be told; none when somebody else ended it before.
+    pub visited: Visited,
 }
 
 impl Session {
@@ -133,21 +135,32 @@ impl Tickets {
             return Ok(Ended {
                 existed: false,
                 missing: 0,
+                visited: Visited::new(),
             });
         }
         let destroyed = self.handle.destroy(id, DestroyReason::Logout).await?;
         Ok(Ended {
             existed: matches!(before, LookUp::Live(_)) && !destroyed.already,
             missing: destroyed.missing,
+            visited: untold(destroyed),
         })
     }
 
-    /// Ends a session because a newer one takes its place in the browser.
+    /// Ends a session because a newer one takes its place in the browser; returns its applications.
     ///
     /// # Errors
     /// [`TicketError::NotNow`]: it lives on until it expires.
-    pub async fn replace_session(&self, id: &TicketId) -> Result<(), TicketError> {
-        self.handle.destroy(id, DestroyReason::Replaced).await?;
-        Ok(())
+    pub async fn replace_session(&self, id: &TicketId) -> Result<Visited, TicketError> {
+        let destroyed = self.handle.destroy(id, DestroyReason::Replaced).await?;
+        Ok(untold(destroyed))
+    }
+}
+
+/// The applications to tell: whoever ended the session first tells them.
+fn untold(destroyed: Destroyed) -> Visited {
+    if destroyed.already {
+        Visited::new()
+    } else {
+        destroyed.services
     }
 }

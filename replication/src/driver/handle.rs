@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use castor_proto::delta::{DestroyReason, Entry, ServiceKey};
+use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::Phase;
 use castor_proto::seal::keyring::{KeyRing, Purpose};
@@ -94,7 +94,8 @@ pub struct Progress {
     pub fatal: Option<String>,
 }
 
-/// Sessions whose applications this node is to tell, because the node that took the logout died.
+/// Sessions whose applications this node is to tell: the node that took the logout died, or the
+/// session expired.
 pub mod async_duties {
     use std::sync::Arc;
 
@@ -282,6 +283,20 @@ impl Handle {
             .map(|_| ())
     }
 
+    /// These applications belong to this session, too; the peers learn of it a moment later.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn adopt(
+        &self,
+        key: TicketKey,
+        services: Vec<(ServiceKey, ServiceUse)>,
+    ) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Adopt { key, services }))
+            .await
+            .map(|_| ())
+    }
+
     /// Everything about this node and its peers.
     ///
     /// # Errors
@@ -394,7 +409,9 @@ pub(super) fn log_event(event: &Event) {
         Event::DecidedConflict(key) => {
             tracing::error!(?key, "two different claims of one ticket were decided");
         }
-        Event::LogoutDuty { entry } => tracing::info!(key = ?entry.key, "takes over a logout"),
+        Event::LogoutDuty { entry } => {
+            tracing::info!(key = ?entry.key, "tells the applications of a session")
+        }
         Event::Partial { ticket, missing } => {
             tracing::warn!(
                 ?ticket,

@@ -29,6 +29,8 @@ struct Target {
     registered: Arc<RegisteredService>,
     /// How the ticket goes back.
     response: ResponseType,
+    /// Under which names: those of SAML 1.1, or those of CAS.
+    by_target: bool,
 }
 
 /// What a login was asked for with, checked.
@@ -93,13 +95,24 @@ pub async fn request(
 /// Reads the query of a login request.
 fn asked_by_query(visitor: &Visitor<'_>, query: Option<&str>) -> Result<Asked, Refused> {
     let query = Form::parse(query.unwrap_or_default().as_bytes())?;
+    let (service, by_target) = service_of(&query)?;
     let flow = FlowState {
-        service: query.one("service")?.map(str::to_owned),
+        service,
+        by_target,
         renew: query.has("renew"),
         method: query.one("method")?.map(str::to_owned),
     };
     let gateway = query.has("gateway");
     visitor.asked(flow, gateway)
+}
+
+/// The service of a query or form, and whether it came under its name in SAML 1.1.
+fn service_of(form: &Form) -> Result<(Option<String>, bool), FormError> {
+    if let Some(service) = form.one("service")? {
+        return Ok((Some(service.to_owned()), false));
+    }
+    let target = form.one("TARGET")?;
+    Ok((target.map(str::to_owned), target.is_some()))
 }
 
 impl Visitor<'_> {
@@ -134,12 +147,13 @@ impl Visitor<'_> {
             .unwrap_or(ResponseType::Redirect);
         Ok(Asked {
             gateway: gateway && !flow.renew,
-            flow,
             target: Some(Target {
                 url,
                 registered,
                 response,
+                by_target: flow.by_target,
             }),
+            flow,
         })
     }
 
@@ -229,7 +243,7 @@ impl Visitor<'_> {
         let needs = Needs {
             leads_to: asked.flow.service.clone(),
             picture,
-            script: false,
+            ..Needs::default()
         };
         self.page(status, &Page::Login(Box::new(page)), &needs)
     }
@@ -249,7 +263,8 @@ impl Visitor<'_> {
 fn action(flow: &FlowState) -> String {
     let mut query = Vec::new();
     if let Some(service) = &flow.service {
-        query.push(format!("service={}", form::encode(service)));
+        let name = if flow.by_target { "TARGET" } else { "service" };
+        query.push(format!("{name}={}", form::encode(service)));
     }
     if flow.renew {
         query.push("renew=true".to_owned());

@@ -72,6 +72,10 @@ actions! {
     ProxyTicketNotCreated = "PROXY_TICKET_NOT_CREATED",
     /// An application that is not registered, or not for this person, asked.
     ServiceAccessEnforcementTriggered = "SERVICE_ACCESS_ENFORCEMENT_TRIGGERED",
+    /// The applications of an ended session were told.
+    LogoutSuccess = "LOGOUT_SUCCESS",
+    /// Not every application of an ended session could be told.
+    LogoutFailed = "LOGOUT_FAILED",
     /// An operator takes this node out of service.
     NodeDrained = "NODE_DRAINED",
     /// An operator takes this node into service again.

@@ -3,4 +3,5 @@
 mod cluster;
 mod log;
 mod service_states;
+mod single_logout;
 mod sso;

@@ -5,5 +5,6 @@ mod login;
 mod login_form;
 mod logout;
 mod proxy;
+mod rest;
 mod saml_validate;
 mod validate;

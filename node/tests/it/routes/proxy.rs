@@ -1,7 +1,7 @@
 //! `pgtUrl`, `/proxy`, `/proxyValidate`, `/p3/proxyValidate` (sections 2.5.4, 2.6 and 2.7 of the
 //! specification).
 
-use crate::util::{Answer, Callback, Browser, Cluster, Options};
+use crate::util::{Answer, Browser, Callback, Cluster, Options};
 
 /// May proxy, to a callback on `localhost`, whatever the port.
 const PROXY: &str = r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 20,

@@ -129,3 +129,20 @@ async fn what_is_wrong_is_said_in_the_protocol() {
     let answer = ask(&cluster, &target, envelope(&good)).await;
     assert!(answer.body.contains("saml1p:Success"), "{}", answer.body);
 }
+
+#[tokio::test]
+async fn a_ticket_asked_for_with_target_comes_back_as_an_artifact() {
+    let cluster = Cluster::one().await;
+    let mut browser = Browser::new();
+    let path = format!("/cas/login?TARGET={SERVICE}");
+    let answer = browser.sign_in(&cluster.nodes[0].router, &path).await;
+    let location = answer.header("location").to_owned();
+    let (base, query) = location.split_once('?').unwrap();
+    assert_eq!(base, SERVICE);
+    let artifact = query.strip_prefix("SAMLart=").unwrap();
+    let (artifact, rest) = artifact.split_once('&').unwrap();
+    assert_eq!(rest, "TARGET=https%3A%2F%2Fportal.example.edu%2Fhome");
+    let target = format!("TARGET={SERVICE}");
+    let answer = ask(&cluster, &target, envelope(artifact)).await;
+    assert!(answer.body.contains("saml1p:Success"), "{}", answer.body);
+}
