@@ -333,6 +333,7 @@ fn tell(admin: &Admin, actor: &Actor, session: Session, destroyed: Destroyed) {
         key: session.entry.key,
         masked: session.body.id.masked(),
         principal: Some(session.tgt.principal),
+        partial: destroyed.missing > 0,
         visited: destroyed.services,
         reason: Reason::Operator,
         by: By {

@@ -114,6 +114,7 @@ impl Visitor<'_> {
         let end = SessionEnd {
             principal,
             visited: ended.visited,
+            partial: ended.missing > 0,
             ..self.session_end(id, Reason::Logout)
         };
         Ok(Outcome {
@@ -130,6 +131,7 @@ impl Visitor<'_> {
             masked: id.masked(),
             principal: None,
             visited: Vec::new(),
+            partial: false,
             reason,
             by: By {
                 actor: None,

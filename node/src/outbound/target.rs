@@ -192,6 +192,17 @@ mod tests {
         assert!(!shown.contains("PGT"), "{shown}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_called_a_url_is_one_or_is_refused(url in "(https?://)?\\PC{0,60}") {
+            if let Ok(target) = Target::parse(&url) {
+                assert!(target.port > 0 && target.path.starts_with('/'));
+                assert!(!target.host.contains(['/', '@', '?', '#', '\\', ' ']));
+                assert!(!target.path.contains([' ', '\r', '\n']));
+            }
+        }
+    }
+
     #[test]
     fn the_host_header_has_the_port_that_is_not_usual() {
         let host = |url| Target::parse(url).unwrap().host_header();

@@ -18,6 +18,14 @@ use crate::outbound::{Call, CallError, Purpose, Target};
 /// The pause before the second attempt; each further one is five times as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
+/// When a session ended that some nodes did not hear of: pauses after which it is looked at again for
+/// applications that only those knew.
+const SECOND_LOOKS: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
+
 /// What one attempt came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -42,8 +50,8 @@ pub(super) struct Job {
     front: usize,
     /// Names of applications that could not be told.
     failed: Vec<String>,
-    _place: OwnedSemaphorePermit,
-    _waiting: Waiting,
+    /// Given back when everybody who is known has been told or given up.
+    place: Option<(OwnedSemaphorePermit, Waiting)>,
 }
 
 /// Counted as waiting until dropped.
@@ -132,10 +140,10 @@ impl Job {
     ) -> Self {
         let metrics = &shared.parts.metrics;
         metrics.waiting.inc();
-        metrics
-            .sessions
-            .with_label_values(&[end.reason.as_str()])
-            .inc();
+        if !end.visited.is_empty() {
+            let sessions = &metrics.sessions;
+            sessions.with_label_values(&[end.reason.as_str()]).inc();
+        }
         let waiting = Waiting(metrics.waiting.clone());
         // The browser has them on its page; whether it fetched them, nobody learns.
         let front = plan.front.iter().map(|notice| (notice.key, notice.stamp));
@@ -148,12 +156,50 @@ impl Job {
             told: 0,
             front: plan.front.len(),
             failed: Vec::new(),
-            _place: place,
-            _waiting: waiting,
+            place: Some((place, waiting)),
         }
     }
 
     pub(super) async fn run(mut self) {
+        self.tell().await;
+        self.place = None;
+        if !self.end.partial {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let Ok(_again) = shared.again.try_acquire() else {
+            return;
+        };
+        for pause in SECOND_LOOKS {
+            tokio::time::sleep(pause).await;
+            self.look_again();
+            self.tell().await;
+        }
+    }
+
+    /// Takes on the applications that were not known before.
+    fn look_again(&mut self) {
+        let parts = &self.shared.parts;
+        let known = &self.end.visited;
+        let is_known = |key: &ServiceKey, stamp: WallMs| {
+            let mut known = known.iter();
+            known.any(|(other, used)| other == key && used.stamp >= stamp)
+        };
+        let mut late = parts.tickets.untold(&self.end.key);
+        late.retain(|(key, used)| !is_known(key, used.stamp));
+        let plan = Plan::new(&parts.services, self.end.principal.as_ref(), &late);
+        for _ in &plan.front {
+            parts.metrics.count("front", "no_browser");
+        }
+        self.settled.extend(plan.nobody);
+        self.left = plan.back;
+        self.end.visited.extend(late);
+        (self.told, self.front) = (0, 0);
+        self.failed.clear();
+    }
+
+    /// Tells those who are left, and records it.
+    async fn tell(&mut self) {
         let retries = self.shared.parts.config.load().logout.retries;
         let mut pause = FIRST_PAUSE;
         for attempt in 0..=retries {

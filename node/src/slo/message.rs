@@ -174,6 +174,19 @@ mod tests {
         assert!(nobody.xml().contains(">@NOT_USED@</saml:NameID>"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_user_and_ticket_give_a_document_and_a_body_that_fits(
+            user in "\\PC{0,200}", ticket in "ST-[0-9]{1,20}-[A-Za-z0-9-]{1,40}",
+        ) {
+            let message = message(&user, &ticket);
+            assert!(message.body().len() <= BODY_MAX);
+            let xml = message.xml();
+            let mut reader = quick_xml::Reader::from_str(&xml);
+            while reader.read_event().unwrap() != quick_xml::events::Event::Eof {}
+        }
+    }
+
     #[test]
     fn front_channel_urls_carry_the_request_deflated() {
         let message = message("mlee7", "ST-5-x-node1");

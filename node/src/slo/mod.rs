@@ -40,6 +40,10 @@ const WAITING_MAX: u32 = 4096;
 /// Of these, sessions whose applications are being called at one time.
 const CALLING_MAX: usize = 512;
 
+/// Sessions that are looked at again later, because some nodes did not hear of their end; further
+/// ones are not.
+const AGAIN_MAX: usize = 4096;
+
 /// Why a session ended; label of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -78,6 +82,8 @@ pub struct SessionEnd {
     pub principal: Option<Principal>,
     /// The applications.
     pub visited: Visited,
+    /// Whether some nodes do not know yet that it ended: they may know more applications.
+    pub partial: bool,
     /// Why it ended.
     pub reason: Reason,
     /// Who is recorded as having ended it, and from where.
@@ -134,6 +140,7 @@ struct Shared {
     parts: Parts,
     waiting: Arc<Semaphore>,
     calling: Semaphore,
+    again: Semaphore,
 }
 
 impl Slo {
@@ -144,6 +151,7 @@ impl Slo {
                 parts,
                 waiting: Arc::new(Semaphore::new(WAITING_MAX as usize)),
                 calling: Semaphore::new(CALLING_MAX),
+                again: Semaphore::new(AGAIN_MAX),
             }),
         };
         let duties = slo.clone();
@@ -174,7 +182,9 @@ impl Slo {
 
     fn begin(&self, end: SessionEnd, browser: bool) -> Vec<FrontNotice> {
         let shared = &self.shared;
-        if end.visited.is_empty() || !shared.parts.config.load().logout.tell_applications {
+        if (end.visited.is_empty() && !end.partial)
+            || !shared.parts.config.load().logout.tell_applications
+        {
             return Vec::new();
         }
         let Ok(place) = Arc::clone(&shared.waiting).try_acquire_owned() else {
@@ -223,6 +233,7 @@ impl From<Untold> for SessionEnd {
             masked: untold.masked,
             principal: untold.principal,
             visited: untold.visited,
+            partial: false,
             reason: if untold.expired {
                 Reason::Expired
             } else {

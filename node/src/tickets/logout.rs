@@ -70,13 +70,25 @@ impl Tickets {
         Ok(self.handle.told(session, services).await?)
     }
 
-    /// Lets a session that takes another's place know the applications of that one, which then are
-    /// told when the new one ends.
+    /// The applications of a session that have not been told, as this node knows them now.
+    pub fn untold(&self, session: &TicketKey) -> Visited {
+        let entry = self.handle.store().entry(session);
+        entry
+            .map(|entry| Untold::of(entry).visited)
+            .unwrap_or_default()
+    }
+
+    /// Gives the applications of a session to the one that took its place, so that they are told when
+    /// that one ends.
     ///
     /// # Errors
     /// [`TicketError::NotNow`]: they will not be told.
-    pub async fn adopt(&self, old: &Session, new: &Session) -> Result<(), TicketError> {
-        let visited = self.handle.store().services(&old.key());
+    pub async fn adopt(
+        &self,
+        old: &Session,
+        new: &Session,
+        visited: Visited,
+    ) -> Result<(), TicketError> {
         if visited.is_empty() {
             return Ok(());
         }

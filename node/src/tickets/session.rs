@@ -146,13 +146,15 @@ impl Tickets {
         })
     }
 
-    /// Ends a session because a newer one takes its place in the browser; returns its applications.
+    /// Ends a session because a newer one takes its place in the browser; returns its applications
+    /// and how many peers have not acknowledged it yet.
     ///
     /// # Errors
     /// [`TicketError::NotNow`]: it lives on until it expires.
-    pub async fn replace_session(&self, id: &TicketId) -> Result<Visited, TicketError> {
+    pub async fn replace_session(&self, id: &TicketId) -> Result<(Visited, usize), TicketError> {
         let destroyed = self.handle.destroy(id, DestroyReason::Replaced).await?;
-        Ok(untold(destroyed))
+        let missing = destroyed.missing;
+        Ok((untold(destroyed), missing))
     }
 }
 

@@ -243,16 +243,18 @@ impl Visitor<'_> {
     async fn replace(&self, old: Session, new: &Session) {
         let tickets = &self.cas.tickets;
         let is_same_person = old.tgt.principal.id == new.tgt.principal.id;
-        if is_same_person && let Err(error) = tickets.adopt(&old, new).await {
-            tracing::warn!(%error, "signing out will not reach the applications of a replaced session");
-        }
         match tickets.replace_session(&old.id).await {
-            Ok(visited) if !is_same_person => self.cas.slo.tell(SessionEnd {
+            Ok((visited, _)) if is_same_person => {
+                if let Err(error) = tickets.adopt(&old, new, visited).await {
+                    tracing::warn!(%error, "signing out will not reach all applications");
+                }
+            }
+            Ok((visited, missing)) => self.cas.slo.tell(SessionEnd {
                 visited,
+                partial: missing > 0,
                 principal: Some(old.tgt.principal.clone()),
                 ..self.session_end(&old.id, Reason::Replaced)
             }),
-            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "a replaced session lives on until it expires"),
         }
         let owner = &old.tgt.principal.id;

@@ -440,3 +440,29 @@ async fn applications_of_an_expired_session_are_told_by_one_node() {
         .sum();
     assert_eq!(expired, 1.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_only_a_cut_off_node_knew_is_told_after_the_heal() {
+    let cluster = cluster(3, vec![]).await;
+    let [a, b, _] = cluster.nodes.as_slice() else {
+        panic!("three nodes")
+    };
+    let application = Application::start().await;
+    let mut browser = Browser::new();
+    browser.sign_in(&a.router, "/cas/login").await;
+    for other in &cluster.nodes[1..] {
+        cluster.net.cut(&a.member, &other.member);
+    }
+    let path = login(&application.url("/"));
+    let ticket = browser.get(&b.router, &path).await.ticket().unwrap();
+    let page = browser.get(&a.router, "/cas/logout").await;
+    assert!(page.body.contains("could not be told yet"), "{}", page.body);
+    for other in &cluster.nodes[1..] {
+        cluster.net.mend(&a.member, &other.member);
+    }
+    cluster
+        .until("told", || application.requests().len() == 1)
+        .await;
+    let request = &application.requests()[0];
+    assert_eq!(element(request, "samlp:SessionIndex"), ticket);
+}
