@@ -19,7 +19,7 @@ use super::service_url::{self, ServiceUrl};
 use super::visit::{Visit, Visitor, log_ticket};
 use crate::clock;
 use crate::ops::audit::Action;
-use crate::services::release::Access;
+use crate::services::access::Access;
 use crate::tickets::{ClaimRequest, Consumed, Granted};
 use crate::web::form::{Form, FormError};
 
@@ -171,14 +171,22 @@ fn judge_service(
         return Outcome::not_from_new_login(parameters.ticket);
     }
     // The definition may have changed since the ticket was issued; the one now in force counts.
-    let registered = ServiceUrl::parse(&st.service)
+    let matchable = ServiceUrl::parse(&st.service).map(|url| url.matchable());
+    let registered = matchable
+        .as_ref()
         .ok()
-        .and_then(|url| visitor.cas.services.find(&url.matchable()));
+        .and_then(|url| visitor.cas.services.find(url));
     let principal = &granted.session.principal;
-    let Some(registered) = registered.filter(|r| r.access(principal) == Access::Granted) else {
+    let asking = visitor.asking();
+    let (Ok(url), Some(registered)) = (matchable, registered) else {
         return Outcome::unauthorized();
     };
-    let released = registered.release(principal);
+    if registered.access(principal, &asking) != Access::Granted {
+        return Outcome::unauthorized();
+    }
+    let Some(released) = registered.release(principal, &url) else {
+        return Outcome::unauthorized();
+    };
     let facts = released.authentication.then(|| AuthenticationFacts {
         date: iso_8601(granted.session.authenticated_at),
         long_term: granted.session.remember_me,

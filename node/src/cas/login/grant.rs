@@ -9,7 +9,7 @@ use super::{Asked, Target};
 use crate::cas::visit::{Visitor, log_ticket, set_cookie};
 use crate::ops::audit::Action;
 use crate::services::ResponseType;
-use crate::services::release::Access;
+use crate::services::access::Access;
 use crate::tickets::{Session, TicketError};
 use crate::web::headers::{self, Needs};
 use crate::web::pages::{ErrorKind, Page};
@@ -23,7 +23,7 @@ impl Visitor<'_> {
         target: &Target,
         session: &Session,
     ) -> Response {
-        if target.registered.access(&session.tgt.principal) != Access::Granted {
+        if !self.may_use(target, session) {
             self.not_created(session, target, "access refused");
             return if asked.gateway {
                 self.redirect(&target.url.redirect())
@@ -44,7 +44,7 @@ impl Visitor<'_> {
 
     /// Goes on to the application right after credentials were accepted.
     pub(super) async fn grant_by_login(&self, target: &Target, session: &Session) -> Response {
-        if target.registered.access(&session.tgt.principal) != Access::Granted {
+        if !self.may_use(target, session) {
             self.not_created(session, target, "access refused");
             return self.no_access(target);
         }
@@ -52,6 +52,13 @@ impl Visitor<'_> {
             Ok(response) => response,
             Err(error) => self.ticket_error(error),
         }
+    }
+
+    fn may_use(&self, target: &Target, session: &Session) -> bool {
+        let access = target
+            .registered
+            .access(&session.tgt.principal, &self.asking());
+        access == Access::Granted
     }
 
     async fn issue(
@@ -65,7 +72,7 @@ impl Visitor<'_> {
             registered_service: target.registered.id,
             from_new_login,
         };
-        let life = target.registered.st_seconds;
+        let life = target.registered.lifetimes.service_ticket;
         let issued = self
             .cas
             .tickets
@@ -92,7 +99,7 @@ impl Visitor<'_> {
     }
 
     fn no_access(&self, target: &Target) -> Response {
-        match &target.registered.access.unauthorized_redirect_url {
+        match target.registered.access.unauthorized_redirect_url() {
             Some(url) => self.redirect(url),
             None => self.error(ErrorKind::Access),
         }
