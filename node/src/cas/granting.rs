@@ -6,7 +6,7 @@ use super::service_url::ServiceUrl;
 use super::visit::{Visitor, log_ticket};
 use crate::ops::audit::Action;
 use crate::services::RegisteredService;
-use crate::services::release::Access;
+use crate::services::access::Access;
 use crate::tickets::{Session, TicketError};
 
 /// Why there is no ticket.
@@ -41,7 +41,7 @@ impl Visitor<'_> {
             let what = format!("{why}: {}", url.as_str());
             self.audit(Action::ServiceTicketNotCreated, Some(who), what);
         };
-        if registered.access(&session.tgt.principal) != Access::Granted {
+        if registered.access(&session.tgt.principal, &self.asking()) != Access::Granted {
             not_created("access refused");
             return Err(NotGranted::Access);
         }
@@ -53,7 +53,7 @@ impl Visitor<'_> {
         let issued = self
             .cas
             .tickets
-            .service_ticket(session, service, registered.st_seconds)
+            .service_ticket(session, service, registered.lifetimes.service_ticket)
             .await;
         let ticket = issued.map_err(|error| {
             not_created(&error.to_string());

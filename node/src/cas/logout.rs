@@ -175,6 +175,6 @@ impl Visitor<'_> {
         let query = Form::parse(query?.as_bytes()).ok()?;
         let url = ServiceUrl::parse(query.one("service").ok()??).ok()?;
         let registered = self.cas.services.find(&url.matchable())?;
-        registered.access.enabled.then_some(url)
+        registered.is_open(&self.asking()).then_some(url)
     }
 }

@@ -55,9 +55,13 @@ impl Visitor<'_> {
                 format!("{why}: {}", host_of(url)),
             );
         };
-        let allowed = url.len() <= CALLBACK_MAX
+        let https = url
+            .get(..8)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let allowed = https
+            && url.len() <= CALLBACK_MAX
             && proxies.len() < CHAIN_MAX
-            && registered.proxy_policy.allows(url);
+            && registered.proxy.allows(url);
         if !allowed {
             tracing::warn!(
                 service = registered.id,
@@ -70,7 +74,12 @@ impl Visitor<'_> {
         let made = match self
             .cas
             .tickets
-            .proxy_granting_ticket(claim, granted, url)
+            .proxy_granting_ticket(
+                claim,
+                granted,
+                url,
+                registered.lifetimes.proxy_granting_ticket,
+            )
             .await
         {
             Ok(made) => made,
@@ -89,7 +98,7 @@ impl Visitor<'_> {
             form::encode(made.iou.as_str()),
             form::encode(made.id.as_str())
         );
-        let covers = |url: &str| registered.proxy_policy.allows(url);
+        let covers = |url: &str| registered.proxy.allows(url);
         if let Err(why) = self.call_back(&whole, names_host(url, covers)).await {
             tracing::warn!(service = registered.id, %why, "proxy-granting ticket not delivered");
             not_created(&why);

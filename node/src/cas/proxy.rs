@@ -14,7 +14,7 @@ use super::response::{Format, respond_proxy};
 use super::service_url::ServiceUrl;
 use super::visit::{Visit, Visitor, log_ticket};
 use crate::ops::audit::Action;
-use crate::services::release::Access;
+use crate::services::access::Access;
 use crate::tickets::{FoundProxy, ProxySession, TicketError};
 use crate::web::form::Form;
 
@@ -69,7 +69,7 @@ impl Visitor<'_> {
         // The policy may have changed since the ticket was made; what is now in force counts.
         let services = self.cas.services.snapshot();
         let may_proxy = services.iter().any(|service| {
-            service.access.enabled && service.proxy_policy.allows(&session.pgt.callback)
+            service.is_open(&self.asking()) && service.proxy.allows(&session.pgt.callback)
         });
         if !may_proxy {
             return self.no_proxy_ticket(who, target, ProxyOutcome::may_not_proxy());
@@ -77,11 +77,11 @@ impl Visitor<'_> {
         let registered = ServiceUrl::parse(target)
             .ok()
             .and_then(|url| self.cas.services.find(&url.matchable()))
-            .filter(|r| r.access(&session.pgt.principal) == Access::Granted);
+            .filter(|r| r.access(&session.pgt.principal, &self.asking()) == Access::Granted);
         let Some(registered) = registered else {
             return self.no_proxy_ticket(who, target, ProxyOutcome::unauthorized());
         };
-        let life = registered.pt_seconds;
+        let life = registered.lifetimes.proxy_ticket;
         match self
             .cas
             .tickets

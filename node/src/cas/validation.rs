@@ -17,7 +17,7 @@ use super::service_url::{self, ServiceUrl};
 use super::visit::{Visitor, log_ticket};
 use crate::clock;
 use crate::ops::audit::Action;
-use crate::services::release::Access;
+use crate::services::access::Access;
 use crate::tickets::{ClaimRequest, Consumed, Granted};
 use crate::web::form::{Form, FormError};
 
@@ -179,11 +179,15 @@ impl Visitor<'_> {
             return Outcome::not_from_new_login(validation.ticket);
         }
         // The definition may have changed since the ticket was issued; the one now in force counts.
-        let registered = ServiceUrl::parse(grant.service)
-            .ok()
-            .and_then(|url| self.cas.services.find(&url.matchable()));
         let principal = &granted.session.principal;
-        let Some(registered) = registered.filter(|r| r.access(principal) == Access::Granted) else {
+        let found = ServiceUrl::parse(grant.service).ok().and_then(|url| {
+            let url = url.matchable();
+            let registered = self.cas.services.find(&url)?;
+            let granted = registered.access(principal, &self.asking()) == Access::Granted;
+            let released = registered.release(principal, &url)?;
+            granted.then_some((registered, released))
+        });
+        let Some((registered, released)) = found else {
             return Outcome::unauthorized();
         };
         let pgt_iou = match validation.pgt_url {
@@ -198,7 +202,6 @@ impl Visitor<'_> {
                 Delivery::NotNow => return Outcome::undecided(),
             },
         };
-        let released = registered.release(principal);
         let facts = released.authentication.then(|| AuthenticationFacts {
             date: iso_8601(granted.session.authenticated_at),
             long_term: granted.session.remember_me,

@@ -19,6 +19,7 @@ use super::paths::{
 use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
+use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
 use crate::web::headers::{self, Needs};
 use crate::web::pages::{ErrorKind, Page};
@@ -209,6 +210,15 @@ impl Visitor<'_> {
         headers.insert(header::LOCATION, location);
         headers::of_any(headers, self.visit.https);
         response
+    }
+
+    /// What access rules look at.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking {
+            now: self.cas.tickets.now(),
+            address: self.visit.client.address,
+            headers: self.headers,
+        }
     }
 
     /// Records what was done.

@@ -45,7 +45,7 @@ impl Plan {
         let mut plan = Self::default();
         for (key, used) in visited {
             let service = definition(registry, *key, used);
-            let service = service.filter(|service| service.access.enabled);
+            let service = service.filter(|service| service.access.is_enabled());
             let to = match service.as_ref().map(|service| service.logout_type) {
                 Some(LogoutType::BackChannel) => &mut plan.back,
                 Some(LogoutType::FrontChannel) => &mut plan.front,
@@ -55,7 +55,12 @@ impl Plan {
                 }
             };
             let Some(service) = service else { continue };
-            let user = principal.map(|principal| service.release(principal).user);
+            let user = principal.and_then(|principal| {
+                let url = without_session(&used.url);
+                service
+                    .release(principal, &url)
+                    .map(|released| released.user)
+            });
             let notice = |url: &str, reach| Notice {
                 key: *key,
                 stamp: used.stamp,

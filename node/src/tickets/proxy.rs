@@ -69,7 +69,8 @@ pub enum FoundProxy {
 
 impl Tickets {
     /// Makes the proxy-granting ticket of a validation; answers when every peer holds it, or after
-    /// one second.
+    /// one second. `life_seconds` is the definition's own lifetime, else it lives as long as its
+    /// session.
     ///
     /// # Errors
     /// [`TicketError::SessionEnded`], [`TicketError::Full`] or [`TicketError::NotNow`].
@@ -78,6 +79,7 @@ impl Tickets {
         claim: &ClaimRequest<'_>,
         granted: &Granted,
         callback: &str,
+        life_seconds: Option<u32>,
     ) -> Result<ProxyGranting, TicketError> {
         let (made, key_id) = self.derive(claim).ok_or(TicketError::NotNow)?;
         let (proxies, ancestors) = match &granted.payload {
@@ -91,7 +93,7 @@ impl Tickets {
         };
         let new = NewReusable {
             id: Some(made.id.clone()),
-            life_ms: WHOLE_LIFE_MS,
+            life_ms: life_seconds.map_or(WHOLE_LIFE_MS, |s| u64::from(s) * 1000),
             // It idles away with its session.
             idle_ms: 0,
             ancestors,

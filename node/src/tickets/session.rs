@@ -19,6 +19,8 @@ pub struct Session {
     pub created: WallMs,
     /// When it ends at the latest.
     pub hard_expiry: WallMs,
+    /// When it was used last, as far as this node knows.
+    pub last_used: WallMs,
 }
 
 impl std::fmt::Debug for Session {
@@ -49,6 +51,8 @@ pub struct SessionStart {
     pub remember_me: bool,
     /// Address of the browser.
     pub client_address: String,
+    /// The application at which it begins wants it to live no longer than this, in seconds.
+    pub max_life: Option<u32>,
 }
 
 /// How ending a session went.
@@ -63,7 +67,7 @@ pub struct Ended {
 }
 
 impl Session {
-    fn of_body(body: &TicketBody) -> Option<Self> {
+    fn of_body(body: &TicketBody, last_used: WallMs) -> Option<Self> {
         let Payload::Tgt(tgt) = &body.payload else {
             return None;
         };
@@ -72,6 +76,7 @@ impl Session {
             tgt: tgt.clone(),
             created: body.created,
             hard_expiry: body.hard_expiry,
+            last_used,
         })
     }
 
@@ -92,7 +97,7 @@ impl Tickets {
     /// The session of a ticket id from a cookie.
     pub async fn session(&self, id: &TicketId) -> Found {
         match self.handle.look_up(id).await {
-            LookUp::Live(ticket) => Session::of_body(&ticket.body)
+            LookUp::Live(ticket) => Session::of_body(&ticket.body, ticket.last_used)
                 .map_or(Found::Gone, |session| Found::Live(Box::new(session))),
             LookUp::Unknown | LookUp::Destroyed | LookUp::Expired | LookUp::Idle => Found::Gone,
             LookUp::Unreachable => Found::Undecided,
@@ -112,16 +117,17 @@ impl Tickets {
             remember_me,
             client_address: start.client_address,
         };
+        let most = start.max_life.map_or(u64::MAX, |s| u64::from(s) * 1000);
         let new = NewReusable {
             id: None,
-            life_ms: lifetime.life_ms,
+            life_ms: lifetime.life_ms.min(most),
             idle_ms: lifetime.idle_ms,
             ancestors: Vec::new(),
             payload: Payload::Tgt(tgt),
             key_id: None,
         };
         let created = self.handle.create(new).await?;
-        Session::of_body(&created.body).ok_or(TicketError::NotNow)
+        Session::of_body(&created.body, created.body.created).ok_or(TicketError::NotNow)
     }
 
     /// Ends a session because its owner signed out; answers when every peer knows, or after one

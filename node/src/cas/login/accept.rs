@@ -168,6 +168,10 @@ impl Visitor<'_> {
                     handler,
                     remember_me,
                     client_address: self.visit.client.address_text(),
+                    max_life: asked
+                        .target
+                        .as_ref()
+                        .and_then(|target| target.registered.lifetimes.session),
                 };
                 self.signed_in(&asked, start, headers).await
             }
@@ -219,9 +223,11 @@ impl Visitor<'_> {
         let (present, _) = self.session_of(&presented).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
         let target = asked.target.as_ref();
-        let demanded = asked.flow.renew || target.is_some_and(|t| !t.registered.access.sso_enabled);
+        let enough =
+            |session| target.is_none_or(|target| self.is_enough(session, &target.registered));
         if let Some(session) = &present
-            && !demanded
+            && !asked.flow.renew
+            && enough(session)
             && session.tgt.principal == start.principal
             && session.tgt.remember_me == remember_me
             && session.is_young(tickets.now())

@@ -65,7 +65,7 @@ impl Visitor<'_> {
     }
 
     fn no_access(&self, target: &Target) -> Response {
-        match &target.registered.access.unauthorized_redirect_url {
+        match target.registered.access.unauthorized_redirect_url() {
             Some(url) => self.redirect(url),
             None => self.error(ErrorKind::Access),
         }

@@ -14,6 +14,7 @@ use super::Cas;
 use super::service_url::{ServiceUrl, ServiceUrlError};
 use super::visit::{Visit, Visitor, set_cookie};
 use crate::ops::audit::Action;
+use crate::services::participation::SessionFacts;
 use crate::services::{RegisteredService, ResponseType};
 use crate::tickets::{Found, Session};
 use crate::web::cookies::{self, Presented};
@@ -46,8 +47,10 @@ struct Asked {
 enum Refused {
     /// It is malformed.
     Malformed,
-    /// The application is not registered or disabled.
+    /// The application is not registered, or nobody may use it now.
     Service,
+    /// Nobody may use it now, and it says where people go instead.
+    Elsewhere(String),
 }
 
 impl From<FormError> for Refused {
@@ -126,12 +129,7 @@ impl Visitor<'_> {
             });
         };
         let url = ServiceUrl::parse(service)?;
-        let registered = self
-            .cas
-            .services
-            .find(&url.matchable())
-            .filter(|registered| registered.access.enabled);
-        let Some(registered) = registered else {
+        let Some(registered) = self.cas.services.find(&url.matchable()) else {
             self.audit(
                 Action::ServiceAccessEnforcementTriggered,
                 None,
@@ -139,6 +137,12 @@ impl Visitor<'_> {
             );
             return Err(Refused::Service);
         };
+        if !registered.is_open(&self.asking()) {
+            let closed = format!("closed: {service}");
+            self.audit(Action::ServiceAccessEnforcementTriggered, None, closed);
+            let instead = registered.access.unauthorized_redirect_url();
+            return Err(instead.map_or(Refused::Service, |url| Refused::Elsewhere(url.to_owned())));
+        }
         let response = flow
             .method
             .as_deref()
@@ -158,10 +162,11 @@ impl Visitor<'_> {
     }
 
     fn refuse(&self, refused: &Refused) -> Response {
-        self.error(match refused {
-            Refused::Malformed => ErrorKind::Request,
-            Refused::Service => ErrorKind::Service,
-        })
+        match refused {
+            Refused::Malformed => self.error(ErrorKind::Request),
+            Refused::Service => self.error(ErrorKind::Service),
+            Refused::Elsewhere(url) => self.redirect(url),
+        }
     }
 
     /// The session behind a cookie, and whether the cookie should go.
@@ -191,7 +196,9 @@ impl Visitor<'_> {
                 let page = Page::SignedIn { username };
                 self.page(StatusCode::OK, &page, &Needs::default())
             }
-            Some(target) if !target.registered.access.sso_enabled => self.without_session(asked),
+            Some(target) if !self.is_enough(session, &target.registered) => {
+                self.without_session(asked)
+            }
             Some(target) => self.grant_by_session(asked, target, session).await,
         };
         let stale = matches!(
@@ -205,6 +212,17 @@ impl Visitor<'_> {
             set_cookie(&mut response, self.session_cookie(session));
         }
         response
+    }
+
+    /// Whether a session is enough for an application, or it wants fresh credentials.
+    pub(super) fn is_enough(&self, session: &Session, registered: &RegisteredService) -> bool {
+        let facts = SessionFacts {
+            principal: &session.tgt.principal,
+            authenticated_at: session.tgt.authenticated_at,
+            last_used: session.last_used,
+            now: self.cas.tickets.now(),
+        };
+        registered.access.sso_enabled() && registered.participation.accepts(&facts)
     }
 
     fn without_session(&self, asked: &Asked) -> Response {

@@ -123,7 +123,7 @@ impl Visitor<'_> {
             Err(error) => return bad(error.to_string()),
         };
         let found = self.cas.services.find(&url.matchable());
-        let Some(registered) = found.filter(|registered| registered.access.enabled) else {
+        let Some(registered) = found.filter(|registered| registered.is_open(&self.asking())) else {
             self.audit(
                 Action::ServiceAccessEnforcementTriggered,
                 None,
@@ -138,7 +138,7 @@ impl Visitor<'_> {
                 Ok(_) => return self.rest_forbidden("the session is another person's"),
                 Err(refused) => return refused,
             }
-        } else if form.has("renew") || !registered.access.sso_enabled {
+        } else if form.has("renew") || !self.is_enough(session, &registered) {
             return bad("this ticket needs 'username' and 'password'".to_owned());
         }
         let wish = Wish {

@@ -58,6 +58,7 @@ impl Visitor<'_> {
             principal: person.principal,
             handler: person.handler,
             remember_me: false,
+            max_life: None,
             client_address: self.visit.client.address_text(),
         };
         match self.cas.tickets.start_session(start).await {
