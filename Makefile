@@ -22,7 +22,7 @@ demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops th
 	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
 
 .PHONY: test
-test: packages verify unit races sim turmoil system ## everything a change must pass, all of the kinds below but mutants
+test: packages verify unit races sim turmoil system faults-dose ## everything a change must pass, all of the kinds below but mutants
 
 .PHONY: unit
 unit: ## cargo's tests of all crates: no services, no network beyond loopback
@@ -74,12 +74,16 @@ faults: ## real processes in network namespaces, as root: FAULTS="isolate split 
 	$(CARGO) build --release --locked --package castor-node --package castor-loadtest
 	@$(TARGET)/release/castor-loadtest faults $(FAULTS) --castor $(TARGET)/release/castor --history $(TARGET)/faults
 
+.PHONY: faults-dose
+faults-dose: ## five of them and five starts of all nodes at once, 4 minutes; FAULTS_DOSE=skip where there is no root
+	@CARGO="$(CARGO)" .ci/faults-dose
+
 .PHONY: races
 races: ## what threads share, under 6,000 schedules a check; kills every mutant
 	$(CARGO) test --locked --package castor-replication --no-default-features --features shuttle --lib -- races::
 
 .PHONY: turmoil
-turmoil: ## the real driver in a simulated network: TURMOIL_SECONDS=60 of seeds, or SEED=n to replay one
+turmoil: ## whole nodes in a simulated network, asked over HTTP: TURMOIL_SECONDS=60 of seeds, or SEED=n to replay one
 	$(CARGO) build --locked --manifest-path replication/turmoil/Cargo.toml --target-dir $(TARGET)
 	$(TARGET)/debug/castor-turmoil $(if $(SEED),--seed $(SEED) --trace,--seconds $(TURMOIL_SECONDS))
 

@@ -50,15 +50,25 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     written.unwrap_or_default()
 }
 
-/// Encodes a list whose elements are encoded already: the same bytes as [`encode`] of the list.
+/// What stands before the encoded elements of a list: together they are the bytes of [`encode`] of it.
 #[must_use]
-pub fn encode_list(elements: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = encode(&(elements.len() as u64));
-    bytes.reserve_exact(elements.iter().map(Vec::len).sum());
-    for element in elements {
-        bytes.extend_from_slice(element);
+pub fn list_prefix(elements: usize) -> Vec<u8> {
+    encode(&(elements as u64))
+}
+
+/// A type that can be read where it lies, texts and all.
+pub trait DecodeBorrowed<'a>: SchemaRead<'a, ReadConfig, Dst = Self> {}
+impl<'a, T: SchemaRead<'a, ReadConfig, Dst = T>> DecodeBorrowed<'a> for T {}
+
+/// As [`decode`], with texts that stay where they are.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_borrowed<'a, T: DecodeBorrowed<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+    if bytes.len() > DECODE_MAX {
+        return Err(DecodeError::TooLarge);
     }
-    bytes
+    deserialize_exact::<T, ReadConfig>(bytes, ReadConfig::new()).map_err(translate)
 }
 
 /// Decodes exactly one value from all of `bytes`.
@@ -67,10 +77,7 @@ pub fn encode_list(elements: &[Vec<u8>]) -> Vec<u8> {
 /// [`DecodeError`], whatever the bytes are; never a panic, never a large allocation. The caller
 /// counts the refusal and drops the message.
 pub fn decode<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
-    if bytes.len() > DECODE_MAX {
-        return Err(DecodeError::TooLarge);
-    }
-    deserialize_exact::<T, ReadConfig>(bytes, ReadConfig::new()).map_err(translate)
+    decode_borrowed(bytes)
 }
 
 /// Keeps the serializer's error type out of our API.
@@ -130,7 +137,8 @@ mod tests {
         for count in [0, 1, 4, 250, 251, 70_000] {
             let list: Vec<Sample> = samples().into_iter().cycle().take(count).collect();
             let elements: Vec<Vec<u8>> = list.iter().map(encode).collect();
-            assert_eq!(encode_list(&elements), encode(&list));
+            let bytes = [list_prefix(elements.len()), elements.concat()].concat();
+            assert_eq!(bytes, encode(&list));
         }
     }
 

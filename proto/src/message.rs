@@ -289,9 +289,21 @@ pub enum Lane {
     Bulk,
 }
 
+/// Streams over which the fast lane is spread from wire version 2 on.
+pub const FAST_PARTS: usize = 16;
+
 impl Lane {
     /// Every lane, in wire order.
     pub const ALL: [Self; 3] = [Self::Fast, Self::Stream, Self::Bulk];
+
+    /// How many streams carry this lane on a link of this version. A lost packet keeps back what comes
+    /// after it on the same stream, so questions that have nothing to do with each other are spread.
+    pub fn parts(self, wire: WireVersion) -> usize {
+        match self {
+            Self::Fast if wire >= WireVersion::V2 => FAST_PARTS,
+            Self::Fast | Self::Stream | Self::Bulk => 1,
+        }
+    }
 }
 
 impl PeerMessage {

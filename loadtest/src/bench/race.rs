@@ -16,6 +16,7 @@ use tokio::sync::Barrier;
 use super::Outcome;
 use crate::cas::{self, validation::Validation};
 use crate::clock;
+use crate::cluster::Node;
 use crate::environment::Environment;
 use crate::histogram::{Latencies, Percentiles};
 use crate::judge::{self, Tally};
@@ -102,7 +103,8 @@ impl Worker {
         let Some(ticket) = judge::ticket(&mut self.tally, answer) else {
             return Ok(());
         };
-        let (answers, time) = validate_everywhere(lab, &service, &ticket).await?;
+        let all: Vec<&Node> = lab.cluster.nodes.iter().collect();
+        let (answers, time) = validate_at(lab, &all, &service, &ticket).await?;
         self.decided.record(time);
         let winner = judge::race(&mut self.tally, &answers, &ticket, &lab.cluster.username);
         if let Some(winner) = winner {
@@ -127,21 +129,26 @@ impl Worker {
     }
 }
 
-/// Releases one validation at each node together; answers in the order of the nodes.
-async fn validate_everywhere(
+/// Releases one validation at each of these nodes together; answers in their order, and the time until the
+/// last of them.
+///
+/// # Errors
+/// When a node takes no connection; then nothing was released.
+pub async fn validate_at(
     lab: &Lab,
+    nodes: &[&Node],
     service: &str,
     ticket: &str,
 ) -> anyhow::Result<(Vec<Validation>, Duration)> {
-    let barrier = Arc::new(Barrier::new(lab.cluster.nodes.len()));
-    let mut runners = Vec::new();
-    for node in &lab.cluster.nodes {
+    let barrier = Arc::new(Barrier::new(nodes.len()));
+    let mut leases = Vec::new();
+    for node in nodes {
         let url = cas::validate_url(&node.url, service, ticket);
-        let lease = lab
-            .client
-            .lease(&url)
-            .await
-            .with_context(|| format!("{}: ", node.name))?;
+        let lease = lab.client.lease(&url).await;
+        leases.push((node, lease.with_context(|| format!("{}: ", node.name))?));
+    }
+    let mut runners = Vec::new();
+    for (node, lease) in leases {
         let (lab, barrier) = (lab.clone(), Arc::clone(&barrier));
         let (base, service, ticket) = (node.url.clone(), service.to_owned(), ticket.to_owned());
         runners.push(tokio::spawn(async move {

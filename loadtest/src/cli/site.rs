@@ -40,10 +40,13 @@ pub(super) struct SiteArgs {
     /// Pairs per second
     #[arg(long, default_value_t = 30.0)]
     rate: f64,
+    /// Races per second: one ticket at two nodes at the same moment, beside the pairs
+    #[arg(long)]
+    races: Option<f64>,
     /// Seed of random choices; a fresh one when absent
     #[arg(long)]
     seed: Option<u64>,
-    /// Folder for the histories, and for the nodes' logs when something fails
+    /// Folder for the histories, and for the logs of the nodes and of nginx
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
     /// Print the result as JSON
@@ -74,6 +77,10 @@ impl SiteArgs {
             histories: self.history.clone(),
             sessions: usize::try_from(self.sessions)?,
             pairs_per_second: super::positive("rate", self.rate)?,
+            races_per_second: match self.races {
+                Some(rate) => Some(super::positive("races", rate)?),
+                None => None,
+            },
         })
     }
 }

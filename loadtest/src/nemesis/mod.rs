@@ -37,6 +37,8 @@ pub struct Plan {
     pub sessions: usize,
     /// Pairs per second.
     pub pairs_per_second: f64,
+    /// Races per second, beside the pairs.
+    pub races_per_second: Option<f64>,
 }
 
 /// Each is described by [`Nemesis::says`].
@@ -158,12 +160,13 @@ impl Nemesis {
         }
     }
 
-    /// Whether any request may fail.
-    pub fn may_fail(self) -> bool {
-        !matches!(
-            self,
-            Self::RollingRestart | Self::AddRemove | Self::DiskFull
-        )
+    /// Of a hundred requests through nginx, how many may fail; `None` when it is only counted.
+    pub fn failed_percent_max(self) -> Option<u64> {
+        match self {
+            Self::RollingRestart | Self::AddRemove | Self::DiskFull => Some(0),
+            Self::SlowLossy => Some(1),
+            _ => None,
+        }
     }
 
     /// Whether nginx reads a new configuration: it then closes the connections that it keeps open to

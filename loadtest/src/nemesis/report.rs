@@ -8,6 +8,8 @@ use serde::Serialize;
 use crate::check::Verdict;
 use crate::check::verdict::Rule;
 use crate::environment::Environment;
+use crate::faults::races::Ended;
+use crate::histogram::Percentiles;
 
 /// One nemesis.
 #[derive(Debug, Serialize)]
@@ -20,8 +22,14 @@ pub struct Outcome {
     pub passed: bool,
     /// What went wrong.
     pub failures: Vec<String>,
-    /// What clients of the load saw while it was on and after it.
+    /// Answers to the load while it was on, right and wrong ones.
+    pub answers: u64,
+    /// What was wrong with them.
     pub clients: String,
+    /// What was wrong with answers after it.
+    pub clients_after: String,
+    /// How long a ticket and its validation took together while it was on.
+    pub pair_time: Percentiles,
     /// Acknowledged sessions lost though a node lived.
     pub lost: u64,
     /// Right answers to them.
@@ -30,6 +38,8 @@ pub struct Outcome {
     pub not_ready_ms: u64,
     /// From the end of the fault until the cluster was one again, in milliseconds.
     pub converged_ms: Option<u64>,
+    /// How the races ended, when there were any.
+    pub races: Option<Ended>,
     /// The history's judgement.
     pub verdict: Option<Verdict>,
 }
@@ -55,7 +65,8 @@ impl Outcome {
             .map_or("-".to_owned(), |ms| ms.to_string());
         let mut text = format!(
             "{:16} {} nodes: {:>6} operations, {} unknown, {} validated twice, {} refused, {} lost; \
-             not ready {} ms, one cluster after {converged} ms; load: {} right, {}{}\n",
+             not ready {} ms, one cluster after {converged} ms; load: {} right; in the fault {} answers, \
+             wrong: {}, pairs p50 {:.0} p99 {:.0} max {:.0} ms; after it wrong: {}{}\n",
             self.nemesis,
             self.nodes,
             count(Verdict::operations),
@@ -65,9 +76,20 @@ impl Outcome {
             self.lost,
             self.not_ready_ms,
             self.right,
+            self.answers,
             self.clients,
+            self.pair_time.p50_ms,
+            self.pair_time.p99_ms,
+            self.pair_time.max_ms,
+            self.clients_after,
             if self.passed { "" } else { "  FAILED" },
         );
+        if let Some(races) = &self.races {
+            text.push_str(&format!(
+                "    races: {} won, {} won twice, {} refused at both nodes, {} undecided, {} not begun\n",
+                races.won, races.twice, races.refused, races.undecided, races.not_begun,
+            ));
+        }
         for failure in &self.failures {
             text.push_str(&format!("    {failure}\n"));
         }

@@ -17,6 +17,7 @@ use crate::check::{self, Limits};
 use crate::clock;
 use crate::environment::Environment;
 use crate::faults::load::{Load, Window};
+use crate::faults::races::{Ended, Races};
 use crate::faults::report::millis;
 use crate::faults::{self, sessions};
 use crate::history::{Header, Phase, Recorder};
@@ -80,9 +81,7 @@ async fn one(hosts: &Hosts, plan: &Plan, nemesis: Nemesis, dir: &Path) -> anyhow
     let counts = [plan.nodes + spare, plan.nodes];
     let mut site = Site::make(hosts, dir, &plan.castor, counts, plan.seed)?;
     let outcome = in_site(&mut site, plan, nemesis, dir).await;
-    if outcome.as_ref().map_or(true, |outcome| !outcome.passed) {
-        keep_logs(plan, nemesis, dir, counts[0]);
-    }
+    keep_logs(plan, nemesis, dir, counts[0]);
     site.stop().await;
     outcome
 }
@@ -106,7 +105,10 @@ async fn in_site(
     let recorder = Recorder::create(&file, &lab.cluster, lives)?;
     lab.history = recorder.history();
     let sessions = lab.sign_in_many(plan.sessions).await?;
+    let people = sessions.clone();
     let load = Load::start(&lab, &load_plan(plan), sessions);
+    let races = plan.races_per_second;
+    let races = races.map(|per_second| Races::start(&lab, per_second, people));
     let watch = Watch::start(&lab.cluster)?;
     clock::pause(BEFORE).await;
     let calm = load.window();
@@ -135,6 +137,10 @@ async fn in_site(
     } else {
         sessions::check(&lab, load.sessions(), &nodes).await
     };
+    let races = match races {
+        Some(races) => Some(races.stop().await),
+        None => None,
+    };
     let after = load.stop().await;
     drop(watch);
     recorder.close()?;
@@ -147,6 +153,7 @@ async fn in_site(
         checked,
         not_ready,
         converged_ms,
+        races,
     };
     Judged::new(nemesis, plan.nodes).outcome(&seen, &file)
 }
@@ -160,6 +167,7 @@ struct Seen {
     checked: sessions::Checked,
     not_ready: Duration,
     converged_ms: Option<u64>,
+    races: Option<Ended>,
 }
 
 async fn bring_up(site: &mut Site<'_>, nemesis: Nemesis, members: &[usize]) -> anyhow::Result<()> {
@@ -196,6 +204,7 @@ impl Judged {
             .extend(errors.map(|error| format!("{error:#}")));
         self.load(seen);
         self.lost(&seen.checked);
+        self.races(seen.races.as_ref());
         let verdict = self.history(file)?;
         if seen.not_ready > NOT_READY_MAX {
             let says = "a connected group of nodes had none that was ready";
@@ -209,10 +218,14 @@ impl Judged {
             lost: if self.nemesis.forgets() { 0 } else { lost },
             passed: self.failures.is_empty(),
             failures: self.failures,
+            answers: seen.during.tally.right + seen.during.tally.wrong(),
             clients: seen.during.tally.sins_text(),
+            clients_after: seen.after.tally.sins_text(),
+            pair_time: seen.during.pair_time.clone(),
             right: windows.iter().map(|window| window.tally.right).sum(),
             not_ready_ms: millis(seen.not_ready),
             converged_ms: seen.converged_ms,
+            races: seen.races.clone(),
             verdict: Some(verdict),
         })
     }
@@ -227,8 +240,11 @@ impl Judged {
             true => during.tally.count(Sin::Unanswered),
             false => 0,
         };
-        if during.tally.wrong() > forgiven && !self.nemesis.may_fail() {
-            let says = format!("requests failed: {}", during.tally.sins_text());
+        let answers = during.tally.right + during.tally.wrong();
+        let may_fail = self.nemesis.failed_percent_max();
+        let may_fail = may_fail.map(|percent| answers * percent / 100 + forgiven);
+        if may_fail.is_some_and(|most| during.tally.wrong() > most) {
+            let says = format!("of {answers} requests failed: {}", during.tally.sins_text());
             self.failures.push(says);
             self.failures.extend(during.tally.examples.iter().cloned());
         }
@@ -241,6 +257,23 @@ impl Judged {
         if during.pairs == 0 && !self.nemesis.forgets() {
             let says = "not one pair went right during the fault";
             self.failures.push(says.to_owned());
+        }
+    }
+
+    fn races(&mut self, races: Option<&Ended>) {
+        let Some(races) = races else {
+            return;
+        };
+        if races.won == 0 {
+            self.failures.push("not one race was won".to_owned());
+        }
+        if races.twice > 0 {
+            let says = format!("{} races were won twice", races.twice);
+            self.failures.push(says);
+        }
+        if races.refused > 0 && !self.nemesis.may_refuse(self.nodes) {
+            let says = format!("in {} races both were refused", races.refused);
+            self.failures.push(says);
         }
     }
 
@@ -331,7 +364,7 @@ fn history_file(plan: &Plan, nemesis: Nemesis, dir: &Path) -> PathBuf {
     folder.join(format!("{}.jsonl", nemesis.name()))
 }
 
-/// Node logs beside the histories, when there is a place for them.
+/// Logs of the nodes and of nginx beside the histories, when there is a place for them.
 fn keep_logs(plan: &Plan, nemesis: Nemesis, dir: &Path, count: usize) {
     let Some(folder) = &plan.histories else {
         return;
@@ -342,5 +375,9 @@ fn keep_logs(plan: &Plan, nemesis: Nemesis, dir: &Path, count: usize) {
         let kept = folder.join(format!("{}-{node}.log", nemesis.name()));
         // A node that was never started has none.
         let _ = std::fs::copy(log, kept);
+    }
+    for log in ["access", "error"] {
+        let kept = folder.join(format!("{}-nginx-{log}.log", nemesis.name()));
+        let _ = std::fs::copy(dir.join(format!("nginx/logs/{log}.log")), kept);
     }
 }

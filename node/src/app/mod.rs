@@ -5,37 +5,31 @@
 
 pub mod preflight;
 mod reloads;
-mod replica;
-mod shared;
+pub mod replica;
+pub mod rooms;
+pub mod shared;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use castor_replication::driver::{Handle, Readiness};
+use castor_replication::driver::Handle;
 use prometheus::{GaugeVec, Opts};
 
-use crate::admin::{Access, Admin, DemoFill};
-use crate::authn::{Authenticator, Chain};
-use crate::cas::{self, Cas};
-use crate::clock::{Clock, Rng};
+use crate::clock::{self, Clock, Rng};
 use crate::config::{Listen, Live};
-use crate::ops::audit::{self, Audit};
-use crate::ops::health::{self, Health};
+use crate::ops::audit::Audit;
 use crate::ops::lifecycle::{self, Changes, Signals, Stop};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
-use crate::routes;
-use crate::server::{self, Limits, Options, RequestMetrics, Running, ServerMetrics};
+use crate::server::{self, Limits, Options, Running, ServerMetrics};
 use crate::slo::Slo;
 
 pub use preflight::Checked;
 use replica::Replica;
+use rooms::{Routers, closing, open_audit};
 use shared::Shared;
 
-/// After the drain, connections and peers get this long before they are cut.
+/// After the drain, peers get this long before they are cut; connections too, or what is left of the drain.
 const LAST_GRACE: Duration = Duration::from_secs(3);
 
 /// Connections that operators and monitoring may have at one time.
@@ -214,6 +208,7 @@ impl App {
     /// Drains, closes the listeners, says goodbye.
     async fn stop(self) {
         let limit = self.live.load().cluster.drain_timeout.0;
+        let began = clock::monotonic();
         tracing::info!("draining");
         if let Err(error) = self.handle.drain().await {
             tracing::warn!(%error, "cannot drain");
@@ -223,7 +218,9 @@ impl App {
         if tokio::time::timeout(limit, drained).await.is_err() {
             tracing::warn!(?limit, "the drain did not finish in time");
         }
-        self.http.stop(LAST_GRACE).await;
+        // What was taken in is answered: on a busy machine a sign-in waits for its turn to be hashed.
+        let left = limit.saturating_sub(began.elapsed());
+        self.http.stop(left.max(LAST_GRACE)).await;
         self.slo.finish(LAST_GRACE).await;
         self.replica.stop(LAST_GRACE).await;
         self.admin.stop(Duration::from_secs(1)).await;
@@ -245,33 +242,6 @@ fn for_operators(limits: Limits) -> Limits {
         request: ADMIN_TIME,
         ..limits
     }
-}
-
-/// While the node drains, answers ask for the end of the connection.
-fn closing(handle: &Handle) -> Arc<dyn Fn() -> bool + Send + Sync> {
-    let handle = handle.clone();
-    Arc::new(move || handle.readiness() == Readiness::Draining)
-}
-
-fn open_audit(
-    checked: &Checked,
-    http: &Listen,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<Audit, AppError> {
-    let server: Option<IpAddr> = match http {
-        Listen::Tcp(address) => Some(address.ip()),
-        Listen::Unix(_) => None,
-    };
-    let place = audit::Place {
-        node: checked.node.to_string(),
-        server,
-    };
-    let config = &checked.loaded.config.audit;
-    audit::start(config, place, clock.clone(), metrics.registry()).map_err(|error| match error {
-        audit::AuditError::Open { .. } => AppError::Configuration(vec![error.to_string()]),
-        other => AppError::failed(other.to_string()),
-    })
 }
 
 /// Ends of certificates and ages of keys.
@@ -298,62 +268,6 @@ fn show_times(checked: &Checked, metrics: &Metrics) -> Result<(), AppError> {
             .set(entry.key().created() as f64 / 1000.0);
     }
     Ok(())
-}
-
-/// What each listener serves.
-struct Routers {
-    http: Router,
-    ops: Router,
-    admin: Router,
-}
-
-impl Routers {
-    fn build(checked: &Checked, shared: &Shared) -> Result<Self, AppError> {
-        let Shared {
-            live,
-            handle,
-            audit,
-            metrics,
-            rng,
-            outbound,
-            tickets,
-            slo,
-        } = shared;
-        let registry = metrics.registry();
-        let config = &checked.loaded.config;
-        let users: Arc<dyn Authenticator> = Arc::clone(&checked.users) as _;
-        let cas = Arc::new(Cas::new(cas::Parts {
-            config: live.clone(),
-            web: Arc::clone(&checked.web),
-            services: checked.services.registry(),
-            authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
-            tickets: tickets.clone(),
-            audit: audit.clone(),
-            rng: rng.clone(),
-            outbound: outbound.clone(),
-            slo: slo.clone(),
-        }));
-        let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
-        let health = Health::new(handle.clone());
-        let tgt = &config.tickets.tgt;
-        let demo = config.node.demo_folder.clone().map(|folder| DemoFill {
-            folder,
-            life_ms: tgt.max_life.as_millis(),
-            idle_ms: tgt.idle.as_millis(),
-        });
-        let admin = Admin::new(handle.clone(), audit.clone(), slo.clone()).with_demo(demo);
-        let over_tcp = match &config.ops.token {
-            Some(token) => admin.router(Access::Token(token.clone())),
-            None => Router::new(),
-        };
-        let body_limit = DefaultBodyLimit::max(config.http.max_body.0);
-        let probes = health.probes(&config.http.prefix.0);
-        Ok(Self {
-            http: routes::router(&cas, requests, probes).layer(body_limit),
-            ops: health::router(&health, metrics, live, over_tcp),
-            admin: admin.router(Access::Socket),
-        })
-    }
 }
 
 /// Tells the service manager how far the bootstrap is, until it is complete.

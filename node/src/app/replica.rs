@@ -35,19 +35,8 @@ type Started = Result<(Handle, Network), AppError>;
 impl Replica {
     /// Binds the cluster port and begins to talk to the other nodes.
     pub(super) async fn start(checked: &Checked, registry: &Registry) -> Result<Self, AppError> {
-        let config = &checked.loaded.config;
-        let me = Member {
-            node: checked.node.clone(),
-            incarnation: driver::fresh_incarnation()
-                .map_err(|error| AppError::failed(format!("no randomness: {error}")))?,
-        };
-        let advertise = advertised(config).await?;
-        let seeds = seeds(config, advertise);
-        let wire = VersionRange::capped(config.cluster.wire_max)
-            .map_err(|error| AppError::Configuration(vec![format!("cluster.wire_max: {error}")]))?;
-        let parts = parts(&me, checked, seeds.len(), registry, wire.newest());
-        let mut net = NetworkConfig::new(me, config.cluster.listen, advertise, seeds);
-        net.wire = wire;
+        let advertise = advertised(&checked.loaded.config).await?;
+        let (net, parts) = plan(checked, advertise, registry)?;
         let metrics = LinkMetrics::register(registry).map_err(AppError::metrics)?;
 
         let (started_tx, started) = oneshot::channel();
@@ -81,6 +70,31 @@ impl Replica {
         let _ = self.stop.send(());
         let _ = tokio::time::timeout(within, self.ended).await;
     }
+}
+
+/// A new incarnation of the node as it is configured; peers reach it at `advertise`.
+///
+/// # Errors
+///
+/// Without randomness, and when no version of the wire format is left.
+pub fn plan(
+    checked: &Checked,
+    advertise: SocketAddr,
+    registry: &Registry,
+) -> Result<(NetworkConfig, Parts), AppError> {
+    let config = &checked.loaded.config;
+    let me = Member {
+        node: checked.node.clone(),
+        incarnation: driver::fresh_incarnation()
+            .map_err(|error| AppError::failed(format!("no randomness: {error}")))?,
+    };
+    let seeds = seeds(config, advertise);
+    let wire = VersionRange::capped(config.cluster.wire_max)
+        .map_err(|error| AppError::Configuration(vec![format!("cluster.wire_max: {error}")]))?;
+    let parts = parts(&me, checked, seeds.len(), registry, wire.newest());
+    let mut net = NetworkConfig::new(me, config.cluster.listen, advertise, seeds);
+    net.wire = wire;
+    Ok((net, parts))
 }
 
 struct Identity {

@@ -13,30 +13,50 @@ use crate::slo::{self, Slo, SloMetrics};
 use crate::tickets::{Policy, Tickets};
 
 /// What rooms share.
-pub(super) struct Shared {
-    pub(super) live: Live,
-    pub(super) handle: Handle,
-    pub(super) tickets: Tickets,
-    pub(super) audit: Audit,
-    pub(super) metrics: Metrics,
-    pub(super) rng: Rng,
-    pub(super) outbound: Outbound,
-    pub(super) slo: Slo,
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration in force.
+    pub live: Live,
+    /// The replica.
+    pub handle: Handle,
+    /// Tickets.
+    pub tickets: Tickets,
+    /// The record of who did what.
+    pub audit: Audit,
+    /// Every metric.
+    pub metrics: Metrics,
+    /// Randomness.
+    pub rng: Rng,
+    /// Calls to applications.
+    pub outbound: Outbound,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
 }
 
 /// What is there already.
-pub(super) struct Base<'a> {
-    pub(super) live: &'a Live,
-    pub(super) handle: &'a Handle,
-    pub(super) audit: &'a Audit,
-    pub(super) metrics: &'a Metrics,
-    pub(super) clock: &'a Clock,
-    pub(super) rng: Rng,
+#[derive(Debug)]
+pub struct Base<'a> {
+    /// The configuration in force.
+    pub live: &'a Live,
+    /// The replica.
+    pub handle: &'a Handle,
+    /// The record of who did what.
+    pub audit: &'a Audit,
+    /// Every metric.
+    pub metrics: &'a Metrics,
+    /// The time.
+    pub clock: &'a Clock,
+    /// Randomness.
+    pub rng: Rng,
 }
 
 impl Shared {
     /// Makes the rest, and begins to tell applications of sessions that end.
-    pub(super) fn new(checked: &Checked, base: Base<'_>) -> Result<Self, AppError> {
+    ///
+    /// # Errors
+    ///
+    /// When metrics are registered already.
+    pub fn new(checked: &Checked, base: Base<'_>) -> Result<Self, AppError> {
         let Base {
             live,
             handle,

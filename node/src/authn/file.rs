@@ -29,6 +29,9 @@ pub const FILE_MAX: u64 = 64 * 1024 * 1024;
 /// Most bytes of attributes of one user; they travel in every session.
 pub const ATTRIBUTES_MAX: usize = 32 * 1024;
 
+/// How every hash of a password begins that anybody writes down.
+const HASH_BEGINS: &str = "$argon2";
+
 /// A users file that could not be taken; the text names file and line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -59,10 +62,46 @@ struct User {
     disabled: bool,
 }
 
+/// What a users file says.
 #[derive(Debug)]
-struct Users {
+pub struct Users {
     by_name: HashMap<String, User>,
     dummy: Arc<StoredHash>,
+}
+
+impl Users {
+    /// Reads the text of a users file.
+    ///
+    /// # Errors
+    /// The first mistake, with its line; never a password's hash.
+    pub fn parse(text: &str, rng: &Rng) -> Result<Self, UsersError> {
+        parse(text, rng).map_err(|Mistake { line, says }| {
+            // A hash that stands in another key's place would be told as what was found there.
+            let says = if says.contains(HASH_BEGINS) {
+                "a password hash stands where something else belongs".to_owned()
+            } else {
+                says
+            };
+            UsersError(format!("line {line}: {says}"))
+        })
+    }
+
+    /// Who a name stands for, and what its password is compared with.
+    pub fn get(&self, name: &str) -> Option<(&Principal, &StoredHash)> {
+        let user = self.by_name.get(name)?;
+        Some((&user.principal, &*user.hash))
+    }
+
+    /// Every name, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+/// What is wrong, and where.
+struct Mistake {
+    line: usize,
+    says: String,
 }
 
 /// The handler named `file`.
@@ -152,7 +191,8 @@ fn load(path: &Path, rng: &Rng) -> Result<Users, UsersError> {
             path.display()
         )));
     }
-    parse(&text, rng).map_err(|UsersError(says)| UsersError(format!("{}: {says}", path.display())))
+    Users::parse(&text, rng)
+        .map_err(|UsersError(says)| UsersError(format!("{}: {says}", path.display())))
 }
 
 fn warn_if_open_to_all(path: &Path, file: &std::fs::File) {
@@ -168,16 +208,16 @@ fn warn_if_open_to_all(path: &Path, file: &std::fs::File) {
     }
 }
 
-fn parse(text: &str, rng: &Rng) -> Result<Users, UsersError> {
+fn parse(text: &str, rng: &Rng) -> Result<Users, Mistake> {
+    let at = |line: usize, says: String| Mistake { line, says };
     let document: Document = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| line_of(text, span.start));
-        UsersError(format!("line {line}: {}", e.message().trim()))
+        at(line, e.message().trim().to_owned())
     })?;
     let mut by_name = HashMap::with_capacity(document.user.len());
     let mut costs: HashMap<Cost, usize> = HashMap::new();
     for entry in document.user {
         let line = line_of(text, entry.name.span().start);
-        let at = |line: usize, says: String| UsersError(format!("line {line}: {says}"));
         let name = entry.name.into_inner();
         if Credential::new(&name, "x").map_or(true, |c| c.username() != name) {
             return Err(at(line, format!("{name:?} cannot be a user name")));
@@ -303,9 +343,9 @@ mod tests {
 
     #[test]
     fn unknown_users_cost_what_known_ones_cost() {
-        let users = parse(&file(""), &Rng::seeded(1)).unwrap();
+        let users = Users::parse(&file(""), &Rng::seeded(1)).unwrap();
         assert_eq!(users.dummy.cost(), CHEAP);
-        let empty = parse("", &Rng::seeded(1)).unwrap();
+        let empty = Users::parse("", &Rng::seeded(1)).unwrap();
         assert_eq!(empty.dummy.cost(), DEFAULT_COST);
     }
 
@@ -351,11 +391,19 @@ mod tests {
             ),
             ("[[users]]".to_owned(), "unknown field"),
             (
+                format!("[[user]]\nname = \"{hashed}\"\npassword = \"good\""),
+                "a password hash stands",
+            ),
+            (
+                format!("[[user]]\nname = \"a\"\npassword = \"x\"\ndisabled = \"{hashed}\""),
+                "a password hash stands",
+            ),
+            (
                 "[[user]]\nname = \"a\"".to_owned(),
                 "missing field `password`",
             ),
         ] {
-            let error = parse(&file(&extra), &Rng::seeded(1)).unwrap_err();
+            let error = Users::parse(&file(&extra), &Rng::seeded(1)).unwrap_err();
             assert!(error.0.contains(part), "{extra}: {error}");
             assert!(
                 !error.0.contains("argon2id$"),

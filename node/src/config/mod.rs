@@ -166,7 +166,25 @@ fn known_keys() -> Vec<String> {
 ///
 /// Every problem found, each one line that names the place, the key and the remedy.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
-    let (entries, mut problems) = sources.merge(&known_keys());
+    match sources.read() {
+        Ok(text) => load_text(sources, &text),
+        Err(unreadable) => {
+            // What else is wrong is told in the same go.
+            let others = load_text(sources, "").err().map(|error| error.problems);
+            let problems = [vec![unreadable], others.unwrap_or_default()].concat();
+            Err(ConfigError { problems })
+        }
+    }
+}
+
+/// Merges and checks a configuration whose file says `text`. What it names beside that, such as the
+/// file of a secret, is read.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_text(sources: &Sources, text: &str) -> Result<Loaded, ConfigError> {
+    let (entries, mut problems) = sources.merge(text, &known_keys());
     let mut reader = Reader::new(&entries, sources.file.as_deref());
     let config = Config::read(&mut reader);
     if let Some(config) = &config {

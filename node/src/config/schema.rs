@@ -45,6 +45,22 @@ pub struct KeySpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem(pub String);
 
+impl Problem {
+    /// Says this in one line whatever it quotes: control characters are written as their escapes.
+    pub fn new(says: impl AsRef<str>) -> Self {
+        let says = says.as_ref();
+        let mut line = String::with_capacity(says.len());
+        for character in says.chars() {
+            if character.is_control() {
+                line.extend(character.escape_default());
+            } else {
+                line.push(character);
+            }
+        }
+        Self(line)
+    }
+}
+
 /// A group of keys below one dotted name.
 pub trait Section: Sized {
     /// Dotted name of the section, empty for the root.
@@ -225,7 +241,8 @@ impl<'a> Reader<'a> {
             (Origin::Default, Some(file)) => format!("{}: ", file.display()),
             _ => origin.prefix(),
         };
-        self.problems.push(Problem(format!("{place}{key}: {says}")));
+        self.problems
+            .push(Problem::new(format!("{place}{key}: {says}")));
     }
 
     /// Notes a problem of `key` wherever its value came from.

@@ -96,18 +96,29 @@ impl Sources {
         Self { file, env, set }
     }
 
-    /// Merges the layers; `known` holds every key that may be set.
-    pub fn merge(&self, known: &[String]) -> (BTreeMap<String, Entry>, Vec<Problem>) {
+    /// Reads the file, when one is named.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, with the remedy.
+    pub fn read(&self) -> Result<String, Problem> {
+        let Some(path) = &self.file else {
+            return Ok(String::new());
+        };
+        read_bounded(path).map_err(|error| {
+            Problem::new(format!(
+                "{}: cannot read the configuration: {error}; name another file with --config",
+                path.display()
+            ))
+        })
+    }
+
+    /// Merges the layers; `text` is what the file says and `known` holds every key that may be set.
+    pub fn merge(&self, text: &str, known: &[String]) -> (BTreeMap<String, Entry>, Vec<Problem>) {
         let mut entries = BTreeMap::new();
         let mut problems = Vec::new();
         if let Some(path) = &self.file {
-            match read_bounded(path) {
-                Ok(text) => merge_file(path, &text, known, &mut entries, &mut problems),
-                Err(error) => problems.push(Problem(format!(
-                    "{}: cannot read the configuration: {error}; name another file with --config",
-                    path.display()
-                ))),
-            }
+            merge_file(path, text, known, &mut entries, &mut problems);
         }
         for (name, value) in &self.env {
             let Some(key) = env_key(name) else { continue };
@@ -116,7 +127,7 @@ impl Sources {
         }
         for argument in &self.set {
             let Some((key, value)) = argument.split_once('=') else {
-                problems.push(Problem(format!(
+                problems.push(Problem::new(format!(
                     "--set {argument}: write it as section.key=value"
                 )));
                 continue;
@@ -125,7 +136,7 @@ impl Sources {
             let file = format!("{key}_file");
             if known.contains(&file) {
                 // Only a secret has a file beside it.
-                problems.push(Problem(format!(
+                problems.push(Problem::new(format!(
                     "--set {key}: a secret on the command line is seen by everybody on this \
                      machine; write it to a file and use --set {file}=PATH"
                 )));
@@ -193,7 +204,7 @@ fn merge_file(
         Err(error) => {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             let says = error.message().replace('\n', ", ");
-            problems.push(Problem(format!(
+            problems.push(Problem::new(format!(
                 "{}:{line}: not valid TOML: {says}",
                 path.display()
             )));
@@ -239,7 +250,7 @@ impl Walk<'_> {
                         let raw = Raw::Toml(value);
                         self.entries.insert(key, Entry { raw, origin });
                     }
-                    None => self.problems.push(Problem(format!(
+                    None => self.problems.push(Problem::new(format!(
                         "{}{key}: the number is too large",
                         origin.prefix()
                     ))),
@@ -249,7 +260,7 @@ impl Walk<'_> {
             } else if let DeValue::Table(inner) = value.get_ref() {
                 self.table(&key, inner);
             } else {
-                self.problems.push(Problem(format!(
+                self.problems.push(Problem::new(format!(
                     "{}{key}: this is a section; write [{key}] and its keys below it",
                     origin.prefix()
                 )));
@@ -295,7 +306,7 @@ fn both_ways(entries: &BTreeMap<String, Entry>) -> Vec<Problem> {
         .filter_map(|(key, entry)| {
             let inline = key.strip_suffix("_file")?;
             entries.contains_key(inline).then(|| {
-                Problem(format!(
+                Problem::new(format!(
                     "{}{key}: {inline} is set too; keep one of them",
                     entry.origin.prefix()
                 ))
@@ -309,7 +320,7 @@ fn unknown(key: &str, origin: &Origin, known: &[String]) -> Problem {
         Some(near) => format!("did you mean {near}?"),
         None => "`castor config reference` lists every key".to_owned(),
     };
-    Problem(format!("{}{key}: unknown key; {hint}", origin.prefix()))
+    Problem::new(format!("{}{key}: unknown key; {hint}", origin.prefix()))
 }
 
 /// The known key with the smallest edit distance, when it is near enough to be meant.

@@ -2,11 +2,16 @@
 //!
 //! A Unix socket left behind by a dead process is replaced; one that still answers is not.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::peer::PeerAddress;
@@ -47,7 +52,23 @@ pub struct Listener {
 enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener),
+    Foreign(Box<dyn Foreign>),
 }
+
+/// Where connections come from when not from the system: a simulated network.
+pub trait Foreign: fmt::Debug + Send + Sync {
+    /// Takes the next connection.
+    fn accept(&self) -> Arriving<'_>;
+}
+
+/// A connection of a [`Foreign`] network.
+pub trait Wire: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Wire for T {}
+
+/// The next connection of a [`Foreign`] network, and who is at its other end.
+pub type Arriving<'a> =
+    Pin<Box<dyn Future<Output = io::Result<(Box<dyn Wire>, SocketAddr)>> + Send + 'a>>;
 
 /// Removes the socket's file when the listener goes.
 #[derive(Debug)]
@@ -65,6 +86,7 @@ impl Drop for UnixPath {
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Foreign(Box<dyn Wire>),
 }
 
 /// Binds `listen`; a Unix socket gets mode 0660 and `group`, when one is given.
@@ -83,7 +105,7 @@ pub fn bind(listen: &Listen, group: Option<u32>) -> Result<Listener, BindError> 
     })
 }
 
-fn bind_tcp(address: std::net::SocketAddr) -> io::Result<Listener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -139,6 +161,15 @@ fn bind_unix(path: &Path, group: Option<u32>) -> io::Result<Listener> {
 }
 
 impl Listener {
+    /// Takes connections from another network than the system's.
+    pub fn foreign(network: Box<dyn Foreign>, address: SocketAddr) -> Self {
+        Self {
+            socket: Bound::Foreign(network),
+            listen: Listen::Tcp(address),
+            _path: None,
+        }
+    }
+
     /// Where it is bound; the real port when 0 was asked for.
     pub fn listen(&self) -> &Listen {
         &self.listen
@@ -161,6 +192,10 @@ impl Listener {
                     pid: who.pid(),
                 };
                 Ok((Stream::Unix(stream), address))
+            }
+            Bound::Foreign(network) => {
+                let (stream, address) = network.accept().await?;
+                Ok((Stream::Foreign(stream), PeerAddress::Tcp(address)))
             }
         }
     }

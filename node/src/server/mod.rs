@@ -15,7 +15,7 @@ pub mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use listener::{BindError, Listener, bind};
+pub use listener::{Arriving, BindError, Foreign, Listener, Wire, bind};
 pub use metrics::ServerMetrics;
 pub use observe::{RequestMetrics, observe};
 pub use peer::{Peer, PeerAddress};

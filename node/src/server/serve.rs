@@ -242,6 +242,7 @@ impl Connection {
             }
             (Stream::Tcp(stream), None) => self.serve(stream).await,
             (Stream::Unix(stream), _) => self.serve(stream).await,
+            (Stream::Foreign(stream), _) => self.serve(stream).await,
         };
         if let Err(reason) = result {
             ended.with_label_values(&[name, reason]).inc();

@@ -2,7 +2,7 @@
 //!
 //! | call | waits for |
 //! |---|---|
-//! | [`Tickets::session`] | nobody when this node knows the session; else its peers, 300 ms |
+//! | [`Tickets::session`] | nobody when this node knows the session; else its peers, 300 ms to 1 s |
 //! | [`Tickets::start_session`] | every peer's acknowledgement, 1 s |
 //! | [`Tickets::service_ticket`] | a majority of the ticket's view |
 //! | [`Tickets::consume`] | a majority of the ticket's view, 2 s |

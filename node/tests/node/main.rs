@@ -162,6 +162,33 @@ fn a_second_signal_stops_at_once() {
 }
 
 #[test]
+fn a_request_under_way_is_answered_before_the_node_stops() {
+    use std::io::{Read as _, Write as _};
+    let house = House::new();
+    let mut node = house.node("cas1").start();
+    node.until_ready();
+    let mut slow = std::net::TcpStream::connect(&node.http).unwrap();
+    let head = b"POST /cas/login HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\
+        Content-Type: application/x-www-form-urlencoded\r\n\r\na=";
+    slow.write_all(head).unwrap();
+    node.until("connected", || {
+        let (_, text) = get(&node.ops, "/metrics");
+        text.contains("\ncastor_http_connections{listener=\"http\"} 1\n")
+    });
+    node.signal("TERM");
+    node.until("drained", || node.log().contains("\"drained\""));
+    // As long as a sign-in may wait for its turn on a busy machine.
+    let drained = castor_node::clock::monotonic();
+    node.until("some seconds later", || drained.elapsed().as_secs() >= 5);
+    slow.write_all(b"1234567").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer:?}");
+    assert_eq!(node.exit_code(), 0);
+    assert!(!node.log().contains("did not finish"), "{}", node.log());
+}
+
+#[test]
 fn a_port_in_use_is_one_line_and_exit_code_one() {
     let house = House::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -12,13 +12,16 @@
 //! missing or added byte is refused. Repetition within a link is the [`ReplayGuard`]'s business: call
 //! it with what was opened. The wire version does not change this layout, only the payload.
 
+use std::fmt;
+use std::ops::{Deref, Range};
+
 use zeroize::Zeroizing;
 
 use crate::error::{OpenError, SealError};
 use crate::hello::ClusterTag;
 use crate::ids::{Incarnation, NodeName};
 use crate::limits::{DECODE_MAX, ENVELOPE_OVERHEAD_MAX, FRAME_MAX};
-use crate::message::Lane;
+use crate::message::{FAST_PARTS, Lane};
 use crate::seal::aead::{self, NONCE_BYTES, Nonce, TAG_BYTES};
 use crate::seal::keyring::{KeyId, KeyRing, Purpose};
 use crate::seal::sign::{self, Domain, NodeSigner, PublicKey, SIGNATURE_BYTES};
@@ -76,7 +79,27 @@ pub struct Opened {
     /// Its place in its lane.
     pub sequence: u64,
     /// The decrypted payload; wiped when dropped, as it may hold ticket ids.
-    pub payload: Zeroizing<Vec<u8>>,
+    pub payload: Plaintext,
+}
+
+/// A payload within the envelope that it came in.
+pub struct Plaintext {
+    envelope: Zeroizing<Vec<u8>>,
+    at: Range<usize>,
+}
+
+impl Deref for Plaintext {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.envelope.get(self.at.clone()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plaintext({} bytes)", self.at.len())
+    }
 }
 
 /// Seals and signs a payload.
@@ -89,14 +112,28 @@ pub fn seal_envelope(
     outgoing: &Outgoing<'_>,
     payload: &[u8],
 ) -> Result<Vec<u8>, SealError> {
-    if payload.len() > DECODE_MAX {
+    seal_pieces(ring, signer, outgoing, &[payload])
+}
+
+/// The same for a payload that lies in several places: each byte is copied once.
+///
+/// # Errors
+/// As [`seal_envelope`].
+pub fn seal_pieces(
+    ring: &KeyRing,
+    signer: &NodeSigner,
+    outgoing: &Outgoing<'_>,
+    pieces: &[&[u8]],
+) -> Result<Vec<u8>, SealError> {
+    let len = pieces.iter().map(|piece| piece.len()).sum();
+    if len > DECODE_MAX {
         return Err(SealError::TooLarge {
-            len: payload.len(),
+            len,
             max: DECODE_MAX,
         });
     }
     let entry = ring.current();
-    let mut bytes = Vec::with_capacity(payload.len() + ENVELOPE_OVERHEAD_MAX);
+    let mut bytes = Vec::with_capacity(len + ENVELOPE_OVERHEAD_MAX);
     bytes.extend_from_slice(&outgoing.version.number().to_le_bytes());
     bytes.push(outgoing.lane as u8);
     bytes.extend_from_slice(&outgoing.cluster.0);
@@ -112,7 +149,9 @@ pub fn seal_envelope(
         bytes.extend_from_slice(name.as_bytes());
     }
     let header = bytes.clone();
-    bytes.extend_from_slice(payload);
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
     let (_, body) = bytes.split_at_mut(header.len());
     let tag = aead::seal_in_place(entry.subkey(Purpose::Batch), &outgoing.nonce, &header, body)?;
     bytes.extend_from_slice(&tag);
@@ -121,22 +160,51 @@ pub fn seal_envelope(
     Ok(bytes)
 }
 
-/// Checks, verifies, decrypts; in this order, and nothing further after the first failure.
+/// Checks, verifies, decrypts; in this order, and nothing further after the first failure. The payload
+/// is decrypted where it lies.
 ///
 /// # Errors
 /// [`OpenError`], whose `reason` is to be counted; drop the envelope.
 pub fn open_envelope(
-    bytes: &[u8],
+    mut bytes: Vec<u8>,
     ring: &KeyRing,
     key: &PublicKey,
     expected: &Expected<'_>,
 ) -> Result<Opened, OpenError> {
+    let parts = judge(&bytes, ring, key, expected)?;
+    let (version, sequence) = (parts.version, parts.sequence);
+    let entry = ring
+        .get(parts.key)
+        .ok_or(OpenError::UnknownKey(parts.key.0))?;
+    let (nonce, tag, header) = (*parts.nonce, *parts.tag, parts.header.to_vec());
+    let at = header.len()..header.len() + parts.ciphertext.len();
+    let version = WireVersion::from_number(version).ok_or(OpenError::Version(version))?;
+    let body = bytes.get_mut(at.clone()).ok_or(OpenError::Truncated)?;
+    if !aead::open_in_place(entry.subkey(Purpose::Batch), &nonce, &header, body, &tag) {
+        return Err(OpenError::Aead);
+    }
+    Ok(Opened {
+        version,
+        sequence,
+        payload: Plaintext {
+            envelope: Zeroizing::new(bytes),
+            at,
+        },
+    })
+}
+
+/// Compares the header with what is expected and verifies the signature.
+fn judge<'a>(
+    bytes: &'a [u8],
+    ring: &KeyRing,
+    key: &PublicKey,
+    expected: &Expected<'_>,
+) -> Result<Parts<'a>, OpenError> {
     if bytes.len() > FRAME_MAX {
         return Err(OpenError::Oversize);
     }
     let parts = Parts::split(bytes).ok_or(OpenError::Truncated)?;
-    let version =
-        WireVersion::from_number(parts.version).ok_or(OpenError::Version(parts.version))?;
+    WireVersion::from_number(parts.version).ok_or(OpenError::Version(parts.version))?;
     if parts.cluster != expected.cluster.0 {
         return Err(OpenError::Cluster);
     }
@@ -151,8 +219,7 @@ pub fn open_envelope(
     if parts.lane != expected.lane as u8 {
         return Err(OpenError::Replay);
     }
-    let entry = ring
-        .get(parts.key)
+    ring.get(parts.key)
         .ok_or(OpenError::UnknownKey(parts.key.0))?;
     if !sign::verify(
         key,
@@ -162,16 +229,7 @@ pub fn open_envelope(
     ) {
         return Err(OpenError::Signature);
     }
-    let mut payload = Zeroizing::new(parts.ciphertext.to_vec());
-    let key = entry.subkey(Purpose::Batch);
-    if !aead::open_in_place(key, parts.nonce, parts.header, &mut payload, parts.tag) {
-        return Err(OpenError::Aead);
-    }
-    Ok(Opened {
-        version,
-        sequence: parts.sequence,
-        payload,
-    })
+    Ok(parts)
 }
 
 /// The fields of an envelope, unchecked.
@@ -234,19 +292,26 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// Refuses what was seen before: one per peer incarnation, one counter per lane.
+/// Refuses what was seen before: one per peer incarnation, with a counter per lane.
+///
+/// The fast lane has a counter for each remainder of the number by [`FAST_PARTS`]: each of its streams is
+/// given one remainder, because streams overtake each other, and what is on one of them does not.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayGuard {
-    last: [u64; Lane::ALL.len()],
+    last: [[u64; FAST_PARTS]; Lane::ALL.len()],
 }
 
 impl ReplayGuard {
-    /// Accepts a sequence number that is higher than every earlier one of its lane; the first is 1.
+    /// Accepts a sequence number that is higher than every earlier one of its counter; 0 is none.
     ///
     /// # Errors
     /// [`OpenError::Replay`] otherwise.
     pub fn accept(&mut self, lane: Lane, sequence: u64) -> Result<(), OpenError> {
-        let last = &mut self.last[lane as usize];
+        let class = match lane {
+            Lane::Fast => sequence as usize % FAST_PARTS,
+            Lane::Stream | Lane::Bulk => 0,
+        };
+        let last = &mut self.last[lane as usize][class];
         if sequence <= *last {
             return Err(OpenError::Replay);
         }
@@ -306,7 +371,20 @@ mod tests {
     }
 
     fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<Opened, OpenError> {
-        open_envelope(bytes, &ring(1, 1), &signer(1).public_key(), expected)
+        open_envelope(
+            bytes.to_vec(),
+            &ring(1, 1),
+            &signer(1).public_key(),
+            expected,
+        )
+    }
+
+    #[test]
+    fn a_payload_in_pieces_is_the_payload() {
+        let whole = sealed(b"a payload in pieces");
+        let pieces: [&[u8]; 3] = [b"a payload", b"", b" in pieces"];
+        let pieces = seal_pieces(&ring(1, 1), &signer(1), &outgoing(), &pieces).unwrap();
+        assert_eq!(pieces, whole);
     }
 
     #[test]
@@ -363,12 +441,12 @@ mod tests {
             assert_eq!(open(&bytes, &expected).unwrap_err().reason(), reason);
         }
         let key = signer(1).public_key();
-        let unknown = open_envelope(&bytes, &ring(2, 1), &key, &e).unwrap_err();
+        let unknown = open_envelope(bytes.clone(), &ring(2, 1), &key, &e).unwrap_err();
         assert_eq!(unknown, OpenError::UnknownKey(1));
         let other_key = signer(2).public_key();
-        let forged = open_envelope(&bytes, &ring(1, 1), &other_key, &e).unwrap_err();
+        let forged = open_envelope(bytes.clone(), &ring(1, 1), &other_key, &e).unwrap_err();
         assert_eq!(forged, OpenError::Signature);
-        let same_id = open_envelope(&bytes, &ring(1, 2), &key, &e).unwrap_err();
+        let same_id = open_envelope(bytes.clone(), &ring(1, 2), &key, &e).unwrap_err();
         assert_eq!(same_id, OpenError::Aead);
         let mut future = bytes;
         future[0] = 9;
@@ -401,12 +479,24 @@ mod tests {
     #[test]
     fn a_repeated_or_older_sequence_is_a_replay_per_lane() {
         let mut guard = ReplayGuard::default();
-        assert_eq!(guard.accept(Lane::Fast, 1), Ok(()));
-        assert_eq!(guard.accept(Lane::Fast, 1), Err(OpenError::Replay));
-        assert_eq!(guard.accept(Lane::Fast, 7), Ok(()));
-        assert_eq!(guard.accept(Lane::Fast, 6), Err(OpenError::Replay));
-        assert_eq!(guard.accept(Lane::Stream, 1), Ok(()));
-        assert_eq!(guard.accept(Lane::Stream, 0), Err(OpenError::Replay));
+        for lane in Lane::ALL {
+            let parts = FAST_PARTS as u64;
+            assert_eq!(guard.accept(lane, 0), Err(OpenError::Replay));
+            assert_eq!(guard.accept(lane, 2), Ok(()));
+            assert_eq!(guard.accept(lane, 2), Err(OpenError::Replay));
+            assert_eq!(guard.accept(lane, 2 + 2 * parts), Ok(()));
+            assert_eq!(guard.accept(lane, 2 + parts), Err(OpenError::Replay));
+        }
+    }
+
+    #[test]
+    fn streams_of_the_fast_lane_may_overtake_each_other() {
+        let mut guard = ReplayGuard::default();
+        assert_eq!(guard.accept(Lane::Fast, 35), Ok(()));
+        assert_eq!(guard.accept(Lane::Fast, 34), Ok(()));
+        assert_eq!(guard.accept(Lane::Fast, 34), Err(OpenError::Replay));
+        assert_eq!(guard.accept(Lane::Stream, 35), Ok(()));
+        assert_eq!(guard.accept(Lane::Stream, 34), Err(OpenError::Replay));
     }
 
     proptest! {
@@ -414,7 +504,7 @@ mod tests {
         #[test]
         fn what_is_sealed_opens(payload in prop::collection::vec(any::<u8>(), 0..600)) {
             let opened = open(&sealed(&payload), &expected()).unwrap();
-            prop_assert_eq!(opened.payload.as_slice(), payload.as_slice());
+            prop_assert_eq!(&*opened.payload, payload.as_slice());
             prop_assert_eq!(opened.sequence, 42);
         }
 

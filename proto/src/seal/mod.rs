@@ -15,6 +15,8 @@ pub mod envelope;
 pub mod keyring;
 pub mod sign;
 
-pub use envelope::{Expected, Opened, Outgoing, ReplayGuard, open_envelope, seal_envelope};
+pub use envelope::{
+    Expected, Opened, Outgoing, Plaintext, ReplayGuard, open_envelope, seal_envelope, seal_pieces,
+};
 pub use keyring::{ClusterKey, KeyEntry, KeyId, KeyRing, KeyRole, Purpose};
 pub use sign::{NodeSigner, PublicKey};

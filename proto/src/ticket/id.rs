@@ -82,6 +82,14 @@ impl TicketKind {
 pub struct TicketKey(pub [u8; 16]);
 
 impl TicketKey {
+    /// Of the text of an id.
+    pub(super) fn of(id: &str) -> Self {
+        let digest = blake3::hash(id.as_bytes());
+        let mut key = [0u8; 16];
+        key.copy_from_slice(&digest.as_bytes()[..16]);
+        Self(key)
+    }
+
     /// The first eight bytes as a number: uniformly distributed, so it serves as its own hash.
     pub fn hash64(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -215,6 +223,11 @@ impl TicketId {
         Ok(())
     }
 
+    /// The kind of a text that keeps the rules of [`TicketId::parse`].
+    pub(super) fn kind_of_sound(text: &str) -> Option<TicketKind> {
+        Self::judge(text).ok().and_then(|()| kind_of(text))
+    }
+
     /// Whether a decoded value keeps the rules of [`TicketId::parse`].
     pub fn check(&self) -> bool {
         Self::judge(&self.0).is_ok()
@@ -232,10 +245,7 @@ impl TicketId {
 
     /// The key under which replicas keep the ticket.
     pub fn key(&self) -> TicketKey {
-        let digest = blake3::hash(self.0.as_bytes());
-        let mut key = [0u8; 16];
-        key.copy_from_slice(&digest.as_bytes()[..16]);
-        TicketKey(key)
+        TicketKey::of(&self.0)
     }
 
     /// The issue counter, as text.

@@ -4,10 +4,12 @@
 //! Whatever changes about a ticket lives in [`crate::delta::Entry`].
 
 mod body;
+mod facts;
 mod id;
 mod payload;
 
 pub use body::TicketBody;
+pub use facts::BodyFacts;
 pub use id::{
     IdKeys, IdParts, ReadTags, TicketId, TicketIdError, TicketKey, TicketKind, node_tag,
     random_part,

@@ -8,7 +8,7 @@ use bincode::{Decode, Encode, config};
 use castor_proto::codec;
 use castor_proto::delta::Entry;
 use castor_proto::limits::DECODE_MAX;
-use castor_proto::ticket::TicketBody;
+use castor_proto::ticket::{BodyFacts, TicketBody};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -174,6 +174,19 @@ proptest! {
     fn mutated_tickets_find_the_same_judgement(which in 0usize..5, edits in edits()) {
         let (_, body) = samples::bodies().swap_remove(which);
         agree::<TicketBody, MirrorBody>(&mutated(&body.encode(), &edits));
+    }
+
+    #[test]
+    fn the_facts_of_a_body_are_those_of_the_whole_body(which in 0usize..5, edits in edits()) {
+        let (_, body) = samples::bodies().swap_remove(which);
+        let bytes = mutated(&body.encode(), &edits);
+        let whole = TicketBody::decode(&bytes).map(|body| BodyFacts {
+            key: body.key(),
+            kind: body.kind(),
+            hard_expiry: body.hard_expiry,
+            idle_ms: body.idle_ms,
+        });
+        prop_assert_eq!(BodyFacts::of(&bytes), whole);
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn an_envelope_keeps_its_bytes() {
         receiver: &receiver,
         lane: Lane::Stream,
     };
-    let opened = open_envelope(&bytes, &ring, &signer.public_key(), &expected).unwrap();
+    let opened = open_envelope(bytes.clone(), &ring, &signer.public_key(), &expected).unwrap();
     assert_eq!(
         codec::decode::<Vec<PeerMessage>>(&opened.payload).unwrap(),
         messages

@@ -11,7 +11,15 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("castor-sim", &["castor-proto", "castor-replication"]),
     ("castor-node", &["castor-proto", "castor-replication"]),
     ("castor-loadtest", &[]),
-    ("castor-turmoil", &["castor-proto", "castor-replication"]),
+    (
+        "castor-turmoil",
+        &[
+            "castor-loadtest",
+            "castor-node",
+            "castor-proto",
+            "castor-replication",
+        ],
+    ),
     ("castor-proto-fuzz", &["castor-proto"]),
     (
         "castor-node-fuzz",

@@ -70,6 +70,9 @@ enum Command {
         /// Only this defect
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
+        /// Tells in how many of the first N seeds each defect breaks which invariant
+        #[arg(long, value_name = "N")]
+        table: Option<u64>,
     },
     /// Goes on with a simulated year, from where the state file says it is
     Year {
@@ -93,7 +96,11 @@ pub fn main() -> ExitCode {
             Some(seed) => one(&cli, seed),
             None => many(&cli, jobs),
         },
-        Some(Command::Mutants { budget, only }) => mutants(jobs, *budget, only.as_deref()),
+        Some(Command::Mutants {
+            budget,
+            only,
+            table,
+        }) => mutants(jobs, *budget, only.as_deref(), *table),
         Some(Command::Year { state, minutes }) => {
             let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
             watch_signals(stop);
@@ -165,7 +172,7 @@ fn many(cli: &Cli, jobs: usize) -> ExitCode {
             None => known.get(usize::try_from(at).ok()?).copied(),
             Some(seed) => (seed < most).then_some(seed),
         },
-        |seed| run::run(seed, Story::default()),
+        |seed| fleet::guarded(seed, |seed| run::run(seed, Story::default())),
         |outcome| {
             violation(&outcome).iter().for_each(|line| say(line));
             sums.add(outcome);
@@ -203,15 +210,19 @@ fn summary(cli: &Cli, sums: Sums) {
 }
 
 #[cfg(feature = "mutants")]
-fn mutants(jobs: usize, budget: u64, only: Option<&str>) -> ExitCode {
-    match crate::mutants::check(jobs, budget, only) {
+fn mutants(jobs: usize, budget: u64, only: Option<&str>, table: Option<u64>) -> ExitCode {
+    let done = match table {
+        Some(seeds) => crate::mutants::table(jobs, seeds, only),
+        None => crate::mutants::check(jobs, budget, only),
+    };
+    match done {
         Some(whole) => verdict(whole),
         None => ExitCode::from(2),
     }
 }
 
 #[cfg(not(feature = "mutants"))]
-fn mutants(_: usize, _: u64, _: Option<&str>) -> ExitCode {
+fn mutants(_: usize, _: u64, _: Option<&str>, _: Option<u64>) -> ExitCode {
     say("castor-sim: built without defects to plant; use:");
     say("  cargo run --release -p castor-sim --features mutants -- mutants");
     ExitCode::from(2)

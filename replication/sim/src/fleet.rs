@@ -27,25 +27,25 @@ pub fn threads(most: usize) -> usize {
     cores.clamp(1, most)
 }
 
-/// Runs one seed after another, `seed(0)`, `seed(1)` and so on until there is none, and hands over every
-/// outcome as it comes.
-pub fn run(
+/// Runs one piece of work after another, `work(0)`, `work(1)` and so on until there is none, and hands over
+/// what came of each as it comes.
+pub fn run<W, R: Send>(
     bounds: &Bounds<'_>,
-    seed: impl Fn(u64) -> Option<u64> + Sync,
-    play: impl Fn(u64) -> Outcome + Sync,
-    mut each: impl FnMut(Outcome),
+    work: impl Fn(u64) -> Option<W> + Sync,
+    play: impl Fn(W) -> R + Sync,
+    mut each: impl FnMut(R),
 ) {
     let next = AtomicU64::new(0);
     let (sender, receiver) = sync_channel(WAITING);
     std::thread::scope(|scope| {
         for _ in 0..bounds.jobs {
-            let (sender, next, seed, play) = (sender.clone(), &next, &seed, &play);
+            let (sender, next, work, play) = (sender.clone(), &next, &work, &play);
             scope.spawn(move || {
                 while !is_over(bounds) {
-                    let Some(seed) = seed(next.fetch_add(1, Relaxed)) else {
+                    let Some(work) = work(next.fetch_add(1, Relaxed)) else {
                         break;
                     };
-                    if sender.send(guarded(seed, play)).is_err() {
+                    if sender.send(play(work)).is_err() {
                         break;
                     }
                 }
@@ -62,18 +62,20 @@ fn is_over(bounds: &Bounds<'_>) -> bool {
 }
 
 /// A panic is a violation as well, and does not end the other seeds.
-fn guarded(seed: u64, play: impl Fn(u64) -> Outcome) -> Outcome {
+pub fn guarded(seed: u64, play: impl Fn(u64) -> Outcome) -> Outcome {
     let played = catch_unwind(AssertUnwindSafe(|| play(seed)));
     played.unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let violation = Violation {
+            invariant: "no_panic",
+            at: 0,
+            what: text.unwrap_or_else(|| "a panic".into()),
+        };
         Outcome {
             seed,
-            violation: Some(Violation {
-                invariant: "no_panic",
-                at: 0,
-                what: text.unwrap_or_else(|| "a panic".into()),
-            }),
+            violation: Some(violation.clone()),
+            broken: vec![violation],
             ..Outcome::default()
         }
     })

@@ -18,6 +18,8 @@ pub type TicketNo = usize;
 pub struct Use {
     /// When it was asked for.
     pub asked: u64,
+    /// When it was acknowledged.
+    pub answered: u64,
     /// Where.
     pub node: usize,
     /// By which process.
@@ -37,6 +39,8 @@ pub struct Session {
     pub at: u64,
     /// It ends long after any run does.
     pub lasts: bool,
+    /// It idles away within a run, and each node forgets it in its own moment.
+    pub idles: bool,
     /// Peers that had not acknowledged it in time.
     pub missing: usize,
     /// Processes that held it when it was acknowledged.

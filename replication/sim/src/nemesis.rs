@@ -35,11 +35,13 @@ pub enum Fault {
     Blink,
     /// A wall clock jumps.
     ClockJump,
+    /// Votes on single-use tickets are lost, doubled and late, and everything else is not.
+    VoteStorm,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Crash,
         Self::Drain,
         Self::Cut,
@@ -50,11 +52,12 @@ impl Fault {
         Self::RoughWay,
         Self::Blink,
         Self::ClockJump,
+        Self::VoteStorm,
     ];
 
     /// How often a flavour chooses it.
     fn weight(self, flavour: Flavour) -> u64 {
-        use Flavour::{Clocks, Cuts, Restarts, Stops, Storms};
+        use Flavour::{Clocks, Contention, Cuts, Filling, Restarts, Stops, Storms};
         match (self, flavour) {
             (Self::Crash, Restarts) => 12,
             (Self::Drain, Restarts) => 3,
@@ -62,6 +65,11 @@ impl Fault {
             (Self::Storm | Self::RoughWay, Storms) => 8,
             (Self::Stop, Stops) => 12,
             (Self::ClockJump, Clocks) => 8,
+            (Self::VoteStorm, Contention) => 20,
+            (_, Contention) => 1,
+            (Self::VoteStorm, _) => 0,
+            (Self::Crash, Filling) => 12,
+            (Self::RoughWay, Filling) => 8,
             (Self::Crash, _) => 3,
             (Self::ClockJump | Self::Drain, _) => 1,
             _ => 2,
@@ -75,6 +83,7 @@ enum Relief {
     Start(usize),
     Mend(Vec<(usize, usize)>),
     Calm,
+    VotesCalm,
     Smooth(usize, usize),
     KillDrained(usize, u64),
     SetClock(usize, i64),
@@ -215,6 +224,10 @@ impl Nemesis {
                 world.weather = self.storm();
                 self.later(end, Relief::Calm);
             }
+            Fault::VoteStorm => {
+                world.votes = Some(self.vote_storm());
+                self.later(end, Relief::VotesCalm);
+            }
             Fault::RoughWay => {
                 let rough = self.storm();
                 world.rough.insert((victim, other), rough);
@@ -235,6 +248,16 @@ impl Nemesis {
         storm.loss = self.random.pick(&[0, 20, 50, 200, 500]).unwrap_or(50);
         storm.doubled = self.random.pick(&[0, 50, 300]).unwrap_or(50);
         storm
+    }
+
+    /// Attempts for one ticket overlap when each hears of the others late, or not at all.
+    fn vote_storm(&mut self) -> Weather {
+        Weather {
+            delay: (100, self.random.pick(&[1, 3, 60]).unwrap_or(3) * MS),
+            loss: self.random.pick(&[200, 400, 600]).unwrap_or(400),
+            doubled: 500,
+            late: self.random.pick(&[0, 200, 500]).unwrap_or(200),
+        }
     }
 
     fn partition(&mut self, world: &mut World) -> Vec<(usize, usize)> {
@@ -285,8 +308,9 @@ impl Nemesis {
                 world.disturb_all();
                 world.weather = self.weather;
             }
+            Relief::VotesCalm => world.votes = None,
             Relief::Smooth(a, b) => {
-                world.disturb_all();
+                world.disturb_pair(a, b);
                 world.rough.remove(&(a, b));
             }
             Relief::KillDrained(i, life) => {
@@ -314,6 +338,8 @@ impl Nemesis {
             ..CALM
         };
         world.rough.clear();
+        world.votes = None;
+        world.bulk = None;
         world.skew_ms.clone_from(&self.skew_ms);
         world.heal();
         for i in 0..world.size() {

@@ -20,9 +20,10 @@ pub enum Flavour {
     Stops,
     /// Wall clocks jump, also while a process starts.
     Clocks,
-    /// More nodes than a view has, a network that loses and doubles all the time, and races for every
-    /// ticket.
+    /// More nodes than a view has, votes that are lost, doubled and late, and races for most tickets.
     Contention,
+    /// Processes die and come back, and fill slowly while others are written to.
+    Filling,
 }
 
 /// Everything that a seed decides before the run begins.
@@ -42,6 +43,8 @@ pub struct Plan {
     pub fault_every: u64,
     /// Weather when nothing is wrong.
     pub weather: Weather,
+    /// How what is sent in bulk, for filling and comparing, travels where that differs.
+    pub bulk: Option<Weather>,
     /// Each machine's wall clock minus true time, milliseconds.
     pub skew_ms: Vec<i64>,
     /// How much faster each node's clock runs, millionths.
@@ -94,6 +97,17 @@ impl Limits {
         }
     }
 
+    /// Nobody is turned away, and a view is smaller than the cluster.
+    fn for_votes(self) -> Self {
+        Self {
+            view_size: 3,
+            ops_max: 65_536,
+            singles_max: 1_000_000,
+            entries_max: 5_000_000,
+            ..self
+        }
+    }
+
     /// Sets them.
     pub fn apply(&self, config: &mut Config) {
         config.view_size = self.view_size;
@@ -107,11 +121,22 @@ impl Limits {
     }
 }
 
+/// Of so many seeds one is of the flavour of contention, and one of filling, each at its place.
+const FLAVOURS: u64 = 8;
+const CONTENTION_AT: u64 = 5;
+const FILLING_AT: u64 = 2;
+
+/// The seeds of the flavour of contention, in their order.
+#[cfg(feature = "mutants")]
+pub(crate) fn contended(at: u64) -> u64 {
+    at * FLAVOURS + CONTENTION_AT
+}
+
 impl Plan {
     /// The plan of a seed; always the same one.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, "plan");
-        let contention = seed % 8 == 5;
+        let contention = seed % FLAVOURS == CONTENTION_AT;
         let sizes: &[usize] = if contention {
             &[4, 4, 5]
         } else {
@@ -144,18 +169,31 @@ impl Plan {
                 delay: (100, 10_000),
                 loss: 5,
                 doubled: 10,
+                ..CALM
             },
         ];
         let mut weather = random.pick(&weathers).unwrap_or(CALM);
+        let mut limits = Limits::draw(&mut random.clone());
+        let mut bulk = None;
         if contention {
             flavour = Flavour::Contention;
-            weather = Weather {
-                delay: (100, random.pick(&[1_000, 20_000, 60_000]).unwrap_or(1_000)),
-                loss: random.between(20, 200),
-                doubled: random.between(100, 900),
-            };
+            limits = limits.for_votes();
+            if random.once_in(3) {
+                weather = Weather {
+                    delay: (100, random.pick(&[1_000, 20_000, 60_000]).unwrap_or(1_000)),
+                    loss: random.between(20, 200),
+                    doubled: random.between(100, 900),
+                    ..CALM
+                };
+            }
+        } else if seed % FLAVOURS == FILLING_AT {
+            flavour = Flavour::Filling;
+            let most = random.pick(&[20_000, 60_000]).unwrap_or(20_000);
+            bulk = Some(Weather {
+                delay: (1_000, most),
+                ..CALM
+            });
         }
-        let limits = Limits::draw(&mut random.clone());
         let skew = |random: &mut Random| random.below(201) as i64 - 100;
         let drift = |random: &mut Random| random.below(1_001) as i64 - 500;
         Self {
@@ -166,12 +204,10 @@ impl Plan {
             operation_every: random.between(30, 70) * MS,
             fault_every: random.between(1_500, 5_000) * MS,
             weather,
+            bulk,
             skew_ms: (0..size).map(|_| skew(&mut random)).collect(),
             drift_ppm: (0..size).map(|_| drift(&mut random)).collect(),
-            limits: Limits {
-                view_size: if contention { 3 } else { limits.view_size },
-                ..limits
-            },
+            limits,
         }
     }
 }

@@ -172,6 +172,7 @@ impl Fault {
             Self::RoughWay => "rough ways",
             Self::Blink => "broken links",
             Self::ClockJump => "clock jumps",
+            Self::VoteStorm => "vote storms",
         }
     }
 }

@@ -35,8 +35,10 @@ pub struct Outcome {
     pub faults: BTreeMap<Fault, u64>,
     /// From the end of all faults until all nodes agreed, microseconds.
     pub healed_after: u64,
-    /// The first thing that was broken.
+    /// What ended the run: the first thing that was broken, of those that were looked for.
     pub violation: Option<Violation>,
+    /// The first violation of each invariant, in the order in which they were broken.
+    pub broken: Vec<Violation>,
     /// Hash of everything that happened, when it was asked for.
     pub hash: Option<String>,
 }
@@ -52,27 +54,43 @@ pub struct Violation {
     pub what: String,
 }
 
+/// What ends a run before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Until {
+    /// Any violation.
+    #[default]
+    Any,
+    /// A violation of this invariant; others are noted.
+    This(&'static str),
+    /// Nothing: all violations are noted.
+    Never,
+}
+
 struct Run {
     world: World,
     nemesis: Nemesis,
     people: Workload,
     invariants: Vec<Box<dyn Invariant>>,
     next_look: u64,
+    until: Until,
     violation: Option<Violation>,
+    broken: Vec<Violation>,
 }
 
 /// Runs a seed.
 pub fn run(seed: u64, story: Story) -> Outcome {
-    play(&Plan::of(seed), story, |_| {})
+    play(&Plan::of(seed), story, Until::Any, |_| {})
 }
 
 /// Runs a plan; `adjust` has the last word on every engine's configuration.
 pub fn play(
     plan: &Plan,
     story: Story,
+    until: Until,
     adjust: impl Fn(&mut castor_replication::engine::Config) + Send + 'static,
 ) -> Outcome {
     let mut run = Run::new(plan, story, adjust);
+    run.until = until;
     let mut outcome = Outcome {
         seed: plan.seed,
         size: plan.size,
@@ -89,6 +107,7 @@ pub fn play(
     outcome.faults = std::mem::take(&mut run.nemesis.done);
     outcome.hash = run.world.story.hash();
     outcome.violation = run.violation;
+    outcome.broken = run.broken;
     outcome
 }
 
@@ -106,6 +125,7 @@ impl Run {
         world.story = story;
         world.watched = true;
         world.weather = plan.weather;
+        world.bulk = plan.bulk;
         world.skew_ms.clone_from(&plan.skew_ms);
         world.drift_ppm.clone_from(&plan.drift_ppm);
         world.story.line(world.now, || format!("{plan:?}"));
@@ -114,7 +134,9 @@ impl Run {
             people: Workload::new(plan, world.now),
             invariants: invariants::all(plan),
             next_look: world.now + SECOND,
+            until: Until::Any,
             violation: None,
+            broken: Vec::new(),
             world,
         }
     }
@@ -163,15 +185,21 @@ impl Run {
     }
 
     fn judge(&mut self, at: usize, verdict: Verdict) {
-        if let (Err(what), None) = (verdict, &self.violation) {
-            let violation = Violation {
-                invariant: self.invariants[at].name(),
-                at: self.world.now - BEGINNING,
-                what,
-            };
-            self.world
-                .story
-                .line(self.world.now, || format!("VIOLATED {violation:?}"));
+        let Err(what) = verdict else { return };
+        let invariant = self.invariants[at].name();
+        if self.violation.is_some() || self.broken.iter().any(|v| v.invariant == invariant) {
+            return;
+        }
+        let violation = Violation {
+            invariant,
+            at: self.world.now - BEGINNING,
+            what,
+        };
+        self.world
+            .story
+            .line(self.world.now, || format!("VIOLATED {violation:?}"));
+        self.broken.push(violation.clone());
+        if self.until == Until::Any || self.until == Until::This(invariant) {
             self.violation = Some(violation);
         }
     }

@@ -105,7 +105,7 @@ pub(crate) fn run(
     fleet::run(
         &bounds,
         |at| Some(first + at),
-        |seed| run::run(seed, Story::default()),
+        |seed| fleet::guarded(seed, |seed| run::run(seed, Story::default())),
         |outcome| {
             waiting.insert(outcome.seed, outcome);
             while let Some(outcome) = waiting.remove(&state.next) {

@@ -268,7 +268,7 @@ async fn serve(
             caller,
             guard,
             reading,
-            lanes: [false; Lane::ALL.len()],
+            lanes: [0; Lane::ALL.len()],
         };
         let mut aside = JoinSet::new();
         aside.spawn(echo_probes(connection.clone()));
@@ -293,8 +293,8 @@ struct InLink {
     caller: Caller,
     guard: Arc<Mutex<ReplayGuard>>,
     reading: watch::Sender<usize>,
-    /// Lanes that were opened.
-    lanes: [bool; Lane::ALL.len()],
+    /// How many streams of each lane were opened.
+    lanes: [usize; Lane::ALL.len()],
 }
 
 /// What a task of a link has to report.
@@ -349,8 +349,8 @@ impl InLink {
         }
         let lane = Lane::ALL.into_iter().find(|lane| *lane as u8 == kind);
         match lane {
-            Some(lane) if !self.lanes[lane as usize] => {
-                self.lanes[lane as usize] = true;
+            Some(lane) if self.lanes[lane as usize] < lane.parts(self.caller.wire) => {
+                self.lanes[lane as usize] += 1;
                 self.read(lane, stream, tasks);
             }
             _ => self.protest("stream"),

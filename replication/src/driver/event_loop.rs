@@ -20,6 +20,10 @@ use crate::engine::{Command, Engine, Event, Input, Output, PAUSE, Reply, Stand, 
 /// Inputs taken in before outputs go out, so that a flood of one kind cannot starve the rest.
 const TURN: usize = 256;
 
+/// Entries of tickets taken in before outputs go out: whoever fills this node makes the next ones while
+/// it takes in the last ones, if it is asked for them early.
+const TURN_ENTRIES: usize = 1_024;
+
 /// Longest sleep, so that a stopped clock source cannot stall the loop for ever.
 const NAP_MAX: Duration = Duration::from_millis(250);
 
@@ -83,6 +87,22 @@ impl Tags {
     }
 }
 
+fn count_entries(event: &NetEvent) -> usize {
+    let NetEvent::Messages(_, messages) = event else {
+        return 0;
+    };
+    let entries = messages.iter().map(|message| match message {
+        PeerMessage::Deltas { entries, .. }
+        | PeerMessage::Entries { entries, .. }
+        | PeerMessage::ShardPart {
+            entries: Some(entries),
+            ..
+        } => entries.len(),
+        _ => 0,
+    });
+    entries.sum()
+}
+
 /// The keys behind ids made from now on.
 pub(super) fn ticket_keys(ring: &KeyRing) -> TicketKeys {
     let current = ring.current();
@@ -135,11 +155,15 @@ impl<T: Transport> EventLoop<T> {
     }
 
     fn take_events(&mut self, first: NetEvent) {
+        let mut entries = count_entries(&first);
         self.take_event(first);
         for _ in 1..TURN {
-            let Ok(event) = self.events.try_recv() else {
+            let full = entries >= TURN_ENTRIES;
+            let next = (!full).then(|| self.events.try_recv().ok()).flatten();
+            let Some(event) = next else {
                 return;
             };
+            entries += count_entries(&event);
             self.take_event(event);
         }
     }

@@ -1,11 +1,14 @@
-//! One ordered lane of a link: its queue, the task that writes it, the task that reads it.
+//! One lane of a link: its queue, and for each stream that carries it a task that writes, one that reads.
 //!
+//! Stream and bulk are ordered. The fast lane is spread over several streams, in turn: a lost packet then
+//! keeps back one of them, for a round trip and more, and what the others carry passes it.
 //! A queue holds encoded messages, bounded in number and bytes; the writer takes what has gathered
 //! while the last batch was on its way and sends it as one envelope, so an idle lane sends at once
 //! and a busy one in batches. The reader opens envelopes, refuses what is not what it should be,
 //! counts it, and waits when the engine is behind.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use castor_proto::codec;
@@ -15,7 +18,7 @@ use castor_proto::ids::Member;
 use castor_proto::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
 use castor_proto::message::{Lane, PeerMessage};
 use castor_proto::seal::{
-    Expected, NodeSigner, Outgoing, PublicKey, ReplayGuard, open_envelope, seal_envelope,
+    Expected, NodeSigner, Outgoing, PublicKey, ReplayGuard, open_envelope, seal_pieces,
 };
 use castor_proto::version::WireVersion;
 use prometheus::IntCounter;
@@ -30,6 +33,9 @@ use super::transport::NetEvent;
 const QUEUE_MESSAGES_MAX: usize = 16_384;
 /// Most bytes waiting in one lane to one peer (8 MiB).
 const QUEUE_BYTES_MAX: usize = 8 << 20;
+
+/// Batches of this many bytes are opened on another thread.
+const LARGE: usize = 64 << 10;
 
 /// Refused envelopes on one lane of one link after which the peer is fenced.
 const LIES_MAX: u32 = 8;
@@ -64,8 +70,12 @@ impl LaneQueue {
         }
         waiting.bytes += message.len();
         waiting.messages.push_back(message);
+        let first = waiting.messages.len() == 1;
         drop(waiting);
-        self.ready.notify_one();
+        // One writer takes all that has gathered by then; the others sleep on.
+        if first {
+            self.ready.notify_one();
+        }
         Ok(())
     }
 
@@ -93,7 +103,12 @@ impl LaneQueue {
             count += 1;
         }
         waiting.bytes -= bytes;
-        waiting.messages.drain(..count).collect()
+        let batch = waiting.messages.drain(..count).collect();
+        // What is left does not wait until this batch is written.
+        if !waiting.messages.is_empty() {
+            self.ready.notify_one();
+        }
+        batch
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -105,6 +120,8 @@ impl LaneQueue {
 pub(super) struct OutLane {
     pub(super) shared: Arc<Shared>,
     pub(super) lane: Lane,
+    /// Which of the lane's streams.
+    pub(super) part: usize,
     pub(super) queue: Arc<LaneQueue>,
     pub(super) peer: Member,
     pub(super) version: WireVersion,
@@ -141,6 +158,8 @@ impl OutLane {
                 batch = self.queue.next_batch() => batch,
             };
             self.write(&mut stream, &batch).await?;
+            // Sealing is work: what has been written is to be on its way before more of it is done.
+            tokio::task::yield_now().await;
         }
         loop {
             let batch = self.queue.take_batch();
@@ -156,7 +175,10 @@ impl OutLane {
     }
 
     async fn write(&self, stream: &mut SendStream, batch: &[Vec<u8>]) -> Result<(), WriteEnd> {
-        let envelope = match self.seal(&codec::encode_list(batch)) {
+        let prefix = codec::list_prefix(batch.len());
+        let messages = batch.iter().map(Vec::as_slice);
+        let pieces: Vec<&[u8]> = iter::once(prefix.as_slice()).chain(messages).collect();
+        let envelope = match self.seal(&pieces) {
             Ok(envelope) => envelope,
             // Nothing of it was written: the lane goes on without it.
             Err(WriteEnd::Seal(SealError::TooLarge { len, .. })) => {
@@ -172,7 +194,7 @@ impl OutLane {
         Ok(())
     }
 
-    fn seal(&self, payload: &[u8]) -> Result<Vec<u8>, WriteEnd> {
+    fn seal(&self, pieces: &[&[u8]]) -> Result<Vec<u8>, WriteEnd> {
         let me = &self.shared.me;
         let outgoing = Outgoing {
             version: self.version,
@@ -181,11 +203,11 @@ impl OutLane {
             incarnation: me.incarnation,
             receiver: &self.peer.node,
             lane: self.lane,
-            sequence: self.shared.next_sequence(self.lane),
+            sequence: self.shared.next_sequence(self.lane, self.part),
             nonce: clock::nonce()?,
         };
         let ring = self.shared.ring.load();
-        Ok(seal_envelope(&ring, &self.signer, &outgoing, payload)?)
+        Ok(seal_pieces(&ring, &self.signer, &outgoing, pieces)?)
     }
 }
 
@@ -212,24 +234,29 @@ impl InLane {
     /// # Errors
     /// [`ReadEnd`] when the stream is not a sequence of envelope frames; close the link then.
     pub(super) async fn run(self, mut stream: RecvStream) -> Result<(), ReadEnd> {
+        let lane = Arc::new(self);
         let mut lies = 0;
         while let Some(envelope) = read_frame(&mut stream, FrameKind::Envelope).await? {
-            self.received.inc_by(envelope.len() as u64);
-            match self.open(&envelope) {
+            lane.received.inc_by(envelope.len() as u64);
+            // Cut short only when the whole node stops.
+            let Some(opened) = Self::open_somewhere(&lane, envelope).await else {
+                break;
+            };
+            match opened {
                 Ok(messages) => {
-                    let from = self.peer.clone();
+                    let from = lane.peer.clone();
                     // Waits while the engine is behind: the peer's writer stops, then its queue fills.
-                    self.shared.emit(NetEvent::Messages(from, messages)).await;
+                    lane.shared.emit(NetEvent::Messages(from, messages)).await;
                 }
                 Err(reason) => {
-                    self.shared.metrics.rejected(reason);
-                    if self.shared.worth_logging(reason) {
-                        tracing::warn!(peer = %self.peer.node, reason, "batch refused");
+                    lane.shared.metrics.rejected(reason);
+                    if lane.shared.worth_logging(reason) {
+                        tracing::warn!(peer = %lane.peer.node, reason, "batch refused");
                     }
                     lies += u32::from(!HONEST.contains(&reason));
                     if lies == LIES_MAX {
-                        let lied = NetEvent::Lied(self.peer.clone(), reason);
-                        self.shared.emit(lied).await;
+                        let lied = NetEvent::Lied(lane.peer.clone(), reason);
+                        lane.shared.emit(lied).await;
                     }
                 }
             }
@@ -237,7 +264,22 @@ impl InLane {
         Ok(())
     }
 
-    fn open(&self, envelope: &[u8]) -> Result<Vec<PeerMessage>, &'static str> {
+    /// Opens a large batch on another thread, so that the event loop takes in the one before meanwhile.
+    /// A small one would spend more time on its way there.
+    async fn open_somewhere(
+        lane: &Arc<Self>,
+        envelope: Vec<u8>,
+    ) -> Option<Result<Vec<PeerMessage>, &'static str>> {
+        let threads = lane.shared.config.surroundings.threads;
+        if envelope.len() < LARGE || !threads {
+            return Some(lane.open(envelope));
+        }
+        let aside = Arc::clone(lane);
+        let opened = tokio::task::spawn_blocking(move || aside.open(envelope));
+        opened.await.ok()
+    }
+
+    fn open(&self, envelope: Vec<u8>) -> Result<Vec<PeerMessage>, &'static str> {
         let expected = Expected {
             cluster: self.shared.cluster_tag,
             sender: &self.peer.node,
@@ -298,9 +340,12 @@ pub(super) async fn read_frame(
     if found != kind {
         return Err(FrameError::Kind(found as u16).into());
     }
-    let mut payload = vec![0; len];
-    if read_full(stream, &mut payload).await? < len {
-        return Err(FrameError::Truncated.into());
+    let mut payload = Vec::with_capacity(len);
+    while payload.len() < len {
+        match stream.read_chunk(len - payload.len(), true).await? {
+            Some(chunk) => payload.extend_from_slice(&chunk.bytes),
+            None => return Err(FrameError::Truncated.into()),
+        }
     }
     Ok(Some(payload))
 }

@@ -100,11 +100,13 @@ impl Caller {
         let (stop, stopped) = watch::channel(false);
         let mut writers = JoinSet::new();
         for lane in Lane::ALL {
-            writers.spawn(write_lane(
-                self.out_lane(up, lane),
-                up.connection.clone(),
-                stopped.clone(),
-            ));
+            for part in 0..lane.parts(up.wire) {
+                writers.spawn(write_lane(
+                    self.out_lane(up, lane, part),
+                    up.connection.clone(),
+                    stopped.clone(),
+                ));
+            }
         }
         let mut aside = JoinSet::new();
         aside.spawn(echo_probes(up.connection.clone()));
@@ -139,10 +141,11 @@ impl Caller {
         }
     }
 
-    fn out_lane(&self, up: &Up, lane: Lane) -> OutLane {
+    fn out_lane(&self, up: &Up, lane: Lane, part: usize) -> OutLane {
         OutLane {
             shared: Arc::clone(&self.shared),
             lane,
+            part,
             queue: Arc::clone(&up.queues[lane as usize]),
             peer: up.member.clone(),
             version: up.wire,

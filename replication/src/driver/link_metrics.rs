@@ -114,7 +114,7 @@ impl LinkMetrics {
 }
 
 /// Every reason, so that a rate over any of them exists from the start.
-const REASONS: [&str; 28] = [
+const REASONS: [&str; 30] = [
     "truncated",
     "oversize",
     "frame",
@@ -133,6 +133,8 @@ const REASONS: [&str; 28] = [
     "beyond_head",
     "expired",
     "view",
+    "ahead",
+    "accuses",
     "tls",
     "hello",
     "banned",

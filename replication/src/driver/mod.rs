@@ -31,6 +31,7 @@ mod start;
 pub mod surroundings;
 pub mod tls;
 mod transport;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::Arc;

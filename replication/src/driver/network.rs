@@ -18,7 +18,7 @@ use castor_proto::codec;
 use castor_proto::hello::ClusterTag;
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::limits::DECODE_MAX;
-use castor_proto::message::{Lane, PeerMessage, Phase};
+use castor_proto::message::{FAST_PARTS, Lane, PeerMessage, Phase};
 use castor_proto::seal::{KeyRing, NodeSigner};
 use castor_proto::version::{VersionRange, WireVersion};
 use quinn::{ClientConfig, Endpoint, VarInt};
@@ -222,9 +222,11 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One counter per lane for all peers: it rises for each of them, also across links.
-    pub(super) fn next_sequence(&self, lane: Lane) -> u64 {
-        self.sequences[lane as usize].fetch_add(1, Ordering::Relaxed) + 1
+    /// One counter per lane for all peers: it rises for each of them, also across links. The number's
+    /// remainder by [`FAST_PARTS`] tells which stream of the fast lane it is for.
+    pub(super) fn next_sequence(&self, lane: Lane, part: usize) -> u64 {
+        let next = self.sequences[lane as usize].fetch_add(1, Ordering::Relaxed) + 1;
+        next * FAST_PARTS as u64 + part as u64
     }
 
     pub(super) fn is_stopping(&self) -> bool {

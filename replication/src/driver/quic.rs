@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use castor_proto::ids::NodeName;
+use castor_proto::message::FAST_PARTS;
 use castor_proto::seal::{KeyRing, Purpose};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
@@ -25,6 +26,7 @@ use crate::driver::link_metrics::LinkMetrics;
 use crate::driver::socket::{CountingSocket, KnownAddresses};
 use crate::driver::surroundings::Surroundings;
 use crate::driver::tls::{IdentityError, NodeIdentity};
+use crate::driver::window::Floored;
 
 /// A silent connection is given up after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,9 +41,11 @@ const DATAGRAM_MAX: u16 = 6_000;
 /// Unread bytes of one stream (1 MiB): two full batches, so a lane whose reader is behind makes its
 /// writer wait, and gather.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// Unread bytes, and unacknowledged bytes, of one connection. More than all lanes together can have
-/// under way, so that a lane that waits never keeps another one waiting.
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Unread bytes, and unacknowledged bytes, of one connection (24 MiB). More than all streams of all lanes
+/// together can have under way, so that a lane that waits never keeps another one, or gossip, waiting.
+const CONNECTION_WINDOW: u32 = 24 << 20;
+/// Streams that a peer may have open: those of its lanes, and as many again for gossip.
+const STREAMS_MAX: u32 = 2 * (FAST_PARTS as u32 + 2);
 
 /// Binds the peer port and starts QUIC on it.
 ///
@@ -105,8 +109,9 @@ fn transport() -> TransportConfig {
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_rtt(INITIAL_RTT)
+        .congestion_controller_factory(Arc::new(Floored::default()))
         .max_concurrent_bidi_streams(VarInt::from_u32(4))
-        .max_concurrent_uni_streams(VarInt::from_u32(32))
+        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))

@@ -17,6 +17,10 @@ use super::tls::NodeIdentity;
 use super::{Clock, Handle, Parts, assemble, fresh_incarnation};
 use crate::engine;
 
+/// Most threads beside the one of the event loop: they open large batches, one for each lane of a peer,
+/// and look up the names of seeds, which may take long and must not keep the batches waiting.
+const HELPERS: usize = 96;
+
 /// What a node's replication is started with.
 pub struct Settings {
     /// This node's name.
@@ -80,6 +84,7 @@ impl Cluster {
         let (ready, started) = oneshot::channel();
         let (stop, stopping) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(HELPERS)
             .enable_all()
             .build()?;
         let thread = std::thread::Builder::new()

@@ -30,6 +30,8 @@ pub struct Surroundings {
     pub bind: Bind,
     /// TLS' algorithms and its source of chance.
     pub provider: Arc<CryptoProvider>,
+    /// Whether work may be done on other threads; a simulation repeats itself only without.
+    pub threads: bool,
 }
 
 impl Default for Surroundings {
@@ -38,6 +40,7 @@ impl Default for Surroundings {
         Self {
             bind: bind_udp,
             provider: tls::provider(),
+            threads: true,
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, NodeName};
-use castor_proto::message::PeerMessage;
+use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::TicketKey;
 
 use super::mutants::{mutant, thin_fill};
+use super::peers::Peer;
+use super::status::is_filling;
 use super::timers::Timer;
 use super::{Engine, Event, Lie, MS, Output, stats};
 
@@ -65,7 +67,8 @@ impl Engine {
             return;
         }
         // Whoever is met for the first time holds more than its own stream tells.
-        let gap = next > inbound.applied + 1 || (inbound.applied == 0 && !unasked);
+        let jumped = next > inbound.applied + 1;
+        let gap = jumped || (inbound.applied == 0 && !unasked);
         inbound.reach(next.saturating_sub(1), own);
         inbound.head = inbound.head.max(head);
         if !unasked {
@@ -73,6 +76,9 @@ impl Engine {
             inbound.started = true;
             inbound.start = next.saturating_sub(1);
             inbound.past = head;
+        }
+        if jumped {
+            self.fill_jumped();
         }
         if gap && !thin_fill() {
             self.repair_with(from);
@@ -173,18 +179,30 @@ impl Engine {
     pub(super) fn subscribed(&mut self, from: &Member, nonce: u64, have: u64) {
         let (head, tail) = (self.stream.head(), self.stream.tail());
         if have > head {
-            // The peer has more of this incarnation than it has made: its memory went back.
-            return self.fence_self();
+            return self.accused(from, Lie::Ahead);
         }
-        // What the ring still has is sent again; who lacks more fills or repairs itself.
-        let past = have + 1 >= tail && !(have == 0 && thin_fill()); // rule 20
-        let next = if past { have + 1 } else { head + 1 };
+        // What the ring still has is sent again; who lacks more fills or repairs itself. Whoever has
+        // nothing gets the past from a peer's shards, never from one stream alone: there a session's end
+        // that another node has made would be missing (rule 20).
+        let serves = |peer: &Peer| matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
+        let listened = |peer: &Peer| peer.out.ever && serves(peer);
+        let newcomer = have == 0 && !self.peers.exact(from).is_some_and(listened);
+        let next = match self.stream.oldest_awaited(from) {
+            Some(seq) if newcomer && !thin_fill() => seq.max(tail),
+            _ if have + 1 >= tail && !newcomer => have + 1,
+            _ => head + 1,
+        };
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
+        let fills = is_filling(peer.phase);
         let out = &mut peer.out;
         let before = out.start;
-        if next > have + 1 || have == 0 {
+        let gap = next > have + 1 && !(newcomer && fills);
+        if gap {
+            out.leap(&self.stream, newcomer);
+        }
+        if next > have + 1 || newcomer {
             out.start = next - 1;
         }
         out.subscribed = true;
@@ -194,6 +212,9 @@ impl Engine {
         out.in_flight = 0;
         out.refresh_lag(&self.stream);
         self.send(from, PeerMessage::StreamStart { nonce, next, head });
+        if gap {
+            self.repair_gap(from);
+        }
         // An acknowledgement that was lost with a link.
         for (op, lost) in self.stream.acknowledged(from, (before, have), false) {
             self.finish_acks(op, lost);
@@ -202,7 +223,7 @@ impl Engine {
 
     pub(super) fn acked(&mut self, from: &Member, applied: u64, services: Visited) {
         if applied > self.stream.head() {
-            return self.fence_self();
+            return self.accused(from, Lie::Ahead);
         }
         for (key, services) in services {
             self.learn_services(key, services);
@@ -266,6 +287,7 @@ impl Engine {
         };
         let jumped = peer.out.next < tail;
         if jumped {
+            peer.out.leap(&self.stream, false);
             peer.out.next = tail;
             peer.out.start = tail - 1;
         }
@@ -280,6 +302,8 @@ impl Engine {
         peer.out.next = first + count;
         peer.out.in_flight = first + count - 1;
         peer.out.sent_at = mono;
+        // An answer that is merely on its way is not worth sending everything again.
+        peer.out.resend = peer.out.resend.max(peer.patience().min(RESEND_MAX));
         let (in_flight, resend) = (peer.out.in_flight, peer.out.resend);
         if jumped {
             // The ring has dropped what it lacks: it is told, and repairs (rule 19).
@@ -304,6 +328,9 @@ impl Engine {
         );
         self.timers
             .set(mono + resend, Timer::Resend(to.node.clone(), in_flight));
+        if jumped {
+            self.repair_gap(to);
+        }
     }
 
     pub(super) fn resend(&mut self, node: &NodeName, in_flight: u64) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, WallMs};
-use castor_proto::ticket::{TicketBody, TicketKey};
+use castor_proto::ticket::{BodyFacts, TicketKey};
 
 use super::mutants::mutant;
 use super::store::is_idle;
@@ -93,13 +93,13 @@ impl Engine {
         if self.store.is_body(&entry.key, bytes) {
             return Some(NewBody::Nothing);
         }
-        let body = TicketBody::decode(bytes).ok()?;
+        let body = BodyFacts::of(bytes).ok()?;
         let grace = self.config.idle_grace_ms;
         let long_idle = body.idle_ms > 0
             && is_idle(body.idle_ms.saturating_add(grace), entry.last_used, own)
             && !self.store.has_body(&entry.key);
-        let fits = body.key() == entry.key
-            && body.kind() == entry.kind
+        let fits = body.key == entry.key
+            && body.kind == entry.kind
             && body.hard_expiry <= entry.hard_expiry
             && !(long_idle && entry.destroyed.is_none() && judges());
         fits.then_some(NewBody::Read {
@@ -133,7 +133,7 @@ impl Engine {
             return;
         };
         let body = entry.body.as_ref().filter(|_| entry.destroyed.is_none());
-        let body = body.and_then(|bytes| TicketBody::decode(bytes).ok());
+        let body = body.and_then(|bytes| BodyFacts::of(bytes).ok());
         self.watch_state(&entry, body.map_or(0, |body| body.idle_ms));
     }
 
@@ -205,7 +205,7 @@ impl Engine {
             && entry
                 .body
                 .as_ref()
-                .and_then(|bytes| TicketBody::decode(bytes).ok())
+                .and_then(|bytes| BodyFacts::of(bytes).ok())
                 .is_some_and(|body| {
                     body.idle_ms > 0
                         && is_idle(

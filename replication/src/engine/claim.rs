@@ -44,6 +44,8 @@ pub(super) struct ClaimOp {
     deadline: Micros,
     search_until: Micros,
     fell_back: bool,
+    /// Steps that ended because the members' time was up.
+    timed_out: u32,
     /// Distinguishes timers and answers of earlier steps.
     step: u32,
     stage: Stage,
@@ -85,13 +87,14 @@ impl Engine {
         claim: ClaimId,
     ) {
         let number = self.ops.number();
-        let op = Box::new(ClaimOp {
+        let mut op = Box::new(ClaimOp {
             command,
             key,
             claim,
             deadline: self.now.mono + self.config.claim_deadline,
-            search_until: self.now.mono + self.config.find_timeout,
+            search_until: self.now.mono,
             fell_back: false,
+            timed_out: 0,
             step: 0,
             stage: Stage::Resting,
             round: 0,
@@ -118,7 +121,9 @@ impl Engine {
             hinted,
             unknown,
         };
-        self.claim_search(number, op, search, self.config.find_timeout);
+        let pause = self.patience(&search.waiting, self.config.find_timeout);
+        op.search_until += pause;
+        self.claim_search(number, op, search, pause);
     }
 
     /// Goes on searching, or ends the claim when it is clear that nobody will have the body. It was
@@ -239,8 +244,9 @@ impl Engine {
                     },
                 );
             }
+            let pause = self.patience(&waiting, self.config.find_timeout);
             op.stage = Stage::FindingRoot { waiting };
-            return self.claim_wait(number, op, self.config.find_timeout);
+            return self.claim_wait(number, op, pause);
         }
         let Some(issuer) = body.view.first().cloned() else {
             return self.claim_end(&op, ClaimOutcome::Unknown);
@@ -263,7 +269,7 @@ impl Engine {
         if !current.is_some_and(believed) {
             return self.claim_fall_back(number, op);
         }
-        let pause = self.patience(std::slice::from_ref(&issuer), self.config.claim_timeout);
+        let pause = self.claim_patience(&op, std::slice::from_ref(&issuer));
         self.claim_ask(number, &op, &issuer, Ask::Open(op.claim));
         op.stage = Stage::Opening { issuer };
         self.claim_wait(number, op, pause);
@@ -378,11 +384,19 @@ impl Engine {
         for member in others {
             self.claim_ask(number, &op, member, ask.clone());
         }
-        let pause = self.patience(others, self.config.claim_timeout);
+        let pause = self.claim_patience(&op, others);
         self.claim_wait(number, op, pause);
     }
 
-    pub(super) fn claim_timeout(&mut self, number: u64, op: Box<ClaimOp>, step: u32) {
+    /// How long these members get in this step: more each time they were too slow, because the way may
+    /// have become longer than what was measured, and an answer to an earlier ballot is of no use.
+    fn claim_patience(&self, op: &ClaimOp, members: &[Member]) -> Micros {
+        let (low, high) = self.config.claim_timeout;
+        let first = self.patience(members, (low, high));
+        first.saturating_mul(1 << op.timed_out.min(8)).min(high)
+    }
+
+    pub(super) fn claim_timeout(&mut self, number: u64, mut op: Box<ClaimOp>, step: u32) {
         if step != op.step {
             return self.ops.put(number, Op::Claim(op));
         }
@@ -395,7 +409,10 @@ impl Engine {
             Stage::FindingRoot { .. } => self.claim_end(&op, ClaimOutcome::NoQuorum),
             _ if late => self.claim_end(&op, ClaimOutcome::NoQuorum),
             Stage::Resting => self.claim_prepare(number, op),
-            _ => self.claim_fall_back(number, op),
+            _ => {
+                op.timed_out += 1;
+                self.claim_fall_back(number, op);
+            }
         }
     }
 

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use castor_proto::delta::Entry;
 use castor_proto::ids::Member;
-use castor_proto::message::{Compare, PeerMessage};
+use castor_proto::message::{Compare, PeerMessage, Phase};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::digests::{bucket_of, first_compared};
+use super::digests::{Cut, bucket_of};
 use super::mutants::mutant;
 use super::ops::Op;
 use super::peers::{Gossip, Peer};
@@ -50,6 +50,8 @@ pub(super) struct CompareOp {
     give: Vec<TicketKey>,
     received: u64,
     sent: u64,
+    /// The gap in the own stream that it closes.
+    gap: Option<u64>,
 }
 
 impl CompareOp {
@@ -66,6 +68,7 @@ impl CompareOp {
             give: Vec::new(),
             received: 0,
             sent: 0,
+            gap: None,
         }
     }
 }
@@ -109,8 +112,10 @@ impl Engine {
         }
     }
 
-    /// Repairs with this peer now, or as soon as it can be reached. A repair that is under way may
-    /// have passed what is missing already, so another one follows it.
+    /// Repairs with this peer now, or as soon as it can be reached and serves. A repair that is under
+    /// way may have passed what is missing already, so another one follows it. A peer that fills
+    /// itself fetches everything at its own pace, and compares before it is ready (rule 20): to push it
+    /// the same besides would be twice the work.
     pub(super) fn repair_with(&mut self, peer: &Member) {
         self.disturbed();
         if let Some(peer) = self.peers.exact_mut(peer) {
@@ -120,9 +125,27 @@ impl Engine {
     }
 
     pub(super) fn repair_if_due(&mut self, peer: &Member) {
-        let due = |peer: &Peer| peer.repair_due && peer.is_reachable();
+        let due = |peer: &Peer| peer.repair_due && peer.is_reachable() && serves(peer);
         if self.fill.is_done() && self.peers.exact(peer).is_some_and(due) {
             self.compare_with(peer);
+        }
+    }
+
+    /// Brings a peer what its place in the stream passes over. The peer compares as well, and says of
+    /// nothing that it has it; only an own comparison tells this node that the gap is closed (rule 18).
+    pub(super) fn repair_gap(&mut self, peer: &Member) {
+        let lacks = |known: &Peer| known.out.gap.is_some() && serves(known);
+        if self.peers.exact(peer).is_some_and(lacks) {
+            self.repair_with(peer);
+        }
+    }
+
+    /// A comparison that began when this gap was open has ended.
+    fn close_gap(&mut self, peer: &Member, number: Option<u64>) {
+        if let Some(peer) = self.peers.exact_mut(peer)
+            && peer.out.gap.map(|gap| gap.number) == number
+        {
+            peer.out.gap = None;
         }
     }
 
@@ -134,12 +157,14 @@ impl Engine {
         if self.is_comparing(peer) {
             return;
         }
+        let first = self.first_with(peer);
+        let mut op = CompareOp::new(peer, first);
         if let Some(peer) = self.peers.exact_mut(peer) {
             peer.repair_due = false;
+            op.gap = peer.out.gap.map(|gap| gap.number);
         }
-        let first = first_compared(self.own(), self.config.tolerance_ms);
-        let op = CompareOp::new(peer, first);
-        let mine = Compare::Shards(first, self.digests.shards(first));
+        let cut = self.cut().from(first);
+        let mine = Compare::Shards(first, self.digests.shards(cut));
         self.compare_ask(op, mine);
     }
 
@@ -202,13 +227,8 @@ impl Engine {
         };
         match theirs {
             Compare::Shards(_, theirs) => {
-                let mine = self.digests.shards(op.first);
-                let differ = mine
-                    .iter()
-                    .zip(&theirs)
-                    .enumerate()
-                    .filter(|(_, (a, b))| a != b);
-                op.shards = differ.filter_map(|(i, _)| u8::try_from(i).ok()).collect();
+                let cuts = self.cuts_of(from, op.first);
+                op.shards = self.digests.differing_shards(&theirs, &cuts);
             }
             Compare::Buckets(theirs) => self.differing_buckets(&mut op, &theirs),
             Compare::Entries(theirs) => self.differing_entries(&mut op, theirs),
@@ -256,7 +276,8 @@ impl Engine {
             while total < BUCKETS_MAX
                 && let Some(shard) = op.shards.pop()
             {
-                let buckets: Vec<_> = self.digests.buckets(shard, op.first).collect();
+                let cut = self.cut().from(op.first);
+                let buckets: Vec<_> = self.digests.buckets(shard, op.first, cut).collect();
                 total += buckets.len();
                 mine.push((shard, buckets));
                 op.asked_shards.push(shard);
@@ -264,6 +285,7 @@ impl Engine {
             return self.compare_ask(op, Compare::Buckets(mine));
         }
         let (received, sent) = (op.received, op.sent);
+        self.close_gap(&peer, op.gap);
         if received + sent > 0 {
             self.event(Event::Repaired {
                 peer: peer.clone(),
@@ -276,16 +298,11 @@ impl Engine {
     }
 
     fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
+        let cuts = self.cuts_of(&op.peer, op.first);
         for (shard, theirs) in theirs {
             op.asked_shards.retain(|asked| asked != shard);
-            let mine: BTreeMap<u32, u128> = self.digests.buckets(*shard, op.first).collect();
-            let theirs: BTreeMap<u32, u128> = theirs.iter().copied().collect();
-            let all = mine.keys().chain(theirs.keys()).copied();
-            let mut differ: Vec<u32> = all
-                .filter(|bucket| *bucket >= op.first && mine.get(bucket) != theirs.get(bucket))
-                .collect();
-            differ.sort_unstable();
-            differ.dedup();
+            let range = (op.first, u32::MAX);
+            let differ = self.digests.differing_buckets(*shard, range, theirs, &cuts);
             op.buckets
                 .extend(differ.into_iter().map(|bucket| (*shard, bucket)));
         }
@@ -299,10 +316,14 @@ impl Engine {
         let mut total = 0;
         // Buckets come sorted by shard: each shard is walked once.
         let mut walked: Option<(u8, Sorted)> = None;
+        let cut = self.cut();
         for (shard, bucket) in buckets {
             if walked.as_ref().is_none_or(|(known, _)| known != shard) {
                 let mut sorted = Sorted::new();
                 for (key, end, digest) in self.store.shard_keys(*shard) {
+                    if cut.leaves_out(end) {
+                        continue;
+                    }
                     sorted
                         .entry(bucket_of(end))
                         .or_default()
@@ -367,8 +388,8 @@ impl Engine {
                 *counted.entry(bucket_of(end)).or_default() ^= digest;
             }
             counted.retain(|_, digest| *digest != 0);
-            let kept = self.digests.buckets(shard, 0);
-            kept.filter(|(_, digest)| *digest != 0).eq(counted)
+            let kept = self.digests.buckets(shard, 0, Cut::NONE);
+            kept.eq(counted)
         })
     }
 
@@ -376,16 +397,19 @@ impl Engine {
 
     pub(super) fn asked_to_compare(&mut self, from: &Member, rpc: u64, mine: Compare) {
         let theirs = match mine {
-            Compare::Shards(first, _) => Compare::Shards(first, self.digests.shards(first)),
+            Compare::Shards(first, _) => {
+                let cut = self.cut().from(first);
+                Compare::Shards(first, self.digests.shards(cut))
+            }
             Compare::Buckets(shards) => {
-                let first = first_compared(self.own(), self.config.tolerance_ms);
+                let cut = self.cut();
                 let mut own = Vec::new();
                 let mut total = 0;
                 for (shard, _) in shards {
                     if total >= BUCKETS_MAX {
                         break;
                     }
-                    let buckets: Vec<_> = self.digests.buckets(shard, first).collect();
+                    let buckets: Vec<_> = self.digests.buckets(shard, 0, cut).collect();
                     total += buckets.len();
                     own.push((shard, buckets));
                 }
@@ -454,4 +478,9 @@ impl Engine {
             self.compare_next(op);
         }
     }
+}
+
+/// Whether a peer has said that it serves.
+fn serves(peer: &Peer) -> bool {
+    matches!(peer.phase, Some(Phase::Ready | Phase::Draining))
 }

@@ -22,16 +22,16 @@ pub struct Config {
     pub ack_timeout: Micros,
     /// Least and greatest time a member gets to store a single-use ticket (rule 3): 150 ms to 1 s.
     pub store_timeout: (Micros, Micros),
-    /// Least and greatest time a member gets to answer in a claim (rule 7): 30 ms to 400 ms.
+    /// Least and greatest time a member gets to answer in a claim (rule 7): 30 ms to 1 s.
     pub claim_timeout: (Micros, Micros),
     /// Least and greatest pause before a fallback ballot (rule 7d): 5 ms to 40 ms.
     pub backoff: (Micros, Micros),
     /// Overall bound of one claim (rule 7). Default 2 s.
     pub claim_deadline: Micros,
-    /// Bound of asking others for a ticket (rule 8). Default 300 ms.
-    pub find_timeout: Micros,
-    /// Bound of asking others for the last use (rule 17). Default 200 ms.
-    pub idle_timeout: Micros,
+    /// Least and greatest time others get to answer whether they have a ticket (rule 8): 300 ms to 1 s.
+    pub find_timeout: (Micros, Micros),
+    /// Least and greatest time others get to tell the last use (rule 17): 200 ms to 1 s.
+    pub idle_timeout: (Micros, Micros),
     /// How long a decided claim is answered again to the same claim id (rule 4). Default 5 s.
     pub replay_ms: u64,
     /// S of rule 10: tolerance between clocks. Default 2 s.
@@ -54,7 +54,8 @@ pub struct Config {
     pub ping_interval: Micros,
     /// How long a peer without link and life is remembered, with its lag. Default 24 h.
     pub forget_after: Micros,
-    /// First pause before unacknowledged deltas are sent again; doubles up to 2 s. Default 300 ms.
+    /// Least first pause before unacknowledged deltas are sent again; longer by measured round trips, and
+    /// doubles up to 2 s. Default 300 ms.
     pub resend: Micros,
     /// Most deltas kept for resuming streams. Default 65,536.
     pub ring_max: usize,
@@ -85,11 +86,11 @@ impl Config {
             digest_key,
             ack_timeout: 1_000 * MS,
             store_timeout: (150 * MS, 1_000 * MS),
-            claim_timeout: (30 * MS, 400 * MS),
+            claim_timeout: (30 * MS, 1_000 * MS),
             backoff: (5 * MS, 40 * MS),
             claim_deadline: 2_000 * MS,
-            find_timeout: 300 * MS,
-            idle_timeout: 200 * MS,
+            find_timeout: (300 * MS, 1_000 * MS),
+            idle_timeout: (200 * MS, 1_000 * MS),
             replay_ms: 5_000,
             tolerance_ms: 2_000,
             idle_grace_ms: 600_000,

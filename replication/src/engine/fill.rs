@@ -3,8 +3,7 @@
 //! Subscribe to everyone first; fetch shards from several peers, each holding at least what was
 //! streamed before the subscription; then compare with each ready peer. Ready only after that.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 
 use castor_proto::delta::Entry;
 use castor_proto::ids::Member;
@@ -12,11 +11,11 @@ use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::mutants::{mutant, thin_fill};
+use super::mutants::thin_fill;
 use super::ops::Op;
 use super::peers::{Gossip, Peer};
 use super::timers::Timer;
-use super::{BootstrapStatus, Engine, Event, MS, stats};
+use super::{BootstrapStatus, Engine, Event, MS, donate, stats};
 
 /// How often filling looks around.
 const STEP: Micros = 20 * MS;
@@ -27,13 +26,11 @@ const WORD: Micros = 1_000 * MS;
 /// Time for peers to answer a subscription before filling goes on without them.
 const SUBSCRIBE_WAIT: Micros = 1_000 * MS;
 
-/// Shards asked of one donor at once.
-const PER_DONOR: usize = 4;
+/// Parts of shards asked of one donor at once: so many that it makes the next ones while the last ones
+/// are taken in here. With 4, the two took turns. At most 2 MiB, a quarter of its queue for one lane.
+const PER_DONOR: usize = 8;
 
-/// Lists of keys kept for peers that fetch shards, the oldest given up: 62 KiB each of 1,000,000 tickets.
-const SERVED_MAX: usize = 64;
-
-/// Time for one part of a shard.
+/// A donor that was asked has to send some part within this time.
 const PART_TIMEOUT: Micros = 2_000 * MS;
 
 enum Stage {
@@ -42,12 +39,7 @@ enum Stage {
     /// Waiting for the streams to start.
     Subscribing { since: Micros },
     /// Fetching shards.
-    Shards {
-        vector: Vec<(Member, u64)>,
-        queue: VecDeque<(u8, Option<TicketKey>)>,
-        done: usize,
-        since: Micros,
-    },
+    Shards,
     /// Comparing with each of these; with those it is done.
     Comparing { left: Vec<Member>, met: Vec<Member> },
     /// Filled.
@@ -59,32 +51,43 @@ pub(super) struct ShardOp {
     donor: Member,
     shard: u8,
     after: Option<TicketKey>,
+    asked_at: Micros,
 }
 
-/// The keys of a shard that is being served in parts.
-struct Served {
-    to: Member,
-    shard: u8,
-    keys: Arc<[TicketKey]>,
+/// How far the shards have come. It outlives the loss of every donor: what is complete was complete up
+/// to `vector`, and what came later comes with the streams, as long as none of them has left something
+/// out.
+struct Shards {
+    vector: Vec<(Member, u64)>,
+    /// Neither here nor asked for.
+    queue: VecDeque<(u8, Option<TicketKey>)>,
+    done: usize,
+    since: Micros,
+    /// A stream has left something out since then.
+    jumped: bool,
 }
 
 pub(super) struct Fill {
     started: Micros,
-    /// Since when it waits for others: the start, or the latest pause.
+    /// Since when it waits for others: the start, the latest pause, or when the last donor was lost.
     since: Micros,
     finished: Option<Micros>,
     silent_seeds: usize,
+    /// It had somebody to fill itself from, and has nobody any more.
+    lost: bool,
     heard_gossip: bool,
     /// After a pause: it was filled before and the streams go on, so that a comparison is enough; but
     /// first with these, who were there when it was stopped, as soon as they are met again.
     again: Option<Vec<Member>>,
     stage: Stage,
+    shards: Option<Shards>,
     entries: u64,
-    turn: usize,
+    /// When each donor last sent a part.
+    fed: BTreeMap<Member, Micros>,
     /// When to say again how far it has come.
     next_word: Micros,
     /// Shards that this node is serving.
-    served: VecDeque<Served>,
+    pub(super) served: donate::Served,
 }
 
 impl Fill {
@@ -94,13 +97,15 @@ impl Fill {
             since: started,
             finished: None,
             silent_seeds,
+            lost: false,
             heard_gossip: false,
             again: None,
             stage: Stage::Looking,
+            shards: None,
             entries: 0,
-            turn: 0,
+            fed: BTreeMap::new(),
             next_word: started + WORD,
-            served: VecDeque::new(),
+            served: donate::Served::default(),
         }
     }
 
@@ -110,12 +115,13 @@ impl Fill {
 
     pub(super) fn status(&self, now: Micros) -> BootstrapStatus {
         let shards = match &self.stage {
-            Stage::Looking | Stage::Subscribing { .. } => 0,
-            Stage::Shards { done, .. } => *done,
+            Stage::Looking | Stage::Subscribing { .. } | Stage::Shards => {
+                self.shards.as_ref().map_or(0, |shards| shards.done)
+            }
             Stage::Comparing { .. } | Stage::Done => 256,
         };
-        let left = match &self.stage {
-            Stage::Shards { done, since, .. } if *done > 0 => {
+        let left = match (&self.stage, &self.shards) {
+            (Stage::Shards, Some(Shards { done, since, .. })) if *done > 0 => {
                 let so_far = now.saturating_sub(*since);
                 Some(so_far * (256 - *done as u64) / *done as u64)
             }
@@ -250,15 +256,20 @@ impl Engine {
                     self.fill_fetch();
                 }
             }
-            Stage::Shards { queue, done, .. } => {
-                let (queued, done) = (!queue.is_empty(), *done);
+            Stage::Shards => {
+                let done = self.fill.shards.as_ref().map_or(0, |shards| shards.done);
+                let donors = self.donors();
                 if done == 256 {
-                    let left = self.donors();
-                    self.fill_compare(left);
-                } else if self.donors().is_empty() {
+                    self.fill_compare(donors);
+                } else if donors.is_empty() {
+                    // They may be back in a moment, however long it has taken so far.
+                    if self.fill.again.is_none() {
+                        self.fill.since = self.now.mono;
+                        self.fill.lost = true;
+                    }
                     self.fill.stage = Stage::Looking;
-                } else if queued {
-                    self.fill_ask();
+                } else {
+                    self.fill_ask(donors);
                 }
             }
             Stage::Comparing { left, .. } => {
@@ -290,6 +301,7 @@ impl Engine {
             return self.fill_compare(donors);
         }
         if !donors.is_empty() {
+            self.fill.lost = false;
             self.fill.stage = Stage::Subscribing {
                 since: self.now.mono,
             };
@@ -305,7 +317,8 @@ impl Engine {
             return;
         }
         let unclear = self.peers.iter().any(|p| p.link && p.phase.is_none());
-        if self.has_waited() || (self.fill.silent_seeds == 0 && !unclear) {
+        let nobody = self.fill.silent_seeds == 0 && !unclear && !self.fill.lost;
+        if self.has_waited() || nobody {
             let holders: Vec<Member> = self
                 .peers
                 .iter()
@@ -316,48 +329,69 @@ impl Engine {
         }
     }
 
+    /// Begins with the shards, or goes on with them.
     fn fill_fetch(&mut self) {
-        let started = self
-            .peers
-            .iter()
-            .filter(|p| p.is_reachable() && p.inbound.started);
-        let vector = started
-            .map(|p| (p.member.clone(), p.inbound.start))
-            .collect();
-        let queue = (0..=255).map(|shard| (shard, None)).collect();
-        self.fill.stage = Stage::Shards {
-            vector,
-            queue,
-            done: 0,
-            since: self.now.mono,
-        };
-        self.fill_ask();
+        self.fill.stage = Stage::Shards;
+        let goes_on = self
+            .fill
+            .shards
+            .as_ref()
+            .is_some_and(|shards| !shards.jumped);
+        if !goes_on {
+            let stale = |op: &Op| matches!(op, Op::Shard(_));
+            for number in self.ops.numbers_of(stale) {
+                self.ops.take(number);
+            }
+            let started = |p: &&Peer| p.is_reachable() && p.inbound.started;
+            let started = self.peers.iter().filter(started);
+            self.fill.shards = Some(Shards {
+                vector: started
+                    .map(|p| (p.member.clone(), p.inbound.start))
+                    .collect(),
+                queue: (0..=255).map(|shard| (shard, None)).collect(),
+                done: 0,
+                since: self.now.mono,
+                jumped: false,
+            });
+        }
+        self.fill_advance();
     }
 
-    /// Keeps every donor busy with a few shards.
-    fn fill_ask(&mut self) {
-        let donors = self.donors();
-        for _ in 0..donors.len() * PER_DONOR {
-            self.fill.turn += 1;
-            let Some(donor) = donors.get(self.fill.turn % donors.len().max(1)).cloned() else {
-                return;
-            };
-            let busy = |op: &Op| matches!(op, Op::Shard(op) if op.donor == donor);
-            if self.ops.numbers_of(busy).len() >= PER_DONOR {
+    /// A stream has left something out: shards that are complete may lack it too.
+    pub(super) fn fill_jumped(&mut self) {
+        if let Some(shards) = &mut self.fill.shards {
+            shards.jumped = true;
+        }
+    }
+
+    /// Keeps every donor busy with some parts, the least busy first. What a lost donor was asked for is
+    /// asked of another one.
+    fn fill_ask(&mut self, donors: Vec<Member>) {
+        let mut busy: Vec<(usize, Member)> = donors.into_iter().map(|donor| (0, donor)).collect();
+        for number in self.ops.numbers_of(|op| matches!(op, Op::Shard(_))) {
+            let Some(Op::Shard(op)) = self.ops.get_mut(number) else {
                 continue;
+            };
+            if let Some((asked, _)) = busy.iter_mut().find(|(_, donor)| *donor == op.donor) {
+                *asked += 1;
+            } else if let Some(Op::Shard(op)) = self.ops.take(number)
+                && let Some(shards) = &mut self.fill.shards
+            {
+                shards.queue.push_front((op.shard, op.after));
             }
-            let Stage::Shards { queue, .. } = &mut self.fill.stage else {
-                return;
-            };
-            let Some((shard, after)) = queue.pop_front() else {
-                return;
-            };
-            self.fill_request(donor, shard, after);
+        }
+        while let Some((asked, donor)) = busy.iter_mut().min_by_key(|(asked, _)| *asked)
+            && *asked < PER_DONOR
+            && let Some(shards) = &mut self.fill.shards
+            && let Some((shard, after)) = shards.queue.pop_front()
+        {
+            *asked += 1;
+            self.fill_request(donor.clone(), shard, after);
         }
     }
 
     fn fill_request(&mut self, donor: Member, shard: u8, after: Option<TicketKey>) {
-        let Stage::Shards { vector, .. } = &self.fill.stage else {
+        let Some(Shards { vector, .. }) = &self.fill.shards else {
             return;
         };
         let vector = vector.clone();
@@ -369,22 +403,30 @@ impl Engine {
             vector,
         };
         self.send(&donor, request);
-        self.ops.put(
-            number,
-            Op::Shard(ShardOp {
-                donor,
-                shard,
-                after,
-            }),
-        );
-        self.timers
-            .set(self.now.mono + PART_TIMEOUT, Timer::Op(number, 0));
+        let op = ShardOp {
+            donor,
+            shard,
+            after,
+            asked_at: self.now.mono,
+        };
+        self.fill_wait(number, op, self.now.mono);
     }
 
-    pub(super) fn shard_timeout(&mut self, op: ShardOp) {
+    fn fill_wait(&mut self, number: u64, op: ShardOp, since: Micros) {
+        self.ops.put(number, Op::Shard(op));
+        self.timers.set(since + PART_TIMEOUT, Timer::Op(number, 0));
+    }
+
+    pub(super) fn shard_timeout(&mut self, number: u64, op: ShardOp) {
+        let fed = self.fill.fed.get(&op.donor).copied().unwrap_or(0);
+        let since = fed.max(op.asked_at);
+        if self.now.mono < since + PART_TIMEOUT {
+            // It sends what it was asked for earlier.
+            return self.fill_wait(number, op, since);
+        }
         self.suspect(&op.donor);
-        if let Stage::Shards { queue, .. } = &mut self.fill.stage {
-            queue.push_front((op.shard, op.after));
+        if let Some(shards) = &mut self.fill.shards {
+            shards.queue.push_front((op.shard, op.after));
         }
     }
 
@@ -406,103 +448,23 @@ impl Engine {
         };
         let Some(entries) = entries else {
             // Not there yet: somebody else may be, or this donor a little later.
-            if let Stage::Shards { queue, .. } = &mut self.fill.stage {
-                queue.push_back((op.shard, op.after));
+            if let Some(shards) = &mut self.fill.shards {
+                shards.queue.push_back((op.shard, op.after));
             }
             return;
         };
+        self.fill.fed.insert(from.clone(), self.now.mono);
         for entry in &entries {
             self.apply(entry);
         }
         self.fill.entries += entries.len() as u64;
         stats::add(&self.stats.bootstrap_entries, entries.len() as u64);
-        match entries.last().filter(|_| more) {
-            Some(last) => self.fill_request(op.donor, op.shard, Some(last.key)),
-            None => {
-                if let Stage::Shards { done, .. } = &mut self.fill.stage {
-                    *done += 1;
-                }
-            }
+        if let Some(last) = entries.last().filter(|_| more) {
+            self.fill_request(op.donor, op.shard, Some(last.key));
+        } else if let Some(shards) = &mut self.fill.shards {
+            shards.done += 1;
         }
         self.fill_advance();
-    }
-
-    /// The sorted keys of a shard that a peer is fetching: listed once, with its first part. What comes
-    /// later reaches it by the streams, or is found by its comparison at the end.
-    fn keys_to_serve(
-        &mut self,
-        to: &Member,
-        shard: u8,
-        after: Option<TicketKey>,
-    ) -> Arc<[TicketKey]> {
-        let is_it = |served: &Served| served.shard == shard && served.to == *to;
-        let at = self.fill.served.iter().position(is_it);
-        if let Some(served) = at.and_then(|at| self.fill.served.remove(at))
-            && after.is_some()
-        {
-            let keys = Arc::clone(&served.keys);
-            self.fill.served.push_back(served);
-            return keys;
-        }
-        let listed = self.store.shard_keys(shard);
-        let keys: Arc<[TicketKey]> = listed.into_iter().map(|(key, _, _)| key).collect();
-        if self.fill.served.len() >= SERVED_MAX {
-            self.fill.served.pop_front();
-        }
-        self.fill.served.push_back(Served {
-            to: to.clone(),
-            shard,
-            keys: Arc::clone(&keys),
-        });
-        keys
-    }
-
-    pub(super) fn asked_for_shard(
-        &mut self,
-        from: &Member,
-        rpc: u64,
-        shard: u8,
-        after: Option<TicketKey>,
-        vector: &[(Member, u64)],
-    ) {
-        let reached = mutant!(NoBarrier)
-            || vector.iter().all(|(origin, start)| {
-                let peer = self.peers.exact(origin).filter(|peer| peer.is_reachable());
-                peer.is_none_or(|peer| peer.inbound.started && peer.inbound.applied >= *start)
-            });
-        if !reached {
-            return self.send(
-                from,
-                PeerMessage::ShardPart {
-                    rpc,
-                    entries: None,
-                    more: false,
-                },
-            );
-        }
-        let mut entries = Vec::new();
-        let mut weight = 0;
-        let mut more = false;
-        let keys = self.keys_to_serve(from, shard, after);
-        let done = keys.partition_point(|key| Some(*key) <= after);
-        for key in keys.iter().skip(done) {
-            if weight > self.config.batch_bytes || entries.len() >= self.config.batch_max {
-                more = true;
-                break;
-            }
-            if let Some(entry) = self.store.entry(key) {
-                weight += entry.weight();
-                entries.push(entry);
-            }
-        }
-        self.send(
-            from,
-            PeerMessage::ShardPart {
-                rpc,
-                entries: Some(entries),
-                more,
-            },
-        );
     }
 
     // ---- the last step: nothing missing at any ready peer ------------------------------------
@@ -537,6 +499,8 @@ impl Engine {
 
     fn fill_finish(&mut self) {
         self.fill.stage = Stage::Done;
+        self.fill.shards = None;
+        self.fill.fed = BTreeMap::new();
         self.fill.again = None;
         self.fill.finished = Some(self.now.mono);
         let status = self.fill.status(self.now.mono);

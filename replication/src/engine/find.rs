@@ -49,11 +49,12 @@ impl Engine {
         for member in &waiting {
             self.send(member, PeerMessage::Find { rpc: number, key });
         }
-        let bound = if everyone {
+        let bounds = if everyone {
             self.config.idle_timeout
         } else {
             self.config.find_timeout
         };
+        let bound = self.patience(&waiting, bounds);
         let op = FindOp {
             command,
             waiting,

@@ -3,6 +3,9 @@
 //! Peers are authenticated, so a lie is a fault of software or memory, or a process that should not
 //! run any more. One is refused and nothing else happens; a peer that repeats it is ignored and told
 //! to exit, as one that was seen going backwards (rule 1), because none of its votes can be trusted.
+//!
+//! To tell a sound node to exit is a lie as well, and this node cannot know from the inside whether its
+//! memory went back. So one peer's word is not enough while there is another who could say the same.
 
 use castor_proto::ids::Member;
 use castor_proto::message::PeerMessage;
@@ -35,6 +38,10 @@ pub enum Lie {
     Expired,
     /// It wants a vote on a ticket whose view does not name this node.
     View,
+    /// It has more of this node's stream than was ever made.
+    Ahead,
+    /// It tells this process to exit.
+    Accuses,
     /// Its envelopes were refused again and again, for this reason.
     Envelope(&'static str),
 }
@@ -48,6 +55,8 @@ impl Lie {
             Self::BeyondHead => "beyond_head",
             Self::Expired => "expired",
             Self::View => "view",
+            Self::Ahead => "ahead",
+            Self::Accuses => "accuses",
             Self::Envelope(reason) => reason,
         }
     }
@@ -106,6 +115,25 @@ impl Engine {
         });
         self.send(member, PeerMessage::Fenced);
         self.release_waits(member);
+    }
+
+    /// A peer says that the memory of this process went back (rule 1). It exits when most of those who are
+    /// there say so, and at least two if two are known; until then whoever says so is refused.
+    pub(super) fn accused(&mut self, from: &Member, lie: Lie) {
+        let now = self.now.mono;
+        if let Some(peer) = self.peers.exact_mut(from) {
+            peer.accused_at = Some(now);
+        }
+        let recent = |at: Micros| now.saturating_sub(at) <= WINDOW;
+        let peers = || self.peers.iter();
+        let accusers = peers().filter(|peer| peer.accused_at.is_some_and(recent));
+        let there = peers().filter(|peer| peer.is_present());
+        let most = (there.count() / 2 + 1).max(2).min(peers().count());
+        if accusers.count() >= most {
+            self.fence_self();
+        } else {
+            self.lied(from, lie);
+        }
     }
 
     /// Whether this view was never meant for this node. One that names an earlier incarnation of it

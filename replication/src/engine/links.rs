@@ -6,6 +6,7 @@ use castor_proto::version::WireVersion;
 
 use super::mutants::mutant;
 use super::peers::Gossip;
+use super::status::is_filling;
 use super::stream::Cursor;
 use super::{Engine, Event, GossipMember, MS, stats};
 
@@ -186,7 +187,12 @@ impl Engine {
         };
         if peer.phase != Some(phase) {
             peer.phase = Some(phase);
+            peer.out
+                .gap
+                .take_if(|gap| gap.whole && is_filling(Some(phase)));
             self.fill_changed();
+            self.repair_gap(from);
+            self.repair_if_due(from);
         }
     }
 

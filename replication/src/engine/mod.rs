@@ -12,6 +12,7 @@ mod clock;
 mod compare;
 mod config;
 mod digests;
+mod donate;
 mod drain;
 mod expiry;
 mod fill;
@@ -127,6 +128,7 @@ impl Engine {
         timers.set(now.mono, Timer::Expiry);
         timers.set(now.mono, Timer::Bootstrap);
         timers.set(now.mono, Timer::Round);
+        let digests = digests::Digests::new(clock.own(now));
         let ops = ops::Ops::new(random.u64() >> 1);
         Self {
             stream: stream::Stream::new(config.ring_max),
@@ -143,7 +145,7 @@ impl Engine {
             fenced: false,
             peers: peers::Peers::default(),
             singles: singles::Singles::default(),
-            digests: digests::Digests::new(),
+            digests,
             entry_expiry: expiry::ExpiryIndex::default(),
             single_expiry: expiry::ExpiryIndex::default(),
             ops,
@@ -328,7 +330,7 @@ impl Engine {
                 covered,
             } => self.entries(from, rpc, &entries, covered),
             PeerMessage::EntriesTaken { rpc } => self.entries_taken(from, rpc),
-            PeerMessage::Fenced => self.fence_self(),
+            PeerMessage::Fenced => self.accused(from, Lie::Accuses),
             PeerMessage::RoundRequest { rpc, asked } => self.asked_for_round(from, rpc, &asked),
             PeerMessage::RoundReply {
                 rpc,

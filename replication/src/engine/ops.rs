@@ -73,7 +73,7 @@ impl Engine {
             Some(Op::Ack(op)) => self.ack_timeout(number, op),
             Some(Op::Find(op)) => self.find_timeout(op),
             Some(Op::Compare(op)) => self.compare_timeout(&op),
-            Some(Op::Shard(op)) => self.shard_timeout(op),
+            Some(Op::Shard(op)) => self.shard_timeout(number, op),
         }
     }
 }

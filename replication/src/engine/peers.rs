@@ -10,9 +10,12 @@ use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::message::Phase;
 use castor_proto::version::WireVersion;
 
-use super::config::Micros;
+use super::config::{MS, Micros};
 use super::lies::Lies;
-use super::stream::Cursor;
+use super::stream::{Cursor, Gap};
+
+/// Longest round trip that is learnt from.
+const RTT_MAX: Micros = 1_000 * MS;
 
 /// What gossip believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub(super) struct Peer {
     /// Seen going backwards (rule 1): nothing it says counts.
     pub(super) fenced: bool,
     pub(super) lies: Lies,
+    /// When it last said that this process's memory went back.
+    pub(super) accused_at: Option<Micros>,
     /// The version agreed on for the link, once it was told.
     pub(super) wire: Option<WireVersion>,
     pub(super) srtt: Micros,
@@ -94,6 +99,7 @@ impl Peer {
             repair_due: false,
             fenced: false,
             lies: Lies::default(),
+            accused_at: None,
             wire: None,
             srtt: 0,
             rttvar: 0,
@@ -130,7 +136,17 @@ impl Peer {
         self.link && !self.fenced
     }
 
+    /// Since when the oldest change is made that it is not known to have. Whoever has nothing may be
+    /// filling itself, as its first heartbeat will tell.
+    pub(super) fn behind_since(&self) -> Option<Micros> {
+        let counts = |gap: &Gap| !gap.whole || self.phase.is_some();
+        let gap = self.out.gap.filter(counts).map(|gap| gap.since);
+        [self.out.lag_since, gap].into_iter().flatten().min()
+    }
+
+    /// What a stopped process says afterwards tells nothing of the way: more than a second counts as one.
     pub(super) fn measure(&mut self, rtt: Micros) {
+        let rtt = rtt.min(RTT_MAX);
         if self.srtt == 0 {
             self.srtt = rtt.max(1);
             self.rttvar = rtt / 2;

@@ -29,7 +29,7 @@ use super::{Engine, Event, MS, stats};
 const INTERVAL: Micros = 1_000 * MS;
 
 /// Time for one answer before the round is given up.
-const ANSWER_TIMEOUT: Micros = 3_000 * MS;
+pub(super) const ANSWER_TIMEOUT: Micros = 3_000 * MS;
 
 /// Time from a look to the second look.
 const SECOND_LOOK: Micros = 2_000 * MS;
@@ -214,7 +214,7 @@ impl Engine {
         }
         let at = self.random.u64() as usize % fit.len();
         if let Some(peer) = fit.into_iter().nth(at) {
-            let first = self.first_told();
+            let first = self.first_with(&peer);
             let look = Look::new(peer, self.now.mono, first);
             self.look_asks(look, Asked::Shards(first));
         }
@@ -270,10 +270,8 @@ impl Engine {
             return false;
         }
         look.first = first;
-        let mine = self.digests.shards(first);
-        let both = mine.iter().zip(theirs).zip(0..=255u8);
-        let differ = both.filter(|((mine, theirs), _)| mine != theirs);
-        let mut shards: Vec<u8> = differ.map(|(_, shard)| shard).collect();
+        let cuts = self.cuts_of(&look.peer, first);
+        let mut shards = self.digests.differing_shards(theirs, &cuts);
         // Work is bounded: each round begins elsewhere, so that none is passed over for ever.
         let turn = self.random.u64() as usize % shards.len().max(1);
         shards.rotate_left(turn);
@@ -295,18 +293,12 @@ impl Engine {
             asked.swap_remove(at);
             let shard = part.of.shard;
             let last = part.digests.last().map(|(bucket, _)| *bucket);
-            let end = if part.more { last } else { Some(u32::MAX) };
-            let mine = self.digests.buckets(shard, part.of.bucket);
-            let mut mine: BTreeMap<u32, u128> = mine
-                .take_while(|(bucket, _)| Some(*bucket) <= end)
-                .collect();
-            let mut differ = Vec::new();
-            for (bucket, theirs) in part.digests {
-                if mine.remove(&bucket) != Some(theirs) && bucket >= part.of.bucket {
-                    differ.push(bucket);
-                }
-            }
-            differ.extend(mine.into_iter().filter(|(_, d)| *d != 0).map(|(b, _)| b));
+            let end = if part.more { last } else { None };
+            let range = (part.of.bucket, end.unwrap_or(u32::MAX));
+            let cuts = self.cuts_of(&look.peer, look.first);
+            let differ = self
+                .digests
+                .differing_buckets(shard, range, &part.digests, &cuts);
             let after = None;
             let of = |bucket| BucketFrom {
                 shard,
@@ -416,7 +408,7 @@ impl Engine {
         let mut diverged = Vec::new();
         for (suspect, theirs) in suspicion.suspects.iter().zip(theirs) {
             let mine = self.settled_digest(&suspect.key);
-            if mine == *theirs {
+            if mine == *theirs || self.is_ending(&suspect.key, &peer) {
                 continue;
             }
             if unexplained && (mine, *theirs) == (suspect.mine, suspect.theirs) {

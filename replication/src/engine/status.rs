@@ -36,8 +36,7 @@ impl Engine {
             phase: peer.phase,
             // A node that fills itself gets the past from others; its series starts when it is ready.
             lag: peer
-                .out
-                .lag_since
+                .behind_since()
                 .filter(|_| !is_filling(peer.phase))
                 .map_or(0, |since| mono.saturating_sub(since)),
             backlog: if is_filling(peer.phase) {
@@ -71,6 +70,7 @@ impl Engine {
     }
 }
 
-fn is_filling(phase: Option<Phase>) -> bool {
+/// Whether a peer that says this fetches the past from others.
+pub(super) fn is_filling(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Empty | Phase::Bootstrapping))
 }

@@ -60,6 +60,21 @@ pub(super) struct Cursor {
     pub(super) resend: Micros,
     /// Made when the oldest delta that it lacks was; kept when the ring has dropped that delta.
     pub(super) lag_since: Option<Micros>,
+    /// Changes that the stream passes over, until a comparison has brought them.
+    pub(super) gap: Option<Gap>,
+    /// Gaps so far.
+    pub(super) gaps: u64,
+}
+
+/// Changes that a peer lacks and that the ring has dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gap {
+    /// When the oldest of them was made.
+    pub(super) since: Micros,
+    /// Which one: a comparison that began before a gap opened does not close it.
+    pub(super) number: u64,
+    /// The peer has nothing of this stream. When it fills itself, it gets the past from others as well.
+    pub(super) whole: bool,
 }
 
 impl Stream {
@@ -134,6 +149,13 @@ impl Stream {
         batch
     }
 
+    /// The oldest sequence for which some operation still waits for this peer.
+    pub(super) fn oldest_awaited(&self, peer: &Member) -> Option<u64> {
+        let misses = |wait: &Wait| wait.missing.contains(peer);
+        let awaited = |(_, waits): &(&u64, &Vec<Wait>)| waits.iter().any(misses);
+        self.waits.iter().find(awaited).map(|(seq, _)| *seq)
+    }
+
     pub(super) fn wait(&mut self, seq: u64, wait: Wait) {
         self.waits.entry(seq).or_default().push(wait);
     }
@@ -188,6 +210,21 @@ impl Stream {
 }
 
 impl Cursor {
+    /// The stream goes on behind changes that the peer has not acknowledged. It does not lag by less for
+    /// that: its place in the stream says nothing of them any more, so the gap does.
+    pub(super) fn leap(&mut self, stream: &Stream, whole: bool) {
+        let oldest = self.lag_since.or_else(|| stream.made(stream.tail()));
+        let earlier = self.gap.map(|gap| gap.since);
+        if let Some(since) = [oldest, earlier].into_iter().flatten().min() {
+            self.gaps += 1;
+            self.gap = Some(Gap {
+                since,
+                number: self.gaps,
+                whole,
+            });
+        }
+    }
+
     /// Brings the lag's beginning up to date after a push or an acknowledgement.
     pub(super) fn refresh_lag(&mut self, stream: &Stream) {
         if self.acked >= stream.head() {

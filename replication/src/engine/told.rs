@@ -12,8 +12,9 @@ use castor_proto::rounds::{Asked, BucketFrom, BucketsTold, PairsTold, ShardFrom,
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::digests::{bucket_of, first_compared};
+use super::digests::{Cut, Cuts, bucket_of};
 use super::peers::Peer;
+use super::rounds::ANSWER_TIMEOUT;
 use super::{Engine, Event, MS, stats};
 
 /// Most shards of the store that are walked for one answer: about 4,000 tickets each of 1,000,000.
@@ -74,16 +75,38 @@ impl Engine {
         }
     }
 
-    /// The first bucket that this node compares now.
-    pub(super) fn first_told(&self) -> u32 {
-        first_compared(self.own(), self.config.tolerance_ms)
+    /// What has ended does not count.
+    pub(super) fn cut(&self) -> Cut {
+        Cut::at(self.own())
+    }
+
+    /// The first bucket that is compared with a peer. When the two clocks differ by more than they
+    /// should, the present one is not: each forgets it in its own time.
+    pub(super) fn first_with(&self, peer: &Member) -> u32 {
+        let (own, tolerance) = (self.own(), self.config.tolerance_ms);
+        match self.clock.offset(&peer.node) {
+            Some(by) if by.unsigned_abs() > tolerance => {
+                let later = own.saturating_add_signed(by.max(0));
+                bucket_of(later + tolerance).saturating_add(1)
+            }
+            _ => bucket_of(own),
+        }
+    }
+
+    /// The cuts that a peer may have made in an answer that has just come.
+    pub(super) fn cuts_of(&self, peer: &Member, first: u32) -> Cuts {
+        let offset = self.clock.offset(&peer.node).unwrap_or(0);
+        let now = self.own().saturating_add_signed(offset);
+        let tolerance = self.config.tolerance_ms;
+        let earliest = now.saturating_sub(tolerance + ANSWER_TIMEOUT / MS);
+        Cuts::between(earliest, now + tolerance, first)
     }
 
     pub(super) fn asked_for_round(&mut self, from: &Member, rpc: u64, asked: &Asked) {
         let told = match asked {
             Asked::Shards(first) => {
-                let first = self.first_told().max(*first);
-                Told::Shards(first, self.digests.shards(first))
+                let cut = self.cut().from(*first);
+                Told::Shards(cut.bucket(), self.digests.shards(cut))
             }
             Asked::Buckets(parts) => Told::Buckets(self.tell_buckets(parts)),
             Asked::Pairs(parts) => Told::Pairs(self.tell_pairs(parts)),
@@ -110,7 +133,7 @@ impl Engine {
             }
             let mut digests: Vec<_> = self
                 .digests
-                .buckets(of.shard, of.bucket)
+                .buckets(of.shard, of.bucket, self.cut())
                 .take(room + 1)
                 .collect();
             let more = digests.len() > room;
@@ -151,12 +174,15 @@ impl Engine {
                 by_shard.entry(part.shard).or_default().push(part);
             }
         }
+        let cut = self.cut();
         let mut all = Vec::new();
         for (shard, parts) in by_shard {
             let mut found: BTreeMap<u32, Vec<(TicketKey, u128)>> =
                 parts.iter().map(|part| (part.bucket, Vec::new())).collect();
             for (key, end, digest) in self.store.shard_keys(shard) {
-                if let Some(pairs) = found.get_mut(&bucket_of(end)) {
+                if let Some(pairs) = found.get_mut(&bucket_of(end))
+                    && !cut.leaves_out(end)
+                {
                     pairs.push((key, digest));
                 }
             }
@@ -175,9 +201,17 @@ impl Engine {
         let Some((entry, digest)) = self.store.entry_and_digest(key) else {
             return 0;
         };
-        let ends = bucket_of(entry.hard_expiry) < self.first_told();
+        let ends = Cut::after(own + self.config.tolerance_ms).leaves_out(entry.hard_expiry);
         let idles = self.has_idled_away(&entry, own + NEAR_IDLE_MS);
         if ends || idles { 0 } else { digest }
+    }
+
+    /// Whether a peer may already call this ticket ended that this node holds.
+    pub(super) fn is_ending(&self, key: &TicketKey, peer: &Member) -> bool {
+        let apart = self.clock.offset(&peer.node).unwrap_or(0).unsigned_abs();
+        let near = Cut::after(self.own() + apart + 3 * self.config.tolerance_ms);
+        let held = self.store.entry_and_digest(key);
+        held.is_some_and(|(entry, _)| near.leaves_out(entry.hard_expiry))
     }
 
     /// Counts the kept digests of one shard anew, a shard a second: what they do not show no round
@@ -186,7 +220,7 @@ impl Engine {
         let shard = self.rounds.next_recount();
         let held = self.store.shard_keys(shard);
         let held = held.into_iter().map(|(_, end, digest)| (end, digest));
-        if !self.digests.recount(shard, held) {
+        if !self.digests.recount(shard, self.own(), held) {
             stats::count(&self.stats.digests_mended);
             self.event(Event::DigestsMended { shard });
         }

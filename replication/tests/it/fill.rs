@@ -1,5 +1,7 @@
 //! Filling, cold start and drain (rules 20 and 21).
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use castor_proto::message::Phase;
 use castor_replication::engine::{Command, Denied, Event, Input, Reply};
 
@@ -207,6 +209,40 @@ fn a_filling_node_does_not_start_cold_because_its_donors_blink() {
     }
 }
 
+/// Filling goes on where it was when its only donor is not heard for a moment, or its link is made anew.
+#[test]
+fn filling_goes_on_where_it_was_when_its_only_donor_is_back() {
+    for (seed, link_breaks) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut world = World::with(2, seed, |config| config.batch_bytes = 500);
+        let sessions: Vec<_> = (0..200).map(|i| world.sign_in(i % 2)).collect();
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        world.start(1);
+        let filled = |w: &World| w.node(1).engine.status().bootstrap.shards;
+        world.until("filling is under way", |w| filled(w) > 20);
+        let before = filled(&world);
+        let late = world.sign_in(0);
+        if link_breaks {
+            let donor = world.node(0).member.clone();
+            world.input(1, Input::LinkDown(donor.clone()));
+            world.run_for(300 * MS);
+            world.input(1, Input::LinkUp(donor));
+        } else {
+            world.cut(0, 1);
+            world.run_for(1_200 * MS);
+            world.heal();
+        }
+        while !world.is_ready(1) {
+            assert!(filled(&world) >= before, "seed {seed}: begun again");
+            world.run_for(MS);
+        }
+        for session in sessions.iter().chain([&late]) {
+            let found = world.node(1).store.find(session);
+            assert!(found.is_some(), "seed {seed}: a hole");
+        }
+    }
+}
+
 #[test]
 fn a_stopped_process_is_not_ready_before_it_has_caught_up() {
     for seed in 0..20 {
@@ -390,4 +426,84 @@ fn a_peer_that_does_not_answer_behind_its_link_is_given_up_after_the_wait() {
     world.until("it is ready again", |w| w.is_ready(2));
     let waited = world.now - thawed;
     assert!((4_900 * MS..12_000 * MS).contains(&waited), "{waited}");
+}
+
+/// A node that is cut off while it fills itself goes on alone after the wait, because the others may be
+/// gone for ever. It has a part then; nothing of it is a session whose end everybody knew before.
+#[test]
+fn a_node_cut_off_while_it_fills_brings_nothing_back() {
+    for seed in 0..40 {
+        let mut world = World::with(3, seed, |config| config.batch_bytes = 500);
+        let sessions: Vec<_> = (0..60).map(|i| world.sign_in(i % 2)).collect();
+        for session in &sessions {
+            assert_eq!(world.sign_out(2, *session).missing, 0);
+        }
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        // Node 1 meets node 0 alone, who has made the sessions and not their ends, and loses it too.
+        world.cut(1, 2);
+        world.start(1);
+        let lives = |w: &World| {
+            let of = |session| w.node(1).store.find(session);
+            let lives = |session| of(session).is_some_and(|known| known.destroyed.is_none());
+            sessions.iter().filter(|session| lives(session)).count()
+        };
+        // At the worst moment, or at any.
+        let cut_at = world.now + 100 * MS + seed * 50 * MS;
+        while lives(&world) == 0 && world.now < cut_at {
+            assert!(world.step());
+        }
+        world.cut(0, 1);
+        world.until("it goes on alone", |w| w.is_ready(1));
+        assert_eq!(lives(&world), 0, "seed {seed}: sessions came back");
+        world.sign_in(1);
+    }
+}
+
+/// The wait counts from when the last donor was lost, not from the start.
+#[test]
+fn a_node_that_loses_its_donors_late_waits_for_them() {
+    let mut world = World::with(3, 1, |config| {
+        config.batch_bytes = 500;
+        config.bootstrap_wait = 1_500 * MS;
+    });
+    (0..400).for_each(|i| {
+        world.sign_in(i % 3);
+    });
+    world.crash(1);
+    world.run_for(2_500 * MS);
+    world.weather.delay = (30 * MS, 30 * MS);
+    world.start(1);
+    world.run_for(1_600 * MS);
+    let part = world.node(1).engine.status().bootstrap;
+    assert!(part.shards > 0 && !part.done, "{part:?}");
+    world.cut(0, 1);
+    world.cut(1, 2);
+    let linked = |w: &World| w.node(1).engine.status().peers.iter().any(|p| p.link);
+    world.until("the links are gone", |w| !linked(w));
+    let lost = world.now;
+    world.until("it goes on alone", |w| w.is_ready(1));
+    let waited = world.now - lost;
+    assert!((700 * MS..2_500 * MS).contains(&waited), "{waited}");
+}
+
+/// A sign-in that is under way while a node subscribes does not wait for it in vain.
+#[test]
+fn what_is_awaited_of_a_newcomer_is_sent_to_it() {
+    for seed in 0..40 {
+        let mut world = World::with(3, seed, |config| config.ring_max = 16);
+        (0..100).for_each(|_| {
+            world.sign_in(0);
+        });
+        world.crash(1);
+        world.run_for(2_500 * MS);
+        world.start(1);
+        while !world.is_ready(1) {
+            let began = world.now;
+            world.sign_in(0);
+            let took = world.now - began;
+            assert!(took < 900 * MS, "seed {seed}: {took}");
+        }
+        assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
+    }
 }

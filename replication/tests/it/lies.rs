@@ -26,6 +26,12 @@ fn refused(world: &World) -> Vec<Lie> {
     events.filter_map(lie).collect()
 }
 
+/// Whether a node gave itself up.
+fn is_out(world: &World, node: usize) -> bool {
+    let out = |event: &Event| matches!(event, Event::Fenced);
+    world.node(node).events.iter().any(out)
+}
+
 fn say(world: &mut World, message: PeerMessage) {
     let liar = world.node(0).member.clone();
     world.input(1, Input::Message(liar, message));
@@ -46,9 +52,7 @@ fn goes_on(world: &mut World, lie: Lie, mut message: impl FnMut(&World, u64) -> 
     let told = |event: &Event| matches!(event, Event::FencedPeer { lie: by, .. } if *by == lie);
     assert!(world.node(1).events.iter().any(told));
     world.run_for(SECOND);
-    let out = |event: &Event| matches!(event, Event::Fenced);
-    assert!(world.node(0).events.iter().any(out), "it is told to exit");
-    assert!(!world.node(0).engine.is_ready());
+    assert!(!is_out(world, 0), "one peer's word ends no process");
     let session = world.sign_in(1);
     let ticket = world.issue(1, session);
     assert_eq!(ticket.view.len(), 1, "the liar is in no view");
@@ -218,4 +222,103 @@ fn lies_a_minute_apart_are_refused_and_forgiven() {
     }
     assert_eq!(refused(&world).len(), 20);
     assert_eq!(world.node(1).stats.peers_fenced.load(Relaxed), 0);
+}
+
+/// Whoever lies to everybody is told to exit by everybody, and believes that.
+#[test]
+fn a_peer_that_all_others_refuse_exits() {
+    let mut world = World::new(3, 1);
+    let liar = world.node(0).member.clone();
+    for number in 0..LIES_MAX {
+        for to in [1, 2] {
+            let message = deltas(&world, number as u64, 0, 1_800_100_000_000);
+            world.input(to, Input::Message(liar.clone(), message));
+        }
+    }
+    world.run_for(SECOND);
+    assert!(is_out(&world, 0));
+    assert!(!world.node(0).engine.is_ready());
+}
+
+/// An acknowledgement of what was never made, a question for it, and the order to exit: each would be
+/// right to a process whose memory went back.
+fn accusations() -> [PeerMessage; 3] {
+    [
+        PeerMessage::DeltasAck {
+            applied: 1_000,
+            services: Vec::new(),
+        },
+        PeerMessage::Subscribe {
+            nonce: 9,
+            have: 1_000,
+        },
+        PeerMessage::Fenced,
+    ]
+}
+
+#[test]
+fn one_liar_takes_no_honest_node_down() {
+    for message in accusations() {
+        let mut world = World::new(3, 1);
+        let liar = world.node(0).member.clone();
+        for _ in 0..LIES_MAX {
+            for to in [1, 2] {
+                world.input(to, Input::Message(liar.clone(), message.clone()));
+            }
+        }
+        for honest in [1, 2] {
+            assert!(!is_out(&world, honest), "{message:?}");
+            assert_eq!(world.node(honest).stats.peers_fenced.load(Relaxed), 1);
+        }
+        let told = refused(&world);
+        let mut reasons: Vec<_> = told.iter().map(|lie| lie.reason()).collect();
+        reasons.dedup();
+        assert!(matches!(reasons[..], ["ahead" | "accuses"]), "{reasons:?}");
+        world.run_for(SECOND);
+        assert!(is_out(&world, 0), "both have told it to exit");
+        let session = world.sign_in(1);
+        let ticket = world.issue(1, session);
+        assert!(is_valid(&world.claim(2, &ticket.id, 1)), "{message:?}");
+    }
+}
+
+#[test]
+fn one_liar_takes_no_honest_node_down_while_the_third_is_dead() {
+    for message in accusations() {
+        let mut world = World::new(3, 1);
+        world.crash(2);
+        world.run_for(5 * SECOND);
+        (0..LIES_MAX).for_each(|_| say(&mut world, message.clone()));
+        assert!(!is_out(&world, 1), "{message:?}");
+        let session = world.sign_in(1);
+        let ticket = world.issue(1, session);
+        assert!(is_valid(&world.claim(1, &ticket.id, 1)));
+    }
+}
+
+#[test]
+fn a_node_that_most_others_have_seen_ahead_of_itself_exits() {
+    for size in [3, 5] {
+        let mut world = World::new(size, 1);
+        let others: Vec<Member> = (1..size).map(|i| world.node(i).member.clone()).collect();
+        let most = (size - 1) / 2 + 1;
+        for (said, other) in others.iter().take(most).enumerate() {
+            assert!(!is_out(&world, 0), "{said} of {size}");
+            let [ack, ..] = accusations();
+            world.input(0, Input::Message(other.clone(), ack));
+        }
+        assert!(is_out(&world, 0), "{most} of {size}");
+    }
+}
+
+#[test]
+fn accusations_a_minute_apart_do_not_add_up() {
+    let mut world = World::new(3, 1);
+    for round in 0..4 {
+        let other = world.node(1 + round % 2).member.clone();
+        world.input(0, Input::Message(other, PeerMessage::Fenced));
+        world.run_for(90 * SECOND);
+    }
+    assert!(!is_out(&world, 0));
+    assert!(world.is_ready(0));
 }

@@ -282,3 +282,20 @@ fn a_session_that_takes_anothers_place_tells_its_applications_too() {
     });
     assert_eq!(world.sign_out(2, new).services.len(), 1);
 }
+
+/// That a link is down is what ends waiting for a peer that has subscribed: gossip alone would leave it
+/// subscribed, and every logout would wait a second for the dead and count as partial.
+#[test]
+fn a_logout_does_not_wait_for_a_peer_whose_link_is_down_and_who_is_dead() {
+    for seed in 0..10 {
+        let mut world = World::new(3, seed);
+        let session = world.sign_in(0);
+        world.crash(2);
+        world.run_for(4_000 * MS);
+        let began = world.now;
+        let destroyed = world.sign_out(0, session);
+        assert_eq!((destroyed.acked, destroyed.missing), (1, 0), "seed {seed}");
+        assert!(world.now - began < 10 * MS, "{}", world.now - began);
+        assert_eq!(world.node(0).stats.logout_partial.load(Relaxed), 0);
+    }
+}

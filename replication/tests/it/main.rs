@@ -13,4 +13,5 @@ mod lies;
 mod logout;
 mod mixed;
 mod rounds;
+mod slow;
 mod stream;

@@ -7,7 +7,7 @@ use castor_proto::delta::{DestroyReason, Entry};
 use castor_proto::limits;
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::{TicketKey, TicketKind};
-use castor_replication::engine::{Config, Event, Input};
+use castor_replication::engine::{Command, Config, Event, Input, Reply};
 
 use castor_sim::world::{CALM, MS, STORM, World};
 
@@ -203,4 +203,91 @@ fn three_nodes_survivors_share_what_the_dead_gave_to_one() {
 #[test]
 fn five_nodes_survivors_share_what_the_dead_gave_to_one() {
     survivors_share(5);
+}
+
+/// A session, acknowledged by everybody, that ends so many milliseconds from now.
+fn brief(world: &mut World, node: usize, life_ms: u64) -> TicketKey {
+    let number = world.command(node, World::new_session("ada", life_ms, 0));
+    match world.answer(number) {
+        Reply::Created(Ok(created)) => created.body.key(),
+        other => panic!("not created: {other:?}"),
+    }
+}
+
+/// A logout that one node missed, of a session that ends soon: whoever took it is dead, so that its
+/// stream does not bring it.
+#[test]
+fn a_missed_logout_is_mended_to_the_last_seconds_of_the_session() {
+    for left in [250, 100, 30, 10, 6] {
+        for seed in 0..5 {
+            let mut world = World::with(3, seed, |config| config.ack_timeout = 200 * MS);
+            let life = (left + 3) * 1_000;
+            world.cut(0, 2);
+            let session = brief(&mut world, 1, life);
+            let end = Command::Destroy {
+                key: session,
+                kind: TicketKind::Tgt,
+                hard_expiry: world.node(0).store.entry(&session).unwrap().hard_expiry,
+                reason: DestroyReason::Logout,
+            };
+            let number = world.command(0, end);
+            world.answer(number);
+            assert!(!world.node(2).store.is_destroyed(&session), "seed {seed}");
+            world.crash(0);
+            let told = |w: &World| w.node(2).store.is_destroyed(&session);
+            world.until_within(3 * SECOND, "node 2 has heard of it", told);
+            assert_eq!(diverged(&world), 0, "seed {seed}: a death explains it");
+        }
+    }
+}
+
+/// The same where nothing broke: digest rounds find it.
+#[test]
+fn a_difference_that_nothing_explains_is_mended_in_the_last_minutes_as_well() {
+    for (seed, left) in [(0, 299_000), (1, 120_000), (2, 60_000), (3, 40_000)] {
+        let mut world = World::new(2, seed);
+        let session = brief(&mut world, 0, left);
+        let mut end = world.node(0).store.entry(&session).unwrap();
+        end.destroyed = Some(DestroyReason::Logout);
+        let from = world.node(0).member.clone();
+        let message = PeerMessage::Entries {
+            rpc: 1,
+            entries: vec![end],
+            covered: 0,
+        };
+        world.input(1, Input::Message(from, message));
+        assert!(world.node(1).store.is_destroyed(&session));
+        let told = |w: &World| w.node(0).store.is_destroyed(&session);
+        world.until_within(30 * SECOND, "node 0 has heard of it", told);
+    }
+}
+
+/// Tickets end all the time, and a round goes by each that has: no work comes of it.
+#[test]
+fn what_ends_leads_no_round_astray() {
+    for (seed, skews) in [&[0, 0][..], &[-900, 0, 900], &[0, 1_900]]
+        .into_iter()
+        .enumerate()
+    {
+        let mut world = World::empty(skews.len(), seed as u64, eager);
+        world.skew_ms = skews.to_vec();
+        (0..skews.len()).for_each(|i| world.start(i));
+        let all = |w: &World| (0..w.size()).all(|i| w.is_ready(i));
+        world.until("all are ready", all);
+        for step in 0..3_000 {
+            let life = 20_000 + world.below(600_000);
+            let node = step % skews.len();
+            world.command(node, World::new_session("ada", life, 0));
+            world.run_for(200 * MS);
+        }
+        world.run_for(100 * SECOND);
+        assert_eq!(diverged(&world), 0, "{skews:?}");
+        for node in world.nodes.iter().flatten() {
+            let rounds = node.stats.rounds.load(Relaxed);
+            assert!(rounds > 620, "{skews:?}: {rounds} rounds in 700 s");
+            assert_eq!(node.stats.repaired.load(Relaxed), 0, "{skews:?}");
+            assert_eq!(node.stats.digests_mended.load(Relaxed), 0, "{skews:?}");
+            assert_eq!(node.stats.refused_entries.load(Relaxed), 0, "{skews:?}");
+        }
+    }
 }

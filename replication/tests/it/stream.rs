@@ -66,6 +66,77 @@ fn what_the_ring_has_dropped_is_repaired() {
     assert!(world.node(2).stats.repaired.load(Relaxed) > 0);
 }
 
+/// What the origin tells of a peer: its lag, and whether it has acknowledged everything.
+fn told_of(world: &World, origin: usize, peer: usize) -> (u64, bool) {
+    let status = world.node(origin).engine.status();
+    let mut peers = status.peers.iter();
+    let told = peers.find(|p| p.node == World::name(peer)).unwrap();
+    (told.lag, told.acked == status.head)
+}
+
+/// A subscription over a gap acknowledges nothing of what is in the gap.
+#[test]
+fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
+    let mut leapt = 0;
+    for seed in 0..10 {
+        let mut world = World::with(2, seed, |config| {
+            config.ring_max = 8;
+            config.batch_bytes = 500;
+        });
+        world.cut(0, 1);
+        world.run_for(3_000 * MS);
+        let began = world.now;
+        let sessions: Vec<_> = (0..50).map(|_| world.sign_in(0)).collect();
+        world.run_for(5_000 * MS);
+        world.heal();
+        let lacks = |w: &World| {
+            let store = &w.node(1).store;
+            sessions.iter().any(|key| store.find(key).is_none())
+        };
+        while lacks(&world) {
+            let (lag, caught_up) = told_of(&world, 0, 1);
+            leapt += u32::from(caught_up);
+            assert!(
+                lag >= world.now - began - 300 * MS,
+                "seed {seed}: {lag} µs, and the oldest is {} µs old",
+                world.now - began
+            );
+            assert!(world.step(), "seed {seed}");
+        }
+        world.until_within(5_000 * MS, "the gap is closed", |w| {
+            told_of(w, 0, 1) == (0, true)
+        });
+    }
+    assert!(leapt > 0, "no subscription passed over anything");
+}
+
+/// The past of a stream is nothing that a newcomer lags behind by: it is filled by others as well.
+#[test]
+fn a_node_that_has_filled_itself_does_not_lag() {
+    for seed in 0..10 {
+        let mut world = World::with(3, seed, |config| config.ring_max = 8);
+        for i in 0..50 {
+            world.sign_in(i % 2);
+        }
+        world.run_for(60_000 * MS);
+        world.crash(2);
+        world.run_for(5_000 * MS);
+        world.start(2);
+        let met = |w: &World| {
+            let status = w.node(0).engine.status();
+            let new = Some(&w.node(2).member);
+            status.peers.iter().any(|p| p.member.as_ref() == new)
+        };
+        world.until("it is met", met);
+        for _ in 0..5_000 {
+            let (lag, _) = told_of(&world, 0, 2);
+            assert!(lag < 1_000 * MS, "seed {seed}: {lag}");
+            assert!(world.step());
+        }
+        assert!(world.is_ready(2));
+    }
+}
+
 #[test]
 fn survivors_share_what_a_dead_node_gave_to_one_of_them() {
     let mut world = World::new(3, 1);

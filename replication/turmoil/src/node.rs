@@ -1,44 +1,36 @@
-//! One node: the product's network, gossip and engine on a simulated host.
+//! One node on a simulated host: all that `castor serve` puts together, but for its sockets, its
+//! threads and its signals.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use castor_proto::ids::{Member, NodeName};
-use castor_proto::seal::KeyRing;
+use castor_node::app::preflight::{self, Checked};
+use castor_node::app::replica;
+use castor_node::app::rooms::{Routers, closing, open_audit};
+use castor_node::app::shared::{Base, Shared};
+use castor_node::authn::file::FileAuthenticator;
+use castor_node::authn::password::HashPool;
+use castor_node::clock::{Clock as WallClock, Rng};
+use castor_node::config::{self, Live};
+use castor_node::ops::metrics::Metrics;
+use castor_node::server::{self, Limits, Options, Running, ServerMetrics};
 use castor_replication::driver::network::MemberInfo;
 use castor_replication::driver::surroundings::Surroundings;
-use castor_replication::driver::tls::{IdentityPem, NodeIdentity};
-use castor_replication::driver::{
-    Clock, Handle, LinkMetrics, Network, NetworkConfig, Parts, assemble, fresh_incarnation,
-};
-use prometheus::Registry;
+use castor_replication::driver::{Clock, Handle, LinkMetrics, Network, assemble};
 
-use crate::{provider, socket};
+use crate::files::Files;
+use crate::{provider, socket, wire};
 
 /// Nodes of a cluster.
 pub const NODES: usize = 3;
+/// Where nodes reach each other.
+pub const PORT: u16 = 8445;
+/// Where people and applications reach a node.
+pub const HTTP_PORT: u16 = 8443;
 /// Wall clock at the start of every run: within the certificates' life.
 const WALL: u64 = 1_800_000_000_000;
-const PORT: u16 = 8445;
-const CLUSTER: &str = "sim";
-const RING: &str = "castor-key-v1 current 00c0ffee 1795000000000 \
-                    AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
-const AUTHORITY: &[u8] = include_bytes!("../testdata/authority.pem");
-const IDENTITIES: [(&[u8], &[u8]); NODES] = [
-    (
-        include_bytes!("../testdata/n0.pem"),
-        include_bytes!("../testdata/n0.key"),
-    ),
-    (
-        include_bytes!("../testdata/n1.pem"),
-        include_bytes!("../testdata/n1.key"),
-    ),
-    (
-        include_bytes!("../testdata/n2.pem"),
-        include_bytes!("../testdata/n2.key"),
-    ),
-];
 
 pub type Fault = Box<dyn std::error::Error>;
 
@@ -51,53 +43,61 @@ pub fn name(index: usize) -> String {
 pub struct Node {
     pub handle: Handle,
     network: Network,
+    _http: Running,
 }
 
 impl Node {
     /// Starts on the simulated host that asks.
-    pub async fn start(index: usize, addresses: &[IpAddr]) -> Result<Self, Fault> {
+    pub async fn start(index: usize, address: IpAddr, files: Rc<Files>) -> Result<Self, Fault> {
         let since = turmoil::sim_elapsed().unwrap_or_default();
         let wall = WALL + u64::try_from(since.as_millis())?;
-        let clock = Clock::simulated(wall);
-        let me = Member {
-            node: NodeName::parse(&name(index))?,
-            incarnation: fresh_incarnation()?,
-        };
-        let (certificate, key) = IDENTITIES[index];
-        let files = IdentityPem {
-            certificate,
-            key,
-            authority: AUTHORITY,
-        };
-        let identity = NodeIdentity::from_pem(&files, CLUSTER, &me.node, wall)?;
-        let reach = |address: &IpAddr| SocketAddr::new(*address, PORT);
-        let seeds = addresses.iter().map(|address| reach(address).to_string());
-        let listen = SocketAddr::from(([0, 0, 0, 0], PORT));
-        let advertise = reach(&addresses[index]);
-        let mut config = NetworkConfig::new(me.clone(), listen, advertise, seeds.collect());
-        config.generation = wall;
-        config.surroundings = Surroundings {
+        let wall_clock = WallClock::manual(wall);
+        let checked = checked(index, &files, &wall_clock)?;
+        let metrics = Metrics::new(castor_proto::version::CURRENT.number())?;
+        let registry = metrics.registry().clone();
+        // Bound before the node shows itself to its peers, as in the product.
+        let listener = wire::listen(HTTP_PORT).await?;
+
+        let advertise = SocketAddr::new(address, PORT);
+        let (mut net, parts) = replica::plan(&checked, advertise, &registry)?;
+        net.generation = wall;
+        net.surroundings = Surroundings {
             bind: socket::bind,
             provider: provider::provider(),
+            threads: false,
         };
-        let silent_seeds = config.seeds.len();
-        let registry = Registry::new();
-        let ring = Arc::new(KeyRing::parse(RING)?);
-        let metrics = LinkMetrics::register(&registry)?;
-        let (network, events) =
-            Network::start(config, &identity, Arc::clone(&ring), metrics).await?;
-        let parts = Parts {
-            node: me.node,
-            incarnation: me.incarnation,
-            keyring: ring,
-            silent_seeds,
-            registry,
-            tune: Box::new(|_| {}),
-            digest_key: [7; 32],
-        };
-        let (handle, event_loop) = assemble(parts, network.clone(), events, clock)?;
+        let links = LinkMetrics::register(&registry)?;
+        let ring = Arc::clone(&checked.ring);
+        let (network, events) = Network::start(net, &checked.identity, ring, links).await?;
+        let (handle, event_loop) =
+            assemble(parts, network.clone(), events, Clock::simulated(wall))?;
         tokio::spawn(event_loop);
-        Ok(Self { handle, network })
+
+        let config = checked.loaded.config.clone();
+        let audit = open_audit(&checked, listener.listen(), &wall_clock, &metrics)?;
+        let live = Live::new(config.clone());
+        let base = Base {
+            live: &live,
+            handle: &handle,
+            audit: &audit,
+            metrics: &metrics,
+            clock: &wall_clock,
+            rng: Rng::system(),
+        };
+        let shared = Shared::new(&checked, base)?;
+        let routers = Routers::build(&checked, &shared)?;
+        let options = Options {
+            name: "http",
+            limits: Limits::from(&config.http),
+            tls: None,
+            closing: closing(&handle),
+            metrics: ServerMetrics::register(&registry)?,
+        };
+        Ok(Self {
+            handle,
+            network,
+            _http: server::run(listener, routers.http, options),
+        })
     }
 
     /// Peers that gossip believes alive, and links that are up.
@@ -106,6 +106,18 @@ impl Node {
         let alive = self.network.members().into_iter().filter(alive).count();
         (alive, self.network.links().len())
     }
+}
+
+/// Reads the files of a node as the product does, but for the threads that check passwords.
+fn checked(index: usize, files: &Files, clock: &WallClock) -> Result<Checked, Fault> {
+    let rng = Rng::system();
+    let loaded = config::load(&files.sources(index))?;
+    let mut checked =
+        preflight::check(loaded, clock, &rng).map_err(|problems| problems.join("\n"))?;
+    let pool = Arc::new(HashPool::in_place());
+    let users = FileAuthenticator::open(files.path("users.toml"), pool, rng)?;
+    checked.users = Arc::new(users);
+    Ok(checked)
 }
 
 /// Waits a little of simulated time.

@@ -33,7 +33,8 @@ pub fn begin(print: bool) {
     }));
 }
 
-fn now() -> u64 {
+/// Simulated microseconds; 0 outside a host.
+pub fn now() -> u64 {
     let elapsed = turmoil::sim_elapsed().unwrap_or_default();
     u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,12 +1,14 @@
-//! What is asserted of everything that takes apart what browsers, applications, proxies and peers
-//! send, as plain functions of some bytes.
+//! What is asserted of everything that takes apart what browsers, applications, proxies, peers
+//! and operators send or write, as plain functions of some bytes.
 //!
 //! libFuzzer calls them with bytes of its own making (`make fuzz`), [`super`] with the kept ones.
 
 use castor_proto::seal::KeyRing;
 use peak_alloc::PeakAlloc;
 
+mod admin;
 mod client;
+mod config;
 mod cookie;
 mod flow;
 mod form;
@@ -14,8 +16,11 @@ mod gossip;
 mod pattern;
 mod service_json;
 mod service_url;
+mod users;
 
+pub use admin::admin;
 pub use client::client;
+pub use config::config;
 pub use cookie::cookie;
 pub use flow::flow;
 pub use form::form;
@@ -23,13 +28,16 @@ pub use gossip::gossip;
 pub use pattern::pattern;
 pub use service_json::service_json;
 pub use service_url::service_url;
+pub use users::users;
 
 /// A target: asserts something of the decoder of its name.
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 11] = [
+    ("admin", admin),
     ("client", client),
+    ("config", config),
     ("cookie", cookie),
     ("flow", flow),
     ("form", form),
@@ -37,6 +45,7 @@ pub const ALL: [(&str, Target); 8] = [
     ("pattern", pattern),
     ("service_json", service_json),
     ("service_url", service_url),
+    ("users", users),
 ];
 
 #[global_allocator]

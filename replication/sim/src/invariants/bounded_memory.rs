@@ -26,7 +26,7 @@ impl BoundedMemory {
 
     /// Comparisons and shards under way come on top of what clients have asked for.
     fn own_operations(&self) -> usize {
-        5 * self.size
+        9 * self.size
     }
 
     fn within(&self, i: usize, node: &Node) -> Verdict {

@@ -8,16 +8,24 @@ use crate::ledger::Ledger;
 use crate::world::World;
 
 /// Entries that end within this time are forgotten by each node in its own moment, milliseconds.
-const LASTS_MS: u64 = 1_000_000;
+const ENDS_MS: u64 = 10_000;
+
+/// The same where a clock is wrong.
+const ENDS_DOUBTFULLY_MS: u64 = 1_000_000;
 
 pub(super) struct Convergence;
 
 /// Whether all nodes are ready and agree on what lasts.
 pub(crate) fn has_healed(world: &World, ledger: &Ledger) -> bool {
     let wall = world.true_time();
+    let ends = if ledger.clocks_doubtful {
+        ENDS_DOUBTFULLY_MS
+    } else {
+        ENDS_MS
+    };
     let lasting = |entry: &Entry| {
         let session = ledger.sessions.iter().find(|s| s.key == entry.key);
-        entry.hard_expiry > wall + LASTS_MS && session.is_none_or(|session| session.lasts)
+        entry.hard_expiry > wall + ends && session.is_none_or(|session| !session.idles)
     };
     world.running().count() == world.size()
         && world.running().all(|(_, node)| node.engine.is_ready())

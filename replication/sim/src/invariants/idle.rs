@@ -51,7 +51,9 @@ impl Invariant for Idle {
             return Ok(());
         }
         let limit = (idle.saturating_sub(CLOCKS_MS)) * MS;
-        let recent = |at: &&Use| world.now.saturating_sub(at.asked) < limit;
+        // Whoever is served while the others are being asked is not known to them yet.
+        let recent =
+            |at: &&Use| at.answered <= asked.at && world.now.saturating_sub(at.asked) < limit;
         let reachable = |at: &&Use| {
             let there = world.nodes[at.node]
                 .as_ref()

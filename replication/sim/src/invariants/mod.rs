@@ -52,6 +52,18 @@ pub trait Invariant {
     }
 }
 
+/// Their names.
+pub const NAMES: [&str; 8] = [
+    "single_use",
+    "no_resurrection",
+    "nothing_lost",
+    "convergence",
+    "idle",
+    "bounded_memory",
+    "stamps",
+    "lag",
+];
+
 /// All of them, for one run.
 pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
     vec![

@@ -2,7 +2,8 @@
 //! then lets nothing of the session in any more, nor votes for it; and it never comes back.
 
 use castor_proto::ids::Member;
-use castor_replication::engine::{Destroyed, Reply};
+use castor_proto::message::Phase;
+use castor_replication::engine::{Destroyed, Event, Reply};
 
 use super::{Invariant, Verdict};
 use crate::ledger::{Ledger, Session, SessionNo, What};
@@ -11,6 +12,12 @@ use crate::world::{MS, Node, World, is_valid};
 
 /// After this long without any disturbance two nodes know the same.
 const CONNECTED: u64 = 10_000 * MS;
+
+/// What ends within this time is forgotten by each node in its own moment, milliseconds.
+const ENDS_MS: u64 = 10_000;
+
+/// What was acknowledged before this is no longer on its way anywhere.
+const ON_ITS_WAY: u64 = 500 * MS;
 
 pub(super) struct NoResurrection;
 
@@ -47,10 +54,42 @@ impl Invariant for NoResurrection {
         }
     }
 
+    /// Ready: then no session is alive here whose end was acknowledged, and is known to others who are ready.
+    fn reported(&mut self, world: &World, ledger: &Ledger, i: usize, event: &Event) -> Verdict {
+        let (Event::Phase(Phase::Ready), Some(node)) = (event, world.nodes[i].as_ref()) else {
+            return Ok(());
+        };
+        let age = world.now - node.started;
+        for (no, session) in ledger.sessions.iter().enumerate() {
+            let due = session.ended.is_some_and(|at| at + ON_ITS_WAY < world.now);
+            if !due
+                || !session.lasts
+                || ledger.clocks_doubtful
+                || !node.store.has_body(&session.key)
+            {
+                continue;
+            }
+            let knows = |(h, other): &(usize, &Node)| {
+                session.knew.contains(&other.life)
+                    && world.is_ready(*h)
+                    && world.quiet_between(i, *h) >= age
+            };
+            if let Some((h, _)) = world.running().find(knows)
+                && !node.store.is_destroyed(&session.key)
+            {
+                return Err(format!(
+                    "node {i} is ready without the end of session {no}, which node {h} knew"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn healed(&mut self, world: &World, ledger: &Ledger) -> Verdict {
         for (no, session) in ledger.sessions.iter().enumerate() {
             let remembered = session.knew.iter().any(|life| world.runs(*life));
-            if !session.lasts || !remembered || ledger.clocks_doubtful {
+            let ends = session.body.hard_expiry < world.true_time() + ENDS_MS;
+            if ends || !remembered || ledger.clocks_doubtful {
                 continue;
             }
             for (i, node) in world.running() {
@@ -127,13 +166,17 @@ fn may_let_in(world: &World, session: &Session, answer: &Answer, view: &[Member]
     if !view.is_empty() && view.len() - knowing <= view.len() / 2 {
         return Err("a majority of its view knew that the session had ended".into());
     }
-    // A process that has started since and is cut off may serve what it has, part or whole; and near its
-    // end a session is left out of the comparison of states.
     let connected = |(i, node): (usize, &Node)| {
         session.knew.contains(&node.life) && world.quiet_between(asked.node, i) > CONNECTED
     };
-    let told = session.everyone_knew && world.running().any(connected);
-    if told && session.lasts && asked.ready {
+    // Where nobody is who knew, nothing comes back all the same: whoever has started since got nothing of
+    // the session but with its end.
+    let later = world.nodes[asked.node].as_ref().filter(|node| {
+        let since = session.ended.is_some_and(|ended| ended < node.started);
+        node.life == asked.life && since
+    });
+    let told = later.is_some() || world.running().any(connected);
+    if session.everyone_knew && told && asked.ready {
         return Err("every node knew that the session had ended".into());
     }
     Ok(())

@@ -12,6 +12,9 @@ use crate::world::{MS, World};
 /// After this long without any disturbance two nodes know the same.
 const SETTLED: u64 = 10_000 * MS;
 
+/// What was acknowledged before this is no longer on its way anywhere.
+const ON_ITS_WAY: u64 = 500 * MS;
+
 pub(super) struct NothingLost;
 
 impl Invariant for NothingLost {
@@ -43,7 +46,7 @@ impl Invariant for NothingLost {
         Ok(())
     }
 
-    /// Ready: then everything is there that others who are ready held when this process started.
+    /// Ready: then everything is there that others who are ready held, up to what is on its way.
     fn reported(&mut self, world: &World, ledger: &Ledger, i: usize, event: &Event) -> Verdict {
         let (Event::Phase(Phase::Ready), Some(node)) = (event, world.nodes[i].as_ref()) else {
             return Ok(());
@@ -56,7 +59,7 @@ impl Invariant for NothingLost {
                     && world.is_ready(*h)
                     && world.quiet_between(i, *h) >= age
             });
-            let due = judged(ledger, no) && session.at < node.started;
+            let due = judged(ledger, no) && session.at + ON_ITS_WAY < world.now;
             if let Some((h, _)) = holder.filter(|_| due)
                 && !node.store.has_body(&session.key)
             {
@@ -117,7 +120,10 @@ fn must_be_there(world: &World, ledger: &Ledger, no: SessionNo, node: usize) -> 
         })
     };
     let session = ledger.sessions.get(no);
-    judged(ledger, no)
+    // What hangs on another is of no use without it.
+    let root = session.and_then(|session| session.parent);
+    root.is_none_or(|root| must_be_there(world, ledger, root, node))
+        && judged(ledger, no)
         && !ledger.end_asked(no)
         && world.now.saturating_sub(session.map_or(0, |s| s.at)) > SETTLED
         && session.is_some_and(settled)

@@ -86,17 +86,17 @@ impl Workload {
         let key = body.key();
         let root = parent.and_then(|root| self.ledger.sessions.get(root));
         let life_ms = body.hard_expiry.saturating_sub(body.created);
+        let idles = body.idle_ms > 0 && body.idle_ms <= LASTS_MS;
         Session {
             key,
             body: Arc::clone(body),
             parent,
             at: world.now,
-            lasts: life_ms > LASTS_MS
-                && (body.idle_ms == 0 || body.idle_ms > LASTS_MS)
-                && root.is_none_or(|root| root.lasts),
+            lasts: life_ms > LASTS_MS && !idles && root.is_none_or(|root| root.lasts),
+            idles,
             missing,
             holders: lives(world, |node| node.store.find(&key).is_some()),
-            uses: vec![use_of(asked)],
+            uses: vec![use_of(world, asked)],
             clock_doubtful: self.ledger.clocks_doubtful,
             end_asked: None,
             ended: None,
@@ -122,7 +122,7 @@ impl Workload {
         self.ledger.tickets.push(ticket);
         let no = self.ledger.tickets.len() - 1;
         if let Some(session) = self.ledger.sessions.get_mut(session) {
-            session.uses.push(use_of(asked));
+            session.uses.push(use_of(world, asked));
             let extra = session.uses.len().saturating_sub(USES);
             session.uses.drain(..extra);
         }
@@ -196,9 +196,10 @@ impl Workload {
     }
 }
 
-fn use_of(asked: &Asked) -> Use {
+fn use_of(world: &World, asked: &Asked) -> Use {
     Use {
         asked: asked.at,
+        answered: world.now,
         node: asked.node,
         life: asked.life,
     }

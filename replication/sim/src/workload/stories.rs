@@ -9,7 +9,7 @@ impl Workload {
     pub(super) fn after_issue(&mut self, world: &World, ticket: usize) {
         let session = self.ledger.tickets.get(ticket).map_or(0, |t| t.session);
         let first = world.now + self.random.between(100, 30_000);
-        if self.contention && self.random.once_in(2) {
+        if self.contention && !self.random.once_in(4) {
             return self.contend(world, ticket, first);
         }
         match self.random.below(100) {
@@ -57,8 +57,23 @@ impl Workload {
         self.idle_pair(world, session);
     }
 
+    /// Every node is asked, for two claims: attempts outbid each other, ballot after ballot.
+    fn duel(&mut self, world: &World, ticket: usize, first: u64) {
+        let spread = self.random.pick(&[1, 40, 400]).unwrap_or(40) * MS;
+        for node in 0..world.size() {
+            let claim = 1 + self.random.below(2) as u8;
+            let at = first + self.random.below(spread);
+            self.claim_at(at, ticket, node, claim);
+            let again = at + self.random.below(2_000 * MS);
+            self.claim_at(again, ticket, node, claim);
+        }
+    }
+
     /// One claim, and a little later another one that a proxy sends to several nodes at once.
     fn contend(&mut self, world: &World, ticket: usize, first: u64) {
+        if self.random.once_in(2) {
+            return self.duel(world, ticket, first);
+        }
         let node = self.any(world);
         self.claim_at(first, ticket, node, 1);
         let second = first + self.random.below(80 * MS);

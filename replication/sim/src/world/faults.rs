@@ -204,6 +204,11 @@ impl World {
         }
     }
 
+    /// Says that the way between two nodes was disturbed up to now.
+    pub fn disturb_pair(&mut self, a: usize, b: usize) {
+        self.disturb(a, b, self.now);
+    }
+
     /// Says that everything was disturbed, as by a storm, up to now.
     pub fn disturb_all(&mut self) {
         for i in 0..self.nodes.len() {

@@ -49,6 +49,8 @@ enum Happening {
     Wake {
         node: usize,
         life: Life,
+        /// When it was meant to be; an earlier one makes it void.
+        at: u64,
     },
     Link {
         at: usize,
@@ -111,8 +113,13 @@ impl Ord for Scheduled {
 pub enum Seen {
     /// `peer` has told `origin` that it has everything up to here.
     Acknowledged { origin: Life, peer: Life, upto: u64 },
-    /// `origin` has answered a subscription of `peer`: its stream begins here.
-    Started { origin: Life, peer: Life, next: u64 },
+    /// `origin` has answered a subscription of `peer`: its stream begins here. Without a place, it has
+    /// jumped over what it does not keep any more.
+    Started {
+        origin: Life,
+        peer: Life,
+        next: Option<u64>,
+    },
 }
 
 type Tune = Box<dyn Fn(&mut Config) + Send>;
@@ -127,6 +134,10 @@ pub struct World {
     pub weather: Weather,
     /// Ways that are worse than the weather.
     pub rough: BTreeMap<(usize, usize), Weather>,
+    /// How messages that carry votes on single-use tickets misbehave, where that differs from all others.
+    pub votes: Option<Weather>,
+    /// How messages of the bulk lane, for filling and comparing, travel, where that differs.
+    pub bulk: Option<Weather>,
     /// Wall clock of each node's machine minus the true time, milliseconds.
     pub skew_ms: Vec<i64>,
     /// How much faster each node's clock runs, millionths.
@@ -183,6 +194,8 @@ impl World {
             now: BEGINNING,
             weather: CALM,
             rough: BTreeMap::new(),
+            votes: None,
+            bulk: None,
             skew_ms: vec![0; size],
             drift_ppm: vec![0; size],
             wire: vec![version::CURRENT; size],
@@ -308,7 +321,7 @@ impl World {
             && at < node.wake
         {
             node.wake = at;
-            self.schedule(at, Happening::Wake { node: i, life });
+            self.schedule(at, Happening::Wake { node: i, life, at });
         }
     }
 
@@ -337,9 +350,10 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Wake { node, life } if self.lives_at(node, life) => {
-                if let Some(node) = self.nodes[node].as_mut() {
-                    node.wake = u64::MAX;
+            Happening::Wake { node, life, at } if self.lives_at(node, life) => {
+                match self.nodes[node].as_mut() {
+                    Some(node) if node.wake == at => node.wake = u64::MAX,
+                    _ => return,
                 }
                 self.story.note(&[self.now, node as u64], || "wake".into());
                 self.input(node, Input::Tick);

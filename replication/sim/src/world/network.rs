@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use castor_proto::codec;
 use castor_proto::ids::Member;
-use castor_proto::message::PeerMessage;
+use castor_proto::message::{Lane, PeerMessage};
 use castor_proto::version::{self, WireVersion};
 use castor_replication::engine::{GossipMember, Input};
 
@@ -23,13 +23,19 @@ pub struct Weather {
     pub loss: u64,
     /// Delivered twice, of 1,000 messages.
     pub doubled: u64,
+    /// Of 1,000 messages so many come later than that, when a rival's attempt is over.
+    pub late: u64,
 }
+
+/// The most by which such a message is late.
+const LATE: u64 = 400 * MS;
 
 /// A quiet local network.
 pub const CALM: Weather = Weather {
     delay: (100, 300),
     loss: 0,
     doubled: 0,
+    late: 0,
 };
 
 /// One message in twenty is lost, one in twenty doubled, most are overtaken.
@@ -37,7 +43,14 @@ pub const STORM: Weather = Weather {
     delay: (100, 30_000),
     loss: 50,
     doubled: 50,
+    late: 0,
 };
+
+/// Questions, votes and decisions about single-use tickets.
+fn is_about_votes(message: &PeerMessage) -> bool {
+    use PeerMessage::{Answer, Ask, Decided};
+    matches!(message, Ask { .. } | Answer { .. } | Decided { .. })
+}
 
 impl World {
     /// Whether messages pass this way.
@@ -61,11 +74,12 @@ impl World {
         let Some(index) = self.nodes.iter().position(is_there) else {
             return;
         };
-        let weather = self
-            .rough
-            .get(&(from, index))
-            .copied()
-            .unwrap_or(self.weather);
+        self.witness_start(from, index, &message);
+        let way = self.rough.get(&(from, index));
+        let votes = self.votes.as_ref().filter(|_| is_about_votes(&message));
+        let bulk = self.bulk.as_ref();
+        let bulk = bulk.filter(|_| message.lane() == Lane::Bulk);
+        let weather = *votes.or(way).or(bulk).unwrap_or(&self.weather);
         if !self.linked(from, index) || self.below(1_000) < weather.loss {
             return;
         }
@@ -81,9 +95,9 @@ impl World {
         };
         let (life, from) = (receiver.life, (sender.life, sender.member.clone()));
         if doubled {
-            self.send_off(from.clone(), index, bytes.clone(), life, weather.delay);
+            self.send_off(from.clone(), index, bytes.clone(), life, weather);
         }
-        self.send_off(from, index, bytes, life, weather.delay);
+        self.send_off(from, index, bytes, life, weather);
     }
 
     fn send_off(
@@ -92,9 +106,13 @@ impl World {
         to: usize,
         bytes: Vec<u8>,
         life: Life,
-        (low, high): (u64, u64),
+        weather: Weather,
     ) {
-        let at = self.now + low + self.below(high - low + 1);
+        let (low, high) = weather.delay;
+        let mut at = self.now + low + self.below(high - low + 1);
+        if weather.late > 0 && self.below(1_000) < weather.late {
+            at += self.below(LATE);
+        }
         let deliver = Happening::Deliver {
             from,
             to,
@@ -130,12 +148,25 @@ impl World {
         };
         match message {
             _ if !self.watched => {}
-            PeerMessage::DeltasAck { applied, .. } => self.seen.push(Seen::Acknowledged {
+            PeerMessage::DeltasAck { applied: upto, .. }
+            | PeerMessage::Subscribe { have: upto, .. } => self.seen.push(Seen::Acknowledged {
                 origin,
                 peer,
-                upto: *applied,
+                upto: *upto,
             }),
             _ => {}
+        }
+    }
+
+    /// Whoever answers a subscription counts from there, whether or not the answer arrives. What nobody
+    /// asked for tells of a jump.
+    fn witness_start(&mut self, from: usize, to: usize, message: &PeerMessage) {
+        let life = |i: usize| self.nodes[i].as_ref().map(|node| node.life);
+        if let (true, PeerMessage::StreamStart { nonce, next, .. }) = (self.watched, message)
+            && let (Some(origin), Some(peer)) = (life(from), life(to))
+        {
+            let next = Some(*next).filter(|_| *nonce != 0);
+            self.seen.push(Seen::Started { origin, peer, next });
         }
     }
 

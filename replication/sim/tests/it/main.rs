@@ -5,14 +5,14 @@
 
 use castor_sim::plan::Plan;
 use castor_sim::report::Sums;
-use castor_sim::run::{Outcome, play};
+use castor_sim::run::{Outcome, Until, play};
 use castor_sim::world::{MS, Story};
 
 /// A seed with a short safety phase.
 fn short(seed: u64) -> Outcome {
     let mut plan = Plan::of(seed);
     plan.length = 15_000 * MS;
-    play(&plan, Story::hashed(), |_| {})
+    play(&plan, Story::hashed(), Until::Any, |_| {})
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn without_faults_nobody_is_refused() {
     let mut plan = Plan::of(3);
     plan.fault_every = 1_000_000_000 * MS;
     plan.length = 20_000 * MS;
-    let outcome = play(&plan, Story::default(), |_| {});
+    let outcome = play(&plan, Story::default(), Until::Any, |_| {});
     assert_eq!(outcome.violation, None);
     assert!(outcome.faults.is_empty());
     assert!(outcome.granted * 3 > outcome.operations, "{outcome:?}");

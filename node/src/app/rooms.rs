@@ -1,0 +1,120 @@
+//! Rooms put together around a running replica, as far as they need no socket, signal or thread of
+//! their own: the same under `castor serve` and on a simulated network.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use castor_replication::driver::{Handle, Readiness};
+
+use super::AppError;
+use super::preflight::Checked;
+use super::shared::Shared;
+use crate::admin::{Access, Admin, DemoFill};
+use crate::authn::{Authenticator, Chain};
+use crate::cas::{self, Cas};
+use crate::clock::Clock;
+use crate::config::Listen;
+use crate::ops::audit::{self, Audit};
+use crate::ops::health::{self, Health};
+use crate::ops::metrics::Metrics;
+use crate::routes;
+use crate::server::RequestMetrics;
+
+/// What each listener serves.
+#[derive(Debug)]
+pub struct Routers {
+    /// For people and applications.
+    pub http: Router,
+    /// For monitoring.
+    pub ops: Router,
+    /// For operators, on the administration socket.
+    pub admin: Router,
+}
+
+impl Routers {
+    /// Puts the rooms together.
+    ///
+    /// # Errors
+    ///
+    /// When metrics are registered already.
+    pub fn build(checked: &Checked, shared: &Shared) -> Result<Self, AppError> {
+        let Shared {
+            live,
+            handle,
+            audit,
+            metrics,
+            rng,
+            outbound,
+            tickets,
+            slo,
+        } = shared;
+        let registry = metrics.registry();
+        let config = &checked.loaded.config;
+        let users: Arc<dyn Authenticator> = Arc::clone(&checked.users) as _;
+        let cas = Arc::new(Cas::new(cas::Parts {
+            config: live.clone(),
+            web: Arc::clone(&checked.web),
+            services: checked.services.registry(),
+            authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
+            tickets: tickets.clone(),
+            audit: audit.clone(),
+            rng: rng.clone(),
+            outbound: outbound.clone(),
+            slo: slo.clone(),
+        }));
+        let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
+        let health = Health::new(handle.clone());
+        let tgt = &config.tickets.tgt;
+        let demo = config.node.demo_folder.clone().map(|folder| DemoFill {
+            folder,
+            life_ms: tgt.max_life.as_millis(),
+            idle_ms: tgt.idle.as_millis(),
+        });
+        let admin = Admin::new(handle.clone(), audit.clone(), slo.clone()).with_demo(demo);
+        let over_tcp = match &config.ops.token {
+            Some(token) => admin.router(Access::Token(token.clone())),
+            None => Router::new(),
+        };
+        let body_limit = DefaultBodyLimit::max(config.http.max_body.0);
+        let probes = health.probes(&config.http.prefix.0);
+        Ok(Self {
+            http: routes::router(&cas, requests, probes).layer(body_limit),
+            ops: health::router(&health, metrics, live, over_tcp),
+            admin: admin.router(Access::Socket),
+        })
+    }
+}
+
+/// While the node drains, answers ask for the end of the connection.
+pub fn closing(handle: &Handle) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let handle = handle.clone();
+    Arc::new(move || handle.readiness() == Readiness::Draining)
+}
+
+/// Opens the record of who did what; `http` is where people and applications are served.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn open_audit(
+    checked: &Checked,
+    http: &Listen,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Audit, AppError> {
+    let server: Option<IpAddr> = match http {
+        Listen::Tcp(address) => Some(address.ip()),
+        Listen::Unix(_) => None,
+    };
+    let place = audit::Place {
+        node: checked.node.to_string(),
+        server,
+    };
+    let config = &checked.loaded.config.audit;
+    audit::start(config, place, clock.clone(), metrics.registry()).map_err(|error| match error {
+        audit::AuditError::Open { .. } => AppError::Configuration(vec![error.to_string()]),
+        other => AppError::failed(other.to_string()),
+    })
+}
