@@ -2,5 +2,6 @@
 
 mod cluster;
 mod log;
+mod service_policies;
 mod service_states;
 mod sso;
