@@ -13,10 +13,6 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::definition::RegisteredService;
 
-/// Most bytes of literals for which the fastest automaton is built; it takes about a hundred times as
-/// much memory.
-const FAST_MAX: usize = 128 * 1024;
-
 /// The literals of a set of definitions. Definitions are named by their position.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -82,17 +78,11 @@ impl Index {
 }
 
 fn automaton<'l>(literals: impl Iterator<Item = &'l [u8]>) -> Option<AhoCorasick> {
-    let literals: Vec<&[u8]> = literals.collect();
-    let bytes: usize = literals.iter().map(|literal| literal.len()).sum();
-    let kind = if bytes <= FAST_MAX {
-        AhoCorasickKind::DFA
-    } else {
-        AhoCorasickKind::ContiguousNFA
-    };
     AhoCorasickBuilder::new()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
-        .kind(Some(kind))
+        // A table of all transitions is a quarter faster and fourteen times as large.
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
         .build(literals)
         .ok()
 }

@@ -16,9 +16,12 @@ pub(super) struct Translated {
 }
 
 /// Rewrites a Java pattern.
-pub(super) fn translate(source: &str) -> Result<Translated, PatternError> {
+///
+/// In `part` of a text `$` also stands before a line end that ends the text, as in Java's `find`.
+pub(super) fn translate(source: &str, part: bool) -> Result<Translated, PatternError> {
     let mut translator = Translator {
         rest: source,
+        loose_end: part,
         out: String::with_capacity(source.len() + 16),
         superset: String::with_capacity(source.len() + 16),
         groups: Vec::new(),
@@ -50,6 +53,8 @@ struct Translator<'a> {
     class_depth: usize,
     needs_backtracking: bool,
     after_quantifier: bool,
+    /// Whether `$` also stands before the last line end.
+    loose_end: bool,
 }
 
 impl Translator<'_> {
@@ -105,6 +110,9 @@ impl Translator<'_> {
                 self.put(c);
             }
             '{' => self.counted()?,
+            '$' if self.loose_end => {
+                self.put_str(r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?\z");
+            }
             _ => self.put(c),
         }
         Ok(())
@@ -157,6 +165,8 @@ impl Translator<'_> {
             .chars()
             .take_while(|c| !matches!(c, ':' | ')'))
             .collect();
+        // `(?m)` gives `$` a meaning that it has here too.
+        self.loose_end &= !flags.contains('m');
         match flags.chars().find(|c| !matches!(c, 'i' | 's' | 'm' | '-')) {
             None if !flags.is_empty() => Ok(()),
             Some(flag) => Err(error(format!(

@@ -8,7 +8,9 @@ use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Hir, HirKind};
 
 /// Most places of a pattern at which literals are looked for.
-const PLACES_MAX: usize = 32;
+const PLACES_MAX: usize = 16;
+/// Most parts of a pattern that make up one literal.
+const PARTS_MAX: usize = 8;
 /// Most literals of a set.
 const SET_MAX: usize = 32;
 /// Longest literal; more tells no more.
@@ -30,11 +32,15 @@ pub(super) fn needles(pattern: &str) -> Vec<Vec<Vec<u8>>> {
         .limit_repeat(4)
         .limit_literal_len(LITERAL_MAX)
         .limit_total(SET_MAX);
-    let places = 0..parts.len().min(PLACES_MAX);
+    let places = parts.iter().enumerate().filter(|(_, part)| {
+        // Elsewhere nothing begins that a literal further on would not say as well.
+        matches!(part.kind(), HirKind::Literal(_) | HirKind::Alternation(_))
+    });
     places
-        .filter_map(|at| {
-            let rest = parts.get(at..)?.iter().map(|part| (*part).clone());
-            let found = extractor.extract(&Hir::concat(rest.collect()));
+        .take(PLACES_MAX)
+        .filter_map(|(at, _)| {
+            let rest = parts.get(at..)?.iter().take(PARTS_MAX);
+            let found = extractor.extract(&Hir::concat(rest.map(|part| (*part).clone()).collect()));
             set(found.literals()?.iter().map(|literal| literal.as_bytes()))
         })
         .collect()

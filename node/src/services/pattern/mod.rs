@@ -10,6 +10,9 @@
 
 use std::fmt;
 
+use anchored::Anchored;
+
+mod anchored;
 mod java;
 mod literals;
 
@@ -51,11 +54,28 @@ pub struct Pattern {
 
 #[derive(Clone)]
 enum Engine {
+    Whole(Anchored),
     Linear(regex::Regex),
     Backtracking {
-        superset: regex::Regex,
+        superset: Superset,
         exact: Box<fancy_regex::Regex>,
     },
+}
+
+/// The linear engine in front of the backtracking one.
+#[derive(Clone)]
+enum Superset {
+    Whole(Anchored),
+    Linear(regex::Regex),
+}
+
+impl Superset {
+    fn is_match(&self, text: &str) -> bool {
+        match self {
+            Self::Whole(anchored) => anchored.covers(text),
+            Self::Linear(regex) => regex.is_match(text),
+        }
+    }
 }
 
 impl fmt::Debug for Pattern {
@@ -75,17 +95,23 @@ impl Pattern {
                 "the pattern is longer than {PATTERN_MAX} bytes"
             )));
         }
-        let translated = java::translate(source)?;
+        let translated = java::translate(source, extent == Extent::Part)?;
         let whole = |text: &str| match extent {
             Extent::Full => format!(r"\A(?:{text})\z"),
             Extent::Part => text.to_owned(),
         };
+        let refused = |e: regex::Error| PatternError(one_line(&e.to_string()));
         let linear = |text: &str| {
+            if extent == Extent::Full && ignore_case {
+                let anchored = Anchored::compile(text, COMPILED_MAX);
+                return anchored.map(Superset::Whole).map_err(refused);
+            }
             regex::RegexBuilder::new(&whole(text))
                 .case_insensitive(ignore_case)
                 .size_limit(COMPILED_MAX)
                 .build()
-                .map_err(|e| PatternError(one_line(&e.to_string())))
+                .map(Superset::Linear)
+                .map_err(refused)
         };
         let engine = if translated.needs_backtracking {
             let exact = fancy_regex::RegexBuilder::new(&whole(&translated.text))
@@ -99,7 +125,10 @@ impl Pattern {
                 exact: Box::new(exact),
             }
         } else {
-            Engine::Linear(linear(&translated.text)?)
+            match linear(&translated.text)? {
+                Superset::Whole(anchored) => Engine::Whole(anchored),
+                Superset::Linear(regex) => Engine::Linear(regex),
+            }
         };
         Ok(Self {
             source: source.to_owned(),
@@ -118,6 +147,7 @@ impl Pattern {
             return Ok(false);
         }
         match &self.engine {
+            Engine::Whole(anchored) => Ok(anchored.covers(text)),
             Engine::Linear(regex) => Ok(regex.is_match(text)),
             Engine::Backtracking { superset, exact } => {
                 if superset.is_match(text) {
@@ -139,6 +169,7 @@ impl Pattern {
             return Ok(None);
         }
         Ok(match &self.engine {
+            Engine::Whole(anchored) => anchored.groups(text),
             Engine::Linear(regex) => regex.captures(text).map(|groups| {
                 let texts = groups.iter();
                 texts.map(|g| g.map(|g| g.as_str().to_owned())).collect()
@@ -156,6 +187,7 @@ impl Pattern {
     /// How many groups [`Pattern::groups`] tells besides the whole match.
     pub fn group_count(&self) -> usize {
         let with_whole = match &self.engine {
+            Engine::Whole(anchored) => anchored.groups_len(),
             Engine::Linear(regex) => regex.captures_len(),
             Engine::Backtracking { exact, .. } => exact.captures_len(),
         };
@@ -171,6 +203,8 @@ impl Pattern {
             return Ok(text.to_owned());
         }
         match &self.engine {
+            Engine::Whole(anchored) if anchored.covers(text) => Ok(String::new()),
+            Engine::Whole(_) => Ok(text.to_owned()),
             Engine::Linear(regex) => Ok(regex.replace_all(text, "").into_owned()),
             Engine::Backtracking { exact, .. } => exact
                 .try_replacen(text, 0, "")

@@ -112,6 +112,24 @@ fn partial_and_case_sensitive_patterns() {
 }
 
 #[test]
+fn the_end_of_a_text_is_before_its_last_line_end() {
+    for (pattern, text, part) in [
+        ("^staff$", "staff\n", true),
+        ("^staff$", "staff\r\n", true),
+        ("^staff$", "staff\n\n", false),
+        ("^staff$", "staff\nx", false),
+        ("(?m)^staff$", "x\nstaff\nx", true),
+        ("a$|b", "cb", true),
+        (r"a\$", "a$", true),
+        ("[$]", "$", true),
+    ] {
+        let compiled = Pattern::compile(pattern, Extent::Part, false).unwrap();
+        assert_eq!(compiled.matches(text), Ok(part), "{pattern} on {text:?}");
+    }
+    assert_eq!(full("^a$").matches("a\n"), Ok(false), "the whole text");
+}
+
+#[test]
 fn a_hard_text_ends_in_bounded_steps() {
     let hard = full(r"(a|a)*(a|a)*(a|aa)*\1b");
     let text = format!("{}xb", "a".repeat(4000));
@@ -161,6 +179,26 @@ proptest! {
         let pattern = Pattern::compile(&format!("\\Q{text}\\E"), Extent::Full, false).unwrap();
         prop_assert_eq!(pattern.matches(&text), Ok(true));
         prop_assert_eq!(pattern.matches(&other), Ok(other == text));
+    }
+
+    /// Comparing the literal beginning by itself decides as one expression for all would.
+    #[test]
+    fn a_literal_beginning_changes_nothing(
+        pattern in "\\^?[ask:/.é]{0,4}(\\(\\?-i\\)k)?[ask\\[\\]^.]{0,4}(\\(b\\|c\\))?(\\.\\*|[a-c]\\+|\\?)?\\$?",
+        text in "[aAsSkK:/.éÉbcBC]{0,8}",
+    ) {
+        let translated = java::translate(&pattern, false);
+        let plain = translated.ok().and_then(|translated| {
+            regex::RegexBuilder::new(&format!(r"\A(?:{})\z", translated.text))
+                .case_insensitive(true)
+                .build()
+                .ok()
+        });
+        if let (Some(plain), Ok(compiled)) =
+            (plain, Pattern::compile(&pattern, Extent::Full, true))
+        {
+            prop_assert_eq!(compiled.matches(&text), Ok(plain.is_match(&text)));
+        }
     }
 
     #[test]
