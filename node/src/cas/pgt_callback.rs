@@ -12,7 +12,7 @@ use super::visit::Visitor;
 use crate::ops::audit::Action;
 use crate::outbound::{Call, Purpose, Reach, Target, names_host};
 use crate::services::RegisteredService;
-use crate::tickets::{ClaimRequest, Granted, TicketError};
+use crate::tickets::{ClaimRequest, Granted, ProxyGranting, TicketError};
 use crate::web::form;
 
 /// Longest callback URL, as received.
@@ -91,25 +91,12 @@ impl Visitor<'_> {
                 };
             }
         };
-        let joint = if url.contains('?') { '&' } else { '?' };
-        let bare = url.split('#').next().unwrap_or(url);
-        let whole = format!(
-            "{bare}{joint}pgtIou={}&pgtId={}",
-            form::encode(made.iou.as_str()),
-            form::encode(made.id.as_str())
-        );
         let covers = |url: &str| registered.proxy.allows(url);
+        let whole = with_ids(url, &made);
         if let Err(why) = self.call_back(&whole, names_host(url, covers)).await {
             tracing::warn!(service = registered.id, %why, "proxy-granting ticket not delivered");
             not_created(&why);
-            if let Err(error) = self
-                .cas
-                .tickets
-                .revoke_proxy_granting_ticket(&made.id)
-                .await
-            {
-                tracing::warn!(%error, "a proxy-granting ticket that nobody has lives on");
-            }
+            self.take_back(&made.id).await;
             return Delivery::Failed;
         }
         self.audit(
@@ -118,6 +105,13 @@ impl Visitor<'_> {
             format!("{} for {}", made.id.masked(), host_of(url)),
         );
         Delivery::Delivered(made.iou)
+    }
+
+    async fn take_back(&self, id: &TicketId) {
+        let revoked = self.cas.tickets.revoke_proxy_granting_ticket(id).await;
+        if let Err(error) = revoked {
+            tracing::warn!(%error, "a proxy-granting ticket that nobody has lives on");
+        }
     }
 
     async fn call_back(&self, url: &str, named: bool) -> Result<(), String> {
@@ -137,6 +131,15 @@ impl Visitor<'_> {
             Err(format!("it answered {}", answer.status.as_u16()))
         }
     }
+}
+
+/// The callback with the ticket and its name; a fragment is never sent.
+fn with_ids(url: &str, made: &ProxyGranting) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let bare = url.split('#').next().unwrap_or(url);
+    let iou = form::encode(made.iou.as_str());
+    let id = form::encode(made.id.as_str());
+    format!("{bare}{joint}pgtIou={iou}&pgtId={id}")
 }
 
 /// What of a callback may stand in logs: where it leads, without path and query.

@@ -56,7 +56,7 @@ pub async fn post(
                     format: None,
                     renew,
                 };
-                (visitor.validate(&validation).await, target)
+                (visitor.validate(Ok(validation)).await, target)
             }
         },
     };

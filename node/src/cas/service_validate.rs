@@ -41,9 +41,7 @@ pub(super) async fn answer(
     let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
     let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
     let format = Format::of_parameter(format);
-    let outcome = match Validation::read(endpoint, accepts, &query) {
-        Ok(validation) => visitor.validate(&validation).await,
-        Err(outcome) => outcome,
-    };
+    let read = Validation::read(endpoint, accepts, &query);
+    let outcome = visitor.validate(read).await;
     respond(&outcome, format, visit.https)
 }

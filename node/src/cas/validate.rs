@@ -25,16 +25,12 @@ pub async fn get(
         headers: request.headers(),
     };
     let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let outcome = match Validation::read(VALIDATE, Accepts::Service, &query) {
-        // CAS 1 knows nothing of proxies.
-        Ok(validation) => {
-            let validation = Validation {
-                pgt_url: None,
-                ..validation
-            };
-            visitor.validate(&validation).await
-        }
-        Err(outcome) => outcome,
-    };
+    let read = Validation::read(VALIDATE, Accepts::Service, &query);
+    // CAS 1 knows nothing of proxies.
+    let read = read.map(|validation| Validation {
+        pgt_url: None,
+        ..validation
+    });
+    let outcome = visitor.validate(read).await;
     respond(&outcome, Format::Plain, visit.https)
 }

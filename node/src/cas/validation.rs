@@ -114,11 +114,19 @@ impl<'a> Grant<'a> {
 }
 
 impl Visitor<'_> {
-    /// Validates a ticket and records it.
-    pub(super) async fn validate(&self, validation: &Validation<'_>) -> Outcome {
+    /// Validates what was read, if it could be read. A node that does not serve says so whatever was
+    /// asked, so that a proxy asks another one.
+    pub(super) async fn validate(&self, read: Result<Validation<'_>, Outcome>) -> Outcome {
         if !self.cas.serves() {
             return Outcome::undecided();
         }
+        match read {
+            Ok(validation) => self.validate_and_record(&validation).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn validate_and_record(&self, validation: &Validation<'_>) -> Outcome {
         let id = TicketId::parse(validation.ticket);
         let shown = match &id {
             Ok(id) => id.masked(),

@@ -81,6 +81,11 @@ async fn an_application_that_wants_young_credentials_asks_again() {
     let mut browser = Browser::new();
     browser.sign_in(router, "/cas/login").await;
     let first = browser.cookies.get("TGC").cloned();
+    let handle = &cluster.nodes[0].handle;
+    let began = handle.now();
+    cluster
+        .until("the session is old enough", || handle.now() > began + 1)
+        .await;
     let path = login("https://grades.example.edu/");
     let form = browser.get(router, &path).await;
     assert_eq!(form.status, 200, "the session is older than a millisecond");
