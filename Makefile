@@ -62,7 +62,7 @@ sim: ## simulated clusters under faults: SEEDS=500 of them, or SEED=n for one ag
 
 .PHONY: mutants
 mutants: ## plants one defect after another in the engine; the simulation must find each
-	$(CARGO) run --release --locked --package castor-sim --features mutants --target-dir $(TARGET)/mutants -- mutants
+	$(CARGO) run --release --locked --package castor-sim --features mutants -- mutants
 
 .PHONY: sim-year
 sim-year: ## a simulated year, in as many sittings as it takes; state in target/sim-year.json

@@ -340,6 +340,7 @@ impl Nemesis {
         world.rough.clear();
         world.votes = None;
         world.bulk = None;
+        world.stream = None;
         world.skew_ms.clone_from(&self.skew_ms);
         world.heal();
         for i in 0..world.size() {

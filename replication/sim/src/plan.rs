@@ -45,6 +45,8 @@ pub struct Plan {
     pub weather: Weather,
     /// How what is sent in bulk, for filling and comparing, travels where that differs.
     pub bulk: Option<Weather>,
+    /// How the streams of changes travel where that differs.
+    pub stream: Option<Weather>,
     /// Each machine's wall clock minus true time, milliseconds.
     pub skew_ms: Vec<i64>,
     /// How much faster each node's clock runs, millionths.
@@ -121,10 +123,12 @@ impl Limits {
     }
 }
 
-/// Of so many seeds one is of the flavour of contention, and one of filling, each at its place.
+/// Of so many seeds one is of the flavour of contention, one of filling, and one has slow streams, each at
+/// its place.
 const FLAVOURS: u64 = 8;
 const CONTENTION_AT: u64 = 5;
 const FILLING_AT: u64 = 2;
+const SLOW_AT: u64 = 6;
 
 /// The seeds of the flavour of contention, in their order.
 #[cfg(feature = "mutants")]
@@ -138,7 +142,7 @@ impl Plan {
         let mut random = Random::new(seed, "plan");
         let contention = seed % FLAVOURS == CONTENTION_AT;
         let sizes: &[usize] = if contention {
-            &[4, 4, 5]
+            &[4, 5, 5]
         } else {
             &[2, 3, 3, 3, 3, 4, 5]
         };
@@ -174,7 +178,7 @@ impl Plan {
         ];
         let mut weather = random.pick(&weathers).unwrap_or(CALM);
         let mut limits = Limits::draw(&mut random.clone());
-        let mut bulk = None;
+        let (mut bulk, mut stream) = (None, None);
         if contention {
             flavour = Flavour::Contention;
             limits = limits.for_votes();
@@ -186,6 +190,12 @@ impl Plan {
                     ..CALM
                 };
             }
+        } else if seed % FLAVOURS == SLOW_AT {
+            // Changes come late, and whoever asks is answered at once.
+            limits.batch_max = limits.batch_max.max(16);
+            limits.batch_bytes = limits.batch_bytes.max(8_000);
+            let delay = (1_000, 100_000);
+            stream = Some(Weather { delay, ..CALM });
         } else if seed % FLAVOURS == FILLING_AT {
             flavour = Flavour::Filling;
             let most = random.pick(&[20_000, 60_000]).unwrap_or(20_000);
@@ -205,6 +215,7 @@ impl Plan {
             fault_every: random.between(1_500, 5_000) * MS,
             weather,
             bulk,
+            stream,
             skew_ms: (0..size).map(|_| skew(&mut random)).collect(),
             drift_ppm: (0..size).map(|_| drift(&mut random)).collect(),
             limits,

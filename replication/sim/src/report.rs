@@ -17,6 +17,13 @@ const OPERATIONS_PER_SECOND: f64 = 10.0;
 /// A day counts with at least one fault in so many simulated seconds.
 const SECONDS_PER_FAULT: f64 = 10.0;
 
+/// Whether so many requests and faults are enough for so many simulated microseconds.
+pub fn enough(time: u64, operations: u64, faults: u64) -> bool {
+    let seconds = time as f64 / 1e6;
+    operations as f64 >= OPERATIONS_PER_SECOND * seconds
+        && faults as f64 * SECONDS_PER_FAULT >= seconds
+}
+
 /// Sums over seeds.
 #[derive(Debug, Default, Clone)]
 pub struct Sums {
@@ -68,9 +75,7 @@ impl Sums {
 
     /// Whether there was enough to do and enough that went wrong for the days to count.
     pub fn counts(&self) -> bool {
-        let faults = self.faults() as f64;
-        self.operations as f64 / self.seconds() >= OPERATIONS_PER_SECOND
-            && self.seconds() / faults.max(f64::MIN_POSITIVE) <= SECONDS_PER_FAULT
+        enough(self.time, self.operations, self.faults())
     }
 
     /// For people.

@@ -126,6 +126,7 @@ impl Run {
         world.watched = true;
         world.weather = plan.weather;
         world.bulk = plan.bulk;
+        world.stream = plan.stream;
         world.skew_ms.clone_from(&plan.skew_ms);
         world.drift_ppm.clone_from(&plan.drift_ppm);
         world.story.line(world.now, || format!("{plan:?}"));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{self, Bounds};
 use crate::progress::{Progress, tell};
-use crate::report::{DAY, violation};
+use crate::report::{DAY, enough, violation};
 use crate::run::{self, Outcome};
 use crate::world::Story;
 
@@ -134,7 +134,11 @@ pub(crate) fn run(
         violation(outcome).iter().for_each(|line| tell(line));
     }
     tell(&state.text());
-    Ok(broken.is_none())
+    let counts = enough(state.time, state.operations, state.faults);
+    if !counts {
+        tell("too little happened for these days to count");
+    }
+    Ok(broken.is_none() && counts)
 }
 
 #[test]

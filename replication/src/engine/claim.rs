@@ -53,6 +53,9 @@ pub(super) struct ClaimOp {
     round: u32,
     /// Members whose incarnation has gone: they never vote again.
     gone: Vec<Member>,
+    /// Who has accepted which value, at whatever ballot.
+    #[cfg(feature = "mutants")]
+    pub(super) mixed: Vec<(ClaimId, Member)>,
 }
 
 enum Stage {
@@ -99,6 +102,8 @@ impl Engine {
             stage: Stage::Resting,
             round: 0,
             gone: Vec::new(),
+            #[cfg(feature = "mutants")]
+            mixed: Vec::new(),
         });
         if self
             .singles
@@ -487,6 +492,8 @@ impl Engine {
                 // rule 1
                 {
                     accepted.push(from.clone());
+                    #[cfg(feature = "mutants")]
+                    op.mixed.push((*value, from.clone()));
                     let (value, enough) = (*value, accepted.len() >= majority);
                     if enough {
                         return self.claim_decided(op, &body, value, false);
@@ -516,6 +523,8 @@ impl Engine {
         value: ClaimId,
         accepted: Vec<Member>,
     ) {
+        #[cfg(feature = "mutants")]
+        let accepted = op.with_earlier(value, accepted); // rule 7
         let alone = mutant!(IssuerAloneDecides) && !accepted.is_empty(); // rule 7
         if accepted.len() > body.view.len() / 2 || alone {
             return self.claim_decided(op, body, value, false);

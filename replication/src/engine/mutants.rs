@@ -201,6 +201,23 @@ pub(super) fn digested(entry: &Entry) -> Cow<'_, Entry> {
 }
 
 #[cfg(feature = "mutants")]
+impl super::claim::ClaimOp {
+    /// Whoever has accepted this value at an earlier ballot counts again.
+    pub(super) fn with_earlier(&self, value: ClaimId, mut accepted: Vec<Member>) -> Vec<Member> {
+        let earlier = self
+            .mixed
+            .iter()
+            .filter(|(v, _)| mutant!(BallotsMixed) && *v == value);
+        for (_, member) in earlier {
+            if !accepted.contains(member) {
+                accepted.push(member.clone());
+            }
+        }
+        accepted
+    }
+}
+
+#[cfg(feature = "mutants")]
 impl Engine {
     /// Who is asked in a member's place.
     pub(super) fn addressee(&self, member: &Member) -> Member {

@@ -110,7 +110,8 @@ impl Workload {
             // At the limit on two nodes at once, one of which may not have heard of the other.
             let (first, second) = (self.any(world), self.any(world));
             let at = (limit + self.random.below(300 * MS)).saturating_sub(150 * MS);
-            let soon = at + self.random.between(100, 6_000);
+            let most = self.random.pick(&[6, 60]).unwrap_or(6) * MS;
+            let soon = at + self.random.between(100, most);
             let use_at = |node| Step::Use { session, node };
             self.later(at, use_at(first));
             return self.later(soon, use_at(second));

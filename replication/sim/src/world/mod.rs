@@ -138,16 +138,18 @@ pub struct World {
     pub votes: Option<Weather>,
     /// How messages of the bulk lane, for filling and comparing, travel, where that differs.
     pub bulk: Option<Weather>,
+    /// How messages of the stream lane travel, where that differs.
+    pub stream: Option<Weather>,
     /// Wall clock of each node's machine minus the true time, milliseconds.
     pub skew_ms: Vec<i64>,
     /// How much faster each node's clock runs, millionths.
     pub drift_ppm: Vec<i64>,
     /// The newest wire version each node speaks from its next start on.
     pub wire: Vec<WireVersion>,
-    /// Questions of subscriptions, in the order in which they were asked, while `watched`.
-    pub subscriptions: Vec<u64>,
     /// Answers that nobody has fetched.
     pub replies: BTreeMap<u64, Reply>,
+    /// Questions of subscriptions, in the order in which they were asked, while `watched`.
+    pub subscriptions: Vec<u64>,
     /// What was delivered, while `watched`.
     pub seen: Vec<Seen>,
     /// Whether `seen` is kept.
@@ -196,11 +198,12 @@ impl World {
             rough: BTreeMap::new(),
             votes: None,
             bulk: None,
+            stream: None,
             skew_ms: vec![0; size],
             drift_ppm: vec![0; size],
             wire: vec![version::CURRENT; size],
-            subscriptions: Vec::new(),
             replies: BTreeMap::new(),
+            subscriptions: Vec::new(),
             seen: Vec::new(),
             watched: false,
             story: Story::default(),
