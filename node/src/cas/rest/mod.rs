@@ -66,9 +66,11 @@ impl Visitor<'_> {
     /// Judges the credentials of a form.
     async fn rest_person(&self, form: &Form) -> Result<Person, Response> {
         let bad = |says: String| self.rest_refused((StatusCode::BAD_REQUEST, says));
-        let one = |name| form.one(name).map_err(|error| bad(error.to_string()));
-        let username = one("username")?.unwrap_or_default();
-        let password = one("password")?.unwrap_or_default();
+        let (username, password) = match (form.one("username"), form.one("password")) {
+            (Ok(username), Ok(password)) => (username, password),
+            (Err(error), _) | (_, Err(error)) => return Err(bad(error.to_string())),
+        };
+        let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
         let credential = match Credential::new(username, password) {
             Ok(credential) => credential,
             Err(CredentialError::Missing) => {
