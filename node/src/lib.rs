@@ -8,9 +8,11 @@
 //! - [`clock`]: the only place that reads the clocks and draws randomness
 //! - [`config`]: what can be configured, read and checked before anything is bound
 //! - [`ops`]: health, metrics, logs, audit, start and stop
+//! - [`outbound`]: the only room that calls out
 //! - [`routes`]: every path, and who answers it
 //! - [`server`]: accepts connections, bounded in number, size and time
 //! - [`services`]: which applications may ask, and what they learn
+//! - [`slo`]: visited applications learn that a session has ended
 //! - [`tickets`]: the only door to replication
 //! - [`web`]: everything a browser meets
 
@@ -27,8 +29,10 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ops;
+pub mod outbound;
 pub mod routes;
 pub mod server;
 pub mod services;
+pub mod slo;
 pub mod tickets;
 pub mod web;

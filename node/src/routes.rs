@@ -9,11 +9,17 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
-use crate::cas::paths::{ASSETS, LOGIN, LOGOUT, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
+use crate::cas::paths::{
+    ASSETS, LOGIN, LOGOUT, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE,
+    REST_TICKET, REST_TICKETS, REST_USERS, SAML_VALIDATE, SERVICE_VALIDATE, VALIDATE,
+};
 use crate::cas::visit::{identify, not_found};
-use crate::cas::{Cas, assets, login, logout, service_validate, validate};
+use crate::cas::{
+    Cas, assets, login, logout, proxy, proxy_validate, rest, saml_validate, service_validate,
+    validate,
+};
 use crate::server::{RequestMetrics, observe};
 
 /// The router of the CAS listener. `probes` are the health paths for proxies.
@@ -25,12 +31,24 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
         let login_page = login_page.clone();
         async move { Redirect::temporary(&login_page) }
     };
-    let table: [(&str, MethodRouter<Arc<Cas>>); 6] = [
+    let table: [(&str, MethodRouter<Arc<Cas>>); 13] = [
         (LOGIN, get(login::request).post(login::accept::submit)),
         (LOGOUT, get(logout::logout).post(logout::logout)),
         (VALIDATE, once(get(validate::get))),
         (SERVICE_VALIDATE, once(get(service_validate::get))),
         (P3_SERVICE_VALIDATE, once(get(service_validate::get_p3))),
+        (PROXY_VALIDATE, once(get(proxy_validate::get))),
+        (P3_PROXY_VALIDATE, once(get(proxy_validate::get_p3))),
+        (SAML_VALIDATE, post(saml_validate::post)),
+        (REST_TICKETS, post(rest::tickets::post)),
+        (
+            REST_TICKET,
+            once(get(rest::ticket::get))
+                .post(rest::ticket::post)
+                .delete(rest::ticket::delete),
+        ),
+        (REST_USERS, post(rest::users::post)),
+        (PROXY, once(get(proxy::get))),
         (ASSETS, get(assets::get)),
     ];
     let mut router = Router::new();

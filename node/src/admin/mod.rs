@@ -19,6 +19,7 @@ use castor_replication::driver::Handle;
 use tokio::sync::Semaphore;
 
 use crate::ops::audit::Audit;
+use crate::slo::Slo;
 
 pub use access::Access;
 pub use sessions::handle_of;
@@ -28,6 +29,7 @@ pub use sessions::handle_of;
 pub struct Admin {
     handle: Handle,
     audit: Audit,
+    slo: Slo,
     /// Looking through all sessions is work; one at a time is enough for people.
     scans: Arc<Semaphore>,
     demo: Option<Arc<DemoFill>>,
@@ -52,10 +54,11 @@ impl std::fmt::Debug for Admin {
 
 impl Admin {
     /// Administers the replica behind `handle`.
-    pub fn new(handle: Handle, audit: Audit) -> Self {
+    pub fn new(handle: Handle, audit: Audit, slo: Slo) -> Self {
         Self {
             handle,
             audit,
+            slo,
             scans: Arc::new(Semaphore::new(1)),
             demo: None,
         }

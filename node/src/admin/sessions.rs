@@ -12,6 +12,7 @@ use castor_proto::delta::{DestroyReason, Entry};
 use castor_proto::seal::keyring::{KeyRing, Purpose};
 use castor_proto::ticket::{Payload, Tgt, TicketBody, TicketKey, TicketKind};
 use castor_replication::driver::Handle;
+use castor_replication::engine::Destroyed;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use super::access::Actor;
 use super::api::refusal;
 use crate::clock;
 use crate::ops::audit::{self, Action};
+use crate::slo::{By, Reason, SessionEnd};
 
 /// Sessions in one answer, unless asked for fewer, and at most.
 const LIMIT_DEFAULT: usize = 100;
@@ -311,6 +313,7 @@ pub(super) async fn end(
                 let id = session.body.id.masked();
                 let what = format!("{id} of {}", session.tgt.principal.id);
                 admin.record(&actor, Action::TicketGrantingTicketDestroyed, what);
+                tell(&admin, &actor, session, destroyed);
             }
             Some(Ok((_, Err(error)))) => done.failure = Some(error.to_string()),
             Some(Err(error)) => done.failure = Some(error.to_string()),
@@ -318,6 +321,27 @@ pub(super) async fn end(
         }
     }
     done.answer(found.more)
+}
+
+/// Has the applications of an ended session told; nobody waits for them.
+fn tell(admin: &Admin, actor: &Actor, session: Session, destroyed: Destroyed) {
+    // Whoever ended it before has told them.
+    if destroyed.already {
+        return;
+    }
+    admin.slo.tell(SessionEnd {
+        key: session.entry.key,
+        masked: session.body.id.masked(),
+        principal: Some(session.tgt.principal),
+        partial: destroyed.missing > 0,
+        visited: destroyed.services,
+        reason: Reason::Operator,
+        by: By {
+            actor: Some(actor.name.clone()),
+            client: actor.client,
+            request: None,
+        },
+    });
 }
 
 /// What became of sessions that were to be ended.

@@ -14,11 +14,14 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::value::{Secret, Value as _};
+use crate::config::{Config, Live};
 use crate::ops::audit::{self, Place};
 use crate::ops::testing::{self, Node};
+use crate::outbound::{Outbound, OutboundMetrics, Trust};
 use crate::server::{Peer, PeerAddress};
+use crate::slo::{self, Slo};
+use crate::tickets::{Policy, Tickets};
 
 const TOKEN: &str = "0123456789abcdef-token";
 
@@ -44,7 +47,7 @@ async fn fixture() -> Fixture {
     };
     let registry = node.metrics.registry();
     let audit = audit::start(&config, place, Clock::system(), registry).unwrap();
-    let admin = Admin::new(node.handle.clone(), audit.clone());
+    let admin = Admin::new(node.handle.clone(), audit.clone(), slo(&node, &audit));
     Fixture {
         node,
         admin,
@@ -52,6 +55,26 @@ async fn fixture() -> Fixture {
         record,
         _dir: dir,
     }
+}
+
+/// Tells applications; no definition here covers any.
+fn slo(node: &Node, audit: &Audit) -> Slo {
+    let live = Live::new(Config::defaults().unwrap());
+    let registry = node.metrics.registry();
+    let tickets = &live.load().tickets;
+    Slo::start(slo::Parts {
+        tickets: Tickets::new(node.handle.clone(), Policy::from(tickets)),
+        services: Arc::default(),
+        outbound: Outbound::new(
+            live.clone(),
+            Trust::load(None).unwrap(),
+            OutboundMetrics::register(registry).unwrap(),
+        ),
+        audit: audit.clone(),
+        clock: Clock::system(),
+        metrics: slo::SloMetrics::register(registry).unwrap(),
+        config: live.clone(),
+    })
 }
 
 fn unix() -> PeerAddress {

@@ -7,6 +7,7 @@ pub mod preflight;
 mod reloads;
 pub mod replica;
 pub mod rooms;
+pub mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,12 @@ use crate::ops::lifecycle::{self, Changes, Signals, Stop};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
 use crate::server::{self, Limits, Options, Running, ServerMetrics};
+use crate::slo::Slo;
 
 pub use preflight::Checked;
 use replica::Replica;
-use rooms::{Routers, Shared, closing, open_audit};
+use rooms::{Routers, closing, open_audit};
+use shared::Shared;
 
 /// After the drain, peers get this long before they are cut; connections too, or what is left of the drain.
 const LAST_GRACE: Duration = Duration::from_secs(3);
@@ -63,6 +66,7 @@ pub struct App {
     handle: Handle,
     audit: Audit,
     replica: Replica,
+    slo: Slo,
     reloader: Arc<crate::ops::reload::Reloader>,
     changes: Changes,
     http: Running,
@@ -107,25 +111,30 @@ impl App {
         let live = Live::new(config.clone());
         let tls = checked.tls.as_ref().map(server::tls::TlsAcceptor::new);
         show_times(&checked, &metrics)?;
+        let shared = Shared::new(
+            &checked,
+            shared::Base {
+                live: &live,
+                handle: &handle,
+                audit: &audit,
+                metrics: &metrics,
+                clock: &clock,
+                rng,
+            },
+        )?;
         let targets = reloads::Targets {
             live: live.clone(),
             logging,
             tls: tls.clone(),
             network: replica.network.clone(),
             metrics: metrics.clone(),
-            clock: clock.clone(),
+            clock,
+            outbound: shared.outbound.clone(),
         };
         let reloader = Arc::new(reloads::reloader(&checked, &targets));
         // Before anybody sees the node: what changes from then on must not be missed.
         let changes = Changes::watch(&reloader);
 
-        let shared = Shared {
-            live: live.clone(),
-            handle: handle.clone(),
-            audit: audit.clone(),
-            metrics: metrics.clone(),
-            rng,
-        };
         let routers = Routers::build(&checked, &shared)?;
         let server_metrics =
             ServerMetrics::register(metrics.registry()).map_err(AppError::metrics)?;
@@ -138,13 +147,7 @@ impl App {
         };
         let limits = Limits::from(&config.http);
         let few = for_operators(limits);
-        tracing::info!(
-            node = %handle.node(),
-            http = %http.listen(),
-            ops = %ops.listen(),
-            cluster = %replica.network.advertise(),
-            "listening"
-        );
+        log_places(http.listen(), ops.listen(), &replica);
         Ok(Self {
             http: server::run(http, routers.http, options("http", limits, tls)),
             ops: server::run(ops, routers.ops, options("ops", few, None)),
@@ -153,6 +156,7 @@ impl App {
             handle,
             audit,
             replica,
+            slo: shared.slo,
             reloader,
             changes,
         })
@@ -217,12 +221,18 @@ impl App {
         // What was taken in is answered: on a busy machine a sign-in waits for its turn to be hashed.
         let left = limit.saturating_sub(began.elapsed());
         self.http.stop(left.max(LAST_GRACE)).await;
+        self.slo.finish(LAST_GRACE).await;
         self.replica.stop(LAST_GRACE).await;
         self.admin.stop(Duration::from_secs(1)).await;
         self.ops.stop(Duration::from_secs(1)).await;
         self.audit.flush(Duration::from_secs(2));
         tracing::info!("stopped");
     }
+}
+
+fn log_places(http: &Listen, ops: &Listen, replica: &Replica) {
+    let cluster = replica.network.advertise();
+    tracing::info!(node = %replica.handle.node(), %http, %ops, %cluster, "listening");
 }
 
 /// Few connections, and time for answers that wait for every node.

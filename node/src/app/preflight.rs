@@ -21,6 +21,7 @@ use crate::config::source::read_bounded;
 use crate::config::types::AuditOutput;
 use crate::config::{Cluster, Config, Loaded};
 use crate::ops::audit::AuditError;
+use crate::outbound::Trust;
 use crate::server::tls;
 use crate::services::file::ServiceFolder;
 use crate::web::Web;
@@ -46,6 +47,8 @@ pub struct Checked {
     pub services: Arc<ServiceFolder>,
     /// Templates and assets.
     pub web: Arc<Web>,
+    /// Certificates of applications that are believed.
+    pub trust: Trust,
 }
 
 /// Reads and checks what `loaded` names.
@@ -80,6 +83,9 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
         .map_err(|error| note(error.to_string()))
         .ok();
     let audit = audit_file(config).map_err(&mut note).ok();
+    let trust = Trust::load(config.outbound.ca_file.as_deref())
+        .map_err(|error| note(error.to_string()))
+        .ok();
     match (
         node,
         tls,
@@ -90,6 +96,7 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
         services,
         web,
         audit,
+        trust,
     ) {
         (
             Some(node),
@@ -101,6 +108,7 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
             Some(services),
             Some(web),
             Some(()),
+            Some(trust),
         ) => Ok(Checked {
             node,
             tls,
@@ -110,6 +118,7 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
             users,
             services: Arc::new(services),
             web: Arc::new(web),
+            trust,
             loaded,
         }),
         _ => Err(problems),

@@ -13,6 +13,7 @@ use crate::config::{Live, Loaded};
 use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
 use crate::ops::reload::Reloader;
+use crate::outbound::{Outbound, Trust};
 use crate::server::tls::{Identity, TlsAcceptor};
 
 /// What is reloaded, beside the files of [`Checked`].
@@ -23,6 +24,7 @@ pub(super) struct Targets {
     pub(super) network: Network,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    pub(super) outbound: Outbound,
 }
 
 /// Registers everything, the configuration first: what follows uses it.
@@ -31,6 +33,7 @@ pub(super) fn reloader(checked: &Checked, targets: &Targets) -> Reloader {
     configuration(&mut reloader, &checked.loaded, targets);
     http_certificate(&mut reloader, targets);
     cluster_certificate(&mut reloader, checked.node.clone(), targets);
+    outbound_trust(&mut reloader, targets);
 
     let users = Arc::clone(&checked.users);
     reloader.add("users", [users.path().to_owned()], move || {
@@ -130,6 +133,16 @@ fn cluster_certificate(reloader: &mut Reloader, node: NodeName, targets: &Target
             tracing::info!("the links to the other nodes are remade with the new certificate");
         }
         show_cluster_expiry(&metrics, &identity);
+        Ok(())
+    });
+}
+
+fn outbound_trust(reloader: &mut Reloader, targets: &Targets) {
+    let (live, outbound) = (targets.live.clone(), targets.outbound.clone());
+    let files: Vec<PathBuf> = live.load().outbound.ca_file.iter().cloned().collect();
+    reloader.add("outbound", files, move || {
+        let trust = Trust::load(live.load().outbound.ca_file.as_deref());
+        outbound.set_trust(trust.map_err(|error| error.to_string())?);
         Ok(())
     });
 }

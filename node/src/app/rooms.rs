@@ -10,32 +10,17 @@ use castor_replication::driver::{Handle, Readiness};
 
 use super::AppError;
 use super::preflight::Checked;
+use super::shared::Shared;
 use crate::admin::{Access, Admin, DemoFill};
 use crate::authn::{Authenticator, Chain};
 use crate::cas::{self, Cas};
-use crate::clock::{Clock, Rng};
-use crate::config::{Listen, Live};
+use crate::clock::Clock;
+use crate::config::Listen;
 use crate::ops::audit::{self, Audit};
 use crate::ops::health::{self, Health};
 use crate::ops::metrics::Metrics;
 use crate::routes;
 use crate::server::RequestMetrics;
-use crate::tickets::{Policy, Tickets};
-
-/// What rooms share.
-#[derive(Debug)]
-pub struct Shared {
-    /// The configuration in force.
-    pub live: Live,
-    /// The replica.
-    pub handle: Handle,
-    /// The record of who did what.
-    pub audit: Audit,
-    /// Every metric.
-    pub metrics: Metrics,
-    /// Randomness.
-    pub rng: Rng,
-}
 
 /// What each listener serves.
 #[derive(Debug)]
@@ -61,6 +46,9 @@ impl Routers {
             audit,
             metrics,
             rng,
+            outbound,
+            tickets,
+            slo,
         } = shared;
         let registry = metrics.registry();
         let config = &checked.loaded.config;
@@ -70,9 +58,11 @@ impl Routers {
             web: Arc::clone(&checked.web),
             services: checked.services.registry(),
             authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
-            tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
+            tickets: tickets.clone(),
             audit: audit.clone(),
             rng: rng.clone(),
+            outbound: outbound.clone(),
+            slo: slo.clone(),
         }));
         let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
         let health = Health::new(handle.clone());
@@ -82,7 +72,7 @@ impl Routers {
             life_ms: tgt.max_life.as_millis(),
             idle_ms: tgt.idle.as_millis(),
         });
-        let admin = Admin::new(handle.clone(), audit.clone()).with_demo(demo);
+        let admin = Admin::new(handle.clone(), audit.clone(), slo.clone()).with_demo(demo);
         let over_tcp = match &config.ops.token {
             Some(token) => admin.router(Access::Token(token.clone())),
             None => Router::new(),

@@ -1,25 +1,39 @@
 //! `/logout`: ends the session of the browser.
 //!
 //! Answers when every node that must know does, or after one second; then nothing that starts later
-//! validates on any connected node. `url` of CAS 2 is ignored, and `service` is followed only when
-//! it is registered and the configuration says so: else anybody could send people anywhere.
+//! validates on any connected node. Applications are told meanwhile, and nobody waits for them; those
+//! that want to hear it from the browser are on the page. `url` of CAS 2 is ignored, and `service` is
+//! followed only when it is registered and the configuration says so: else anybody could send people
+//! anywhere.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use castor_proto::ticket::TicketId;
+use http::{Method, StatusCode};
 
 use super::Cas;
 use super::service_url::ServiceUrl;
 use super::visit::{Visit, Visitor, set_cookie};
 use crate::ops::audit::Action;
+use crate::slo::{By, FrontNotice, Reason, SessionEnd};
 use crate::tickets::{Found, TicketError};
 use crate::web::cookies::{self, Presented};
 use crate::web::form::Form;
 use crate::web::headers::Needs;
-use crate::web::pages::{ErrorKind, Page};
+use crate::web::origin::{self, Origin};
+use crate::web::pages::{ErrorKind, Page, SignedOutPage, ToldByBrowser};
+
+/// What signing out came to.
+#[derive(Default)]
+pub(super) struct Outcome {
+    had_session: bool,
+    /// Some nodes do not know yet.
+    partial: bool,
+    front: Vec<FrontNotice>,
+}
 
 /// Answers `/logout`.
 pub async fn logout(
@@ -36,23 +50,21 @@ pub async fn logout(
         return visitor.error(ErrorKind::Unready);
     }
     let presented = cookies::read(request.headers(), &cas.tickets.keyring());
-    let (had_session, partial) = match visitor.end(&presented).await {
-        Ok(ended) => ended,
+    let query = request.uri().query();
+    if visitor.asks_first(request.method(), &presented) {
+        return visitor.question(query);
+    }
+    let outcome = match visitor.end(&presented).await {
+        Ok(outcome) => outcome,
         // The cookie stays, so that trying again ends the session.
         Err(error) => {
             tracing::warn!(%error, "a session could not be ended");
             return visitor.error(ErrorKind::Unready);
         }
     };
-    let mut response = match visitor.return_to(request.uri().query()) {
-        Some(url) => visitor.redirect(&url.redirect()),
-        None => {
-            let page = Page::SignedOut {
-                had_session,
-                partial,
-            };
-            visitor.page(StatusCode::OK, &page, &Needs::default())
-        }
+    let mut response = match visitor.return_to(query) {
+        Some(url) if outcome.front.is_empty() => visitor.redirect(&url.redirect()),
+        next => visitor.signed_out(outcome, next.map(|url| url.redirect())),
     };
     if presented != Presented::None {
         set_cookie(&mut response, cas.cookies.remove());
@@ -61,34 +73,108 @@ pub async fn logout(
 }
 
 impl Visitor<'_> {
-    /// Ends the session; returns whether there was one and whether some nodes do not know yet.
-    async fn end(&self, presented: &Presented) -> Result<(bool, bool), TicketError> {
-        let Presented::Session { id, .. } = presented else {
-            return Ok((false, false));
+    /// Whether to ask before: when configured, there is something to end, and the question has not been
+    /// answered by our own form.
+    fn asks_first(&self, method: &Method, presented: &Presented) -> bool {
+        let answered = *method == Method::POST
+            && origin::of_form(self.headers, self.cas.public_host.as_deref()) == Origin::Own;
+        self.cas.config.load().logout.confirm
+            && matches!(presented, Presented::Session { .. })
+            && !answered
+    }
+
+    fn question(&self, query: Option<&str>) -> Response {
+        let action = match query {
+            Some(query) => format!("{}/logout?{query}", self.cas.prefix()),
+            None => format!("{}/logout", self.cas.prefix()),
         };
-        let who = match self.cas.tickets.session(id).await {
-            Found::Live(session) => Some(session.tgt.principal.id),
+        let needs = Needs {
+            // The form may end in a redirect.
+            leads_to: self.return_to(query).map(|url| url.redirect()),
+            ..Needs::default()
+        };
+        self.page(StatusCode::OK, &Page::SignOut { action }, &needs)
+    }
+
+    /// Ends the session and has its applications told.
+    pub(super) async fn end(&self, presented: &Presented) -> Result<Outcome, TicketError> {
+        let Presented::Session { id, .. } = presented else {
+            return Ok(Outcome::default());
+        };
+        let principal = match self.cas.tickets.session(id).await {
+            Found::Live(session) => Some(session.tgt.principal),
             Found::Gone | Found::Undecided => None,
         };
         let ended = self.cas.tickets.end_session(id).await?;
         if ended.existed {
-            self.audit(
-                Action::TicketGrantingTicketDestroyed,
-                who.as_deref(),
-                id.masked(),
-            );
+            let who = principal.as_ref().map(|principal| principal.id.as_str());
+            self.audit(Action::TicketGrantingTicketDestroyed, who, id.masked());
         }
-        Ok((ended.existed, ended.existed && ended.missing > 0))
+        let partial = ended.existed && ended.missing > 0;
+        let end = SessionEnd {
+            principal,
+            visited: ended.visited,
+            partial: ended.missing > 0,
+            ..self.session_end(id, Reason::Logout)
+        };
+        Ok(Outcome {
+            had_session: ended.existed,
+            partial,
+            front: self.cas.slo.tell_with_browser(end),
+        })
+    }
+
+    /// A session that this request ends, its applications still to be filled in.
+    pub(super) fn session_end(&self, id: &TicketId, reason: Reason) -> SessionEnd {
+        SessionEnd {
+            key: id.key(),
+            masked: id.masked(),
+            principal: None,
+            visited: Vec::new(),
+            partial: false,
+            reason,
+            by: By {
+                actor: None,
+                client: self.visit.client.address,
+                request: Some(self.visit.request_id.clone()),
+            },
+        }
+    }
+
+    fn signed_out(&self, outcome: Outcome, continue_url: Option<String>) -> Response {
+        let urls = outcome.front.iter().map(|notice| notice.url.clone());
+        let needs = Needs {
+            fetched: urls.collect(),
+            script: continue_url.is_some(),
+            ..Needs::default()
+        };
+        let told = outcome.front.into_iter().map(|notice| ToldByBrowser {
+            name: notice.name,
+            url: notice.url,
+        });
+        let page = Page::SignedOut(Box::new(SignedOutPage {
+            had_session: outcome.had_session,
+            partial: outcome.partial,
+            applications: told.collect(),
+            continue_url,
+        }));
+        self.page(StatusCode::OK, &page, &needs)
     }
 
     /// Where the browser goes afterwards; a malformed query does not keep anybody signed in.
     fn return_to(&self, query: Option<&str>) -> Option<ServiceUrl> {
-        if !self.cas.config.load().logout.follow_service_redirects {
-            return None;
+        let config = self.cas.config.load();
+        let otherwise = || ServiceUrl::parse(config.logout.redirect_url.as_deref()?).ok();
+        if !config.logout.follow_service_redirects {
+            return otherwise();
         }
+        self.registered_service(query).or_else(otherwise)
+    }
+
+    fn registered_service(&self, query: Option<&str>) -> Option<ServiceUrl> {
         let query = Form::parse(query?.as_bytes()).ok()?;
         let url = ServiceUrl::parse(query.one("service").ok()??).ok()?;
         let registered = self.cas.services.find(&url.matchable())?;
-        registered.access.enabled.then_some(url)
+        registered.is_open(&self.asking()).then_some(url)
     }
 }

@@ -7,21 +7,33 @@
 //! | `/logout` | [`logout`] | 2.3 |
 //! | `/validate` | [`validate`] | 2.4 (CAS 1) |
 //! | `/serviceValidate` | [`service_validate`] | 2.5 (CAS 2) |
+//! | `/proxyValidate` | [`proxy_validate`] | 2.6 (CAS 2) |
+//! | `/proxy` | [`proxy`] | 2.7 (CAS 2) |
 //! | `/p3/serviceValidate` | [`service_validate`] | 2.8 (CAS 3) |
+//! | `/p3/proxyValidate` | [`proxy_validate`] | 2.9 (CAS 3) |
+//! | `/v1/tickets`, `/v1/users` | [`rest`] | the REST protocol of Apereo CAS |
+//! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
-//! Shared by them: [`visit`] (who asks), [`service_url`], [`outcome`] and [`response`] (how a
-//! validation ends). Not here: proxy tickets, SAML 1.1 and the REST protocol; their paths are
-//! answered 404.
+//! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
+//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
 
 pub mod assets;
+mod granting;
 pub mod login;
 pub mod logout;
 pub mod outcome;
 pub mod paths;
+mod pgt_callback;
+pub mod proxy;
+pub mod proxy_validate;
 pub mod response;
+pub mod rest;
+pub mod saml_request;
+pub mod saml_validate;
 pub mod service_url;
 pub mod service_validate;
 pub mod validate;
+mod validation;
 pub mod visit;
 
 use std::sync::Arc;
@@ -35,7 +47,9 @@ use crate::authn::Chain;
 use crate::clock::Rng;
 use crate::config::Live;
 use crate::ops::audit::Audit;
+use crate::outbound::Outbound;
 use crate::services::Registry;
+use crate::slo::Slo;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
@@ -62,8 +76,12 @@ pub struct Cas {
     pub tickets: Tickets,
     /// The record of who did what.
     pub audit: Audit,
+    /// Calls to applications.
+    pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
     cookies: CookieJar,
     prefix: String,
     public_host: Option<String>,
@@ -85,8 +103,12 @@ pub struct Parts {
     pub tickets: Tickets,
     /// The record of who did what.
     pub audit: Audit,
+    /// Calls to applications.
+    pub outbound: Outbound,
     /// Randomness for nonces and request ids.
     pub rng: Rng,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
 }
 
 impl Cas {
@@ -107,7 +129,9 @@ impl Cas {
             authn: parts.authn,
             tickets: parts.tickets,
             audit: parts.audit,
+            outbound: parts.outbound,
             rng: parts.rng,
+            slo: parts.slo,
             cookies,
             prefix,
             public_host,

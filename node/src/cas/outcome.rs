@@ -13,6 +13,10 @@ pub enum Code {
     InvalidService,
     /// The service is not registered, or not for this person.
     UnauthorizedService,
+    /// The application may not act for people.
+    UnauthorizedServiceProxy,
+    /// The URL for the proxy-granting ticket did not take it.
+    InvalidProxyCallback,
     /// The server cannot tell now.
     InternalError,
 }
@@ -25,6 +29,8 @@ impl Code {
             Self::InvalidTicket => "INVALID_TICKET",
             Self::InvalidService => "INVALID_SERVICE",
             Self::UnauthorizedService => "UNAUTHORIZED_SERVICE",
+            Self::UnauthorizedServiceProxy => "UNAUTHORIZED_SERVICE_PROXY",
+            Self::InvalidProxyCallback => "INVALID_PROXY_CALLBACK",
             Self::InternalError => "INTERNAL_ERROR",
         }
     }
@@ -50,6 +56,8 @@ pub struct Success {
     pub attributes: Vec<(String, Vec<String>)>,
     /// Facts about the authentication, if they may be told.
     pub facts: Option<AuthenticationFacts>,
+    /// When credentials were accepted; SAML tells it always.
+    pub authenticated_at: String,
     /// The identifier under which a proxy-granting ticket was delivered.
     pub pgt_iou: Option<String>,
     /// The proxies passed through, newest first.
@@ -88,6 +96,11 @@ impl Outcome {
         Self::failure(Code::InvalidRequest, text)
     }
 
+    /// No service in a SAML validation.
+    pub fn missing_target() -> Self {
+        Self::failure(Code::InvalidRequest, "The parameter 'TARGET' is required")
+    }
+
     /// Parameters cannot be read.
     pub fn bad_request(says: impl std::fmt::Display) -> Self {
         Self::failure(
@@ -116,7 +129,9 @@ impl Outcome {
     /// A ticket of a kind that this endpoint does not validate.
     pub fn wrong_kind(ticket: &str) -> Self {
         let shown: String = ticket.chars().take(64).collect();
-        let text = format!("Ticket '{shown}' is a proxy ticket; use /proxyValidate");
+        let text = format!(
+            "Ticket '{shown}' cannot be validated here; a proxy ticket is at /proxyValidate"
+        );
         Self::failure(Code::InvalidTicket, text)
     }
 
@@ -141,11 +156,89 @@ impl Outcome {
         )
     }
 
+    /// The URL for the proxy-granting ticket did not take it; the ticket is used up.
+    pub fn invalid_proxy_callback() -> Self {
+        Self::failure(
+            Code::InvalidProxyCallback,
+            "The proxy callback URL could not be reached over verified TLS, or did not accept",
+        )
+    }
+
     /// It cannot be decided now.
     pub fn undecided() -> Self {
         Self::failure(
             Code::InternalError,
             "The ticket cannot be validated at the moment; try again",
+        )
+    }
+}
+
+/// How a request for a proxy ticket ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyOutcome {
+    /// The proxy ticket.
+    Success(String),
+    /// There is none.
+    Failure(Failure),
+}
+
+impl ProxyOutcome {
+    fn failure(code: Code, text: impl Into<String>) -> Self {
+        Self::Failure(Failure {
+            code,
+            text: text.into(),
+        })
+    }
+
+    /// The code of a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Success(_) => None,
+            Self::Failure(failure) => Some(failure.code),
+        }
+    }
+
+    /// Parameters are missing.
+    pub fn missing_parameters() -> Self {
+        let text = "'pgt' and 'targetService' parameters are both required";
+        Self::failure(Code::InvalidRequest, text)
+    }
+
+    /// Parameters cannot be read.
+    pub fn bad_request(says: impl std::fmt::Display) -> Self {
+        let text = format!("The request is malformed: {says}");
+        Self::failure(Code::InvalidRequest, text)
+    }
+
+    /// No such proxy-granting ticket. What was sent is not repeated: it may be a credential.
+    pub fn not_recognized() -> Self {
+        Self::failure(
+            Code::InvalidTicket,
+            "The proxy-granting ticket is not recognized",
+        )
+    }
+
+    /// The application may not act for people.
+    pub fn may_not_proxy() -> Self {
+        Self::failure(
+            Code::UnauthorizedServiceProxy,
+            "The application is not authorized to proxy",
+        )
+    }
+
+    /// The target is not registered, or not for this person.
+    pub fn unauthorized() -> Self {
+        Self::failure(
+            Code::UnauthorizedService,
+            "The target service is not authorized to use CAS",
+        )
+    }
+
+    /// It cannot be decided now.
+    pub fn undecided() -> Self {
+        Self::failure(
+            Code::InternalError,
+            "No proxy ticket can be issued at the moment; try again",
         )
     }
 }

@@ -86,19 +86,28 @@ impl ServiceUrl {
         to_ascii(&self.0)
     }
 
-    /// The URL a browser is sent to, with a ticket before the fragment. `instead` replaces the
-    /// URL, when the definition says so.
+    /// The URL a browser is sent to, with a ticket under its usual name.
     pub fn redirect_with_ticket(&self, instead: Option<&str>, ticket: &str) -> String {
+        self.redirect_with(instead, &[("ticket".to_owned(), ticket.to_owned())])
+    }
+
+    /// The URL a browser is sent to, with parameters before the fragment. `instead` replaces the
+    /// URL, when the definition says so.
+    pub fn redirect_with(&self, instead: Option<&str>, parameters: &[(String, String)]) -> String {
         let target = instead.unwrap_or(&self.0);
         let (base, fragment) = match target.split_once('#') {
             Some((base, fragment)) => (base, Some(fragment)),
             None => (target, None),
         };
-        let joint = if base.contains('?') { '&' } else { '?' };
+        let mut joint = if base.contains('?') { '&' } else { '?' };
         let mut url = to_ascii(base);
-        url.push(joint);
-        url.push_str("ticket=");
-        url.push_str(&form::encode(ticket));
+        for (name, value) in parameters {
+            url.push(joint);
+            url.push_str(name);
+            url.push('=');
+            url.push_str(&form::encode(value));
+            joint = '&';
+        }
         if let Some(fragment) = fragment {
             url.push('#');
             url.push_str(&to_ascii(fragment));

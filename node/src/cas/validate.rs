@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::Cas;
 use super::paths::VALIDATE;
 use super::response::{Format, respond};
-use super::service_validate::{Validation, validate};
+use super::validation::{Accepts, Validation};
 use super::visit::{Visit, Visitor};
 use crate::web::form::Form;
 
@@ -24,14 +24,13 @@ pub async fn get(
         visit: &visit,
         headers: request.headers(),
     };
-    let query = request.uri().query().unwrap_or_default();
-    let outcome = validate(
-        &visitor,
-        &Validation {
-            endpoint: VALIDATE,
-            query: Form::parse(query.as_bytes()),
-        },
-    )
-    .await;
+    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let read = Validation::read(VALIDATE, Accepts::Service, &query);
+    // CAS 1 knows nothing of proxies.
+    let read = read.map(|validation| Validation {
+        pgt_url: None,
+        ..validation
+    });
+    let outcome = visitor.validate(read).await;
     respond(&outcome, Format::Plain, visit.https)
 }

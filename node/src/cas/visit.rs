@@ -12,10 +12,14 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument as _;
 
 use super::Cas;
-use super::paths::{ASSETS, LOGIN, P3_SERVICE_VALIDATE, SERVICE_VALIDATE, VALIDATE};
+use super::paths::{
+    ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SERVICE_VALIDATE,
+    VALIDATE,
+};
 use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
+use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
 use crate::web::headers::{self, Needs};
 use crate::web::pages::{ErrorKind, Page};
@@ -107,7 +111,14 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
 /// What a node that cannot serve answers itself: the page that says so needs its style sheet, and
 /// a validation is told in the format it asked for.
 fn answers_unready(cas: &Cas, method: &Method, endpoint: &str) -> bool {
-    let validations = [VALIDATE, SERVICE_VALIDATE, P3_SERVICE_VALIDATE];
+    let validations = [
+        VALIDATE,
+        SERVICE_VALIDATE,
+        P3_SERVICE_VALIDATE,
+        PROXY_VALIDATE,
+        P3_PROXY_VALIDATE,
+        PROXY,
+    ];
     endpoint.strip_prefix(cas.prefix()).is_some_and(|path| {
         path == ASSETS || (*method == Method::GET && validations.contains(&path))
     })
@@ -199,6 +210,15 @@ impl Visitor<'_> {
         headers.insert(header::LOCATION, location);
         headers::of_any(headers, self.visit.https);
         response
+    }
+
+    /// What access rules look at.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking {
+            now: self.cas.tickets.now(),
+            address: self.visit.client.address,
+            headers: self.headers,
+        }
     }
 
     /// Records what was done.

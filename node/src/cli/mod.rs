@@ -15,6 +15,7 @@ mod pki;
 mod reference;
 mod serve;
 mod service;
+mod services;
 mod sessions;
 mod status;
 mod table;
@@ -46,6 +47,7 @@ enum Command {
     Members(members::MembersArgs),
     Drain(service::DrainArgs),
     Resume(service::ResumeArgs),
+    Services(services::ServicesArgs),
     Sessions(sessions::SessionsArgs),
     Password(password::PasswordArgs),
 }
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Members(args) => members::run(&args),
         Command::Drain(args) => service::drain(&args),
         Command::Resume(args) => service::resume(&args),
+        Command::Services(args) => services::run(&args),
         Command::Sessions(args) => sessions::run(&args),
         Command::Password(args) => password::run(&args),
     };

@@ -107,6 +107,33 @@ fn wrong_names_and_missing_files_are_told_with_the_remedy() {
     assert_eq!(node.exit_code(), 2);
 }
 
+fn services(args: &[&str]) -> Done {
+    let all = ["castor", "services"].iter().chain(args);
+    match Castor::try_parse_from(all).unwrap().command {
+        Command::Services(args) => services::run(&args),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_folder_with_a_refused_definition_fails_the_check() {
+    let testdata = |name: &str| format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"));
+    for json in [&[][..], &["--json"]] {
+        let check = |folder: &str| services(&[&["check", folder], json].concat());
+        check(&testdata("definitions")).unwrap();
+        let refused = check(&testdata("refused")).unwrap_err();
+        let Failure::Failed(error) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.to_string(), "5 of 6 definitions refused");
+        assert!(check(&testdata("nowhere")).is_err());
+    }
+    let folder = format!("services.folder=\"{}\"", testdata("refused"));
+    let missing = "/nonexistent/castor.toml";
+    let list = services(&["list", "--config", missing, "--set", &folder]);
+    assert!(matches!(list, Err(Failure::Usage(_))), "{list:?}");
+}
+
 /// A page of the documents and what it should hold; `CASTOR_BLESS=1` writes it.
 fn is_current(page: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -35,6 +35,9 @@ section! {
         max_connections: usize = "10000" in "1"..="1000000", Restart;
         /// Largest request body; a larger one is answered 413.
         max_body: ByteSize = "64KiB" in "4KiB"..="16MiB", Restart;
+        /// Whether programs may sign in with the REST protocol at `/v1`. Whoever reaches it can try
+        /// passwords, and session ids stand in its URLs: keep it to hosts that need it.
+        rest: bool = "false", Reload;
     }
     sections {
         /// TLS of the listener.

@@ -14,7 +14,9 @@ mod log;
 mod logout;
 mod node;
 mod ops;
+mod outbound;
 pub mod reference;
+mod saml;
 pub mod schema;
 mod services;
 pub mod source;
@@ -32,6 +34,8 @@ pub use log::Log;
 pub use logout::Logout;
 pub use node::Node;
 pub use ops::Ops;
+pub use outbound::{HostSuffix, Outbound, ProxyUrl};
+pub use saml::Saml;
 pub use services::Services;
 pub use source::Sources;
 pub use tickets::{Tickets, TicketsRememberMe, TicketsSt, TicketsTgt};
@@ -70,6 +74,10 @@ section! {
         services: Services,
         /// What happens after signing out.
         logout: Logout,
+        /// Requests to applications.
+        outbound: Outbound,
+        /// What SAML answers say.
+        saml: Saml,
         /// What people see.
         web: Web,
         /// The record of who did what.
@@ -127,6 +135,8 @@ impl Config {
         self.ops.check(reader);
         self.cluster.check(reader);
         self.tickets.check(reader);
+        self.logout.check(reader);
+        self.outbound.check(reader);
         self.audit.check(reader);
     }
 }

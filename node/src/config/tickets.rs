@@ -17,6 +17,8 @@ section! {
         remember_me: TicketsRememberMe,
         /// Service tickets.
         st: TicketsSt,
+        /// Proxy tickets.
+        pt: TicketsPt,
     }
 }
 
@@ -46,6 +48,14 @@ section! {
     /// Service tickets.
     pub struct TicketsSt("tickets.st") {
         /// A service ticket can be validated for this long, once.
+        life: Period = "10s" in "1s"..="5m", Restart;
+    }
+}
+
+section! {
+    /// Proxy tickets.
+    pub struct TicketsPt("tickets.pt") {
+        /// A proxy ticket can be validated for this long, once.
         life: Period = "10s" in "1s"..="5m", Restart;
     }
 }

@@ -10,8 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::definition::{Finding, RegisteredService, Report};
+use super::definition::{Finding, Outline, RegisteredService, Report};
 use super::json;
+use super::key::{EncryptingKey, KEY_MAX};
 use super::registry::{Registry, Snapshot};
 
 /// Most definitions in a folder.
@@ -66,39 +67,153 @@ pub struct Loaded {
     pub warnings: Vec<FileFinding>,
 }
 
+/// One file of a folder, read.
+#[derive(Debug)]
+pub struct Examined {
+    /// The file.
+    pub path: PathBuf,
+    /// What was found in it.
+    pub report: Report,
+    /// What names it, as far as it can be read.
+    pub outline: Outline,
+    /// The definition, when it could be read; it counts only without errors in the report.
+    pub service: Option<RegisteredService>,
+}
+
+/// A folder, read without a judgement.
+#[derive(Debug)]
+pub struct Examination {
+    /// Every definition, in the order of the file names.
+    pub files: Vec<Examined>,
+    /// What is wrong with the folder itself.
+    pub problems: Vec<FileFinding>,
+}
+
+impl Examination {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty() && self.files.iter().all(|f| f.report.errors.is_empty())
+    }
+}
+
+/// Reads every definition of a folder, with the keys they name. Blocking: call it off the request
+/// threads.
+pub fn examine(folder: &Path) -> Examination {
+    let mut problems = Vec::new();
+    let mut paths = Vec::new();
+    collect(folder, 0, &mut paths, &mut problems);
+    paths.sort();
+    let mut files: Vec<Examined> = paths.into_iter().map(examine_file).collect();
+    compare(&mut files);
+    Examination { files, problems }
+}
+
+fn examine_file(path: PathBuf) -> Examined {
+    let mut report = Report::default();
+    let mut outline = Outline::default();
+    let mut service = match read_bounded(&path, json::TEXT_MAX) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => {
+                outline = Outline::of(&text);
+                RegisteredService::read(&text, &mut report)
+            }
+            Err(_) => {
+                report.error(0, "", "the file is not UTF-8 text");
+                None
+            }
+        },
+        Err(says) => {
+            report.error(0, "", &says);
+            None
+        }
+    };
+    if let Some(service) = &mut service {
+        if let Some(place) = service.wants_key().cloned() {
+            let key = read_bounded(Path::new(&place.path), KEY_MAX);
+            match key.and_then(|bytes| EncryptingKey::read(&bytes)) {
+                Ok(key) => service.set_key(key),
+                Err(says) => {
+                    let says = format!("{}: {says}", place.path);
+                    report.error(place.line, "publicKey.location", &says);
+                }
+            }
+        }
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let number = stem.and_then(|stem| stem.rsplit_once('-')?.1.parse::<i64>().ok());
+        if number.is_some_and(|number| number != service.id) {
+            let says = format!(
+                "the file name ends in another number than the id, {}",
+                service.id
+            );
+            report.warn(0, "", &says);
+        }
+    }
+    Examined {
+        path,
+        report,
+        outline,
+        service,
+    }
+}
+
+/// What can only be seen from several definitions: an id used twice, and a pattern that is never
+/// asked because another definition with the same one goes first.
+fn compare(files: &mut [Examined]) {
+    let mut ids: HashMap<i64, PathBuf> = HashMap::new();
+    let mut patterns: HashMap<String, (i32, i64)> = HashMap::new();
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by_key(|at| {
+        let service = files.get(*at).and_then(|file| file.service.as_ref());
+        service.map(|s| (s.evaluation_order, s.name.to_lowercase(), s.id))
+    });
+    for file in files.iter_mut() {
+        let Some(service) = &file.service else {
+            continue;
+        };
+        if let Some(other) = ids.get(&service.id) {
+            let says = format!("id {} is also used by {}", service.id, other.display());
+            file.report.error(0, "", &says);
+        } else {
+            ids.insert(service.id, file.path.clone());
+        }
+    }
+    for at in order {
+        let Some(file) = files.get_mut(at) else {
+            continue;
+        };
+        let Some(service) = &file.service else {
+            continue;
+        };
+        let entry = (service.evaluation_order, service.id);
+        let first = *patterns.entry(service.service_id.clone()).or_insert(entry);
+        if first.1 != service.id && service.is_pattern() {
+            let says = format!(
+                "is never asked: the definition with id {} has the same serviceId and goes first \
+                 (evaluationOrder {})",
+                first.1, first.0
+            );
+            file.report.warn(0, "", &says);
+        }
+    }
+}
+
 /// Reads a folder. Blocking: call it off the request threads.
 ///
 /// # Errors
 /// Everything that is wrong in any file.
 pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
-    let mut problems = Vec::new();
-    let mut files = Vec::new();
-    collect(folder, 0, &mut files, &mut problems);
-    files.sort();
+    let examination = examine(folder);
+    let mut problems = examination.problems;
     let mut services = Vec::new();
     let mut warnings = Vec::new();
-    let mut seen: HashMap<i64, PathBuf> = HashMap::new();
-    for path in files {
-        let mut report = Report::default();
-        let service = match read_bounded(&path) {
-            Ok(text) => RegisteredService::read(&text, &mut report),
-            Err(says) => {
-                problems.push(about(&path, &says));
-                continue;
-            }
-        };
+    for file in examination.files {
         let in_file = |finding: Finding| FileFinding {
-            path: path.clone(),
+            path: file.path.clone(),
             finding,
         };
-        problems.extend(report.errors.into_iter().map(in_file));
-        warnings.extend(report.warnings.into_iter().map(in_file));
-        let Some(service) = service else { continue };
-        if let Some(other) = seen.insert(service.id, path.clone()) {
-            let says = format!("id {} is also used by {}", service.id, other.display());
-            problems.push(about(&path, &says));
-        }
-        services.push(service);
+        problems.extend(file.report.errors.into_iter().map(in_file));
+        warnings.extend(file.report.warnings.into_iter().map(in_file));
+        services.extend(file.service);
     }
     if problems.is_empty() {
         Ok(Loaded { services, warnings })
@@ -159,19 +274,20 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, String> {
+/// The bytes of a file; one byte more than `max` when it is larger.
+fn read_bounded(path: &Path, max: usize) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
-    let file = std::fs::File::open(path).map_err(|e| format!("cannot read the file: {e}"))?;
-    let is_file = file.metadata().is_ok_and(|m| m.is_file());
-    if !is_file {
+    let cannot = |e: std::io::Error| format!("cannot read the file: {e}");
+    // Looked at first: opening a pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
         return Err("is not a file".into());
     }
+    let file = std::fs::File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();
-    let limit = json::TEXT_MAX as u64 + 1;
-    file.take(limit)
+    file.take(max as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| format!("cannot read the file: {e}"))?;
-    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".into())
+        .map_err(cannot)?;
+    Ok(bytes)
 }
 
 /// A folder that feeds a registry.
@@ -229,58 +345,4 @@ impl ServiceFolder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(folder: &Path, name: &str, id: i64) {
-        let text = format!(
-            "{{\n\"@class\": \"org.apereo.cas.services.RegexRegisteredService\",\n\
-             \"id\": {id}, \"name\": \"n{id}\", \"serviceId\": \"https://{id}\"}}"
-        );
-        std::fs::write(folder.join(name), text).unwrap();
-    }
-
-    #[test]
-    fn a_broken_file_is_named_and_the_last_good_set_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("sub")).unwrap();
-        write(dir.path(), "a-1.json", 1);
-        write(dir.path(), "sub/b-2.json", 2);
-        std::fs::write(dir.path().join("notes.txt"), "not a definition").unwrap();
-        std::fs::write(dir.path().join(".a-1.json.swp"), "not one either").unwrap();
-        let folder = ServiceFolder::open(dir.path().to_owned()).unwrap();
-        let registry = folder.registry();
-        assert_eq!(registry.snapshot().len(), 2);
-
-        std::fs::write(dir.path().join("c-3.json"), "{\n\"id\": 3,,\n}").unwrap();
-        let error = folder.reload().unwrap_err().to_string();
-        assert!(error.contains("c-3.json: line 2"), "{error}");
-        assert_eq!(registry.snapshot().len(), 2);
-
-        write(dir.path(), "c-3.json", 2);
-        let error = folder.reload().unwrap_err().to_string();
-        assert!(error.contains("id 2 is also used by"), "{error}");
-        assert!(registry.find("https://2").is_some());
-
-        write(dir.path(), "c-3.json", 3);
-        assert_eq!(folder.reload(), Ok(3));
-        assert!(registry.find("https://3").is_some());
-    }
-
-    #[test]
-    fn what_is_not_text_or_too_large_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("a.json"), [0xff, 0xfe]).unwrap();
-        std::fs::write(dir.path().join("b.json"), vec![b' '; json::TEXT_MAX + 10]).unwrap();
-        std::fs::create_dir(dir.path().join("c.json")).unwrap();
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("d.json")).unwrap();
-        let error = load(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("a.json: the file is not UTF-8"), "{error}");
-        assert!(
-            error.contains("b.json: line 1: the file is larger"),
-            "{error}"
-        );
-        assert!(error.contains("d.json: is not a file"), "{error}");
-        assert!(load(Path::new("/nonexistent")).is_err());
-    }
-}
+mod tests;

@@ -1,10 +1,11 @@
 //! A tolerant JSON reader that remembers the line of every value.
 //!
-//! Service definitions are written by hand and pasted from many places, so comments, trailing
-//! commas, unquoted keys and single-quoted strings are accepted, and an error can name the line
-//! and the key. Bounded: text size, nesting and number of values; a key given twice is refused,
-//! because which of the two is in force would be a guess. Not a general Hjson reader: values that
-//! are neither quoted nor a number, `true`, `false` or `null` are errors.
+//! Service definitions are written by hand and pasted from many places, and Apereo CAS reads them as
+//! Hjson: comments, trailing and missing commas, keys and values without quotes, single quotes, text
+//! of several lines in three single quotes, no braces around the whole. The same is accepted here,
+//! and an error can name the line and the key. Bounded: text size, nesting and number of values; a
+//! key given twice is refused, because which of the two is in force would be a guess, and so is text
+//! without quotes that ends in a comma, because Hjson takes the comma as part of it.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ use std::fmt;
 pub const TEXT_MAX: usize = 256 * 1024;
 const DEPTH_MAX: usize = 32;
 const VALUES_MAX: usize = 20_000;
+/// Longest number, in characters.
+const PLAIN_MAX: usize = 64;
 
 /// What is wrong with a text, and on which line (1-based).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,9 +99,10 @@ pub fn parse(text: &str) -> Result<Node, JsonError> {
         rest: text,
         line: 1,
         values: 0,
+        column: 0,
     };
     parser.skip_blank()?;
-    let node = parser.value(0)?;
+    let node = parser.document()?;
     parser.skip_blank()?;
     match parser.peek() {
         None => Ok(node),
@@ -110,6 +114,8 @@ struct Parser<'a> {
     rest: &'a str,
     line: u32,
     values: usize,
+    /// Characters since the line began.
+    column: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -122,6 +128,9 @@ impl<'a> Parser<'a> {
         self.rest = self.rest.get(c.len_utf8()..).unwrap_or("");
         if c == '\n' {
             self.line = self.line.saturating_add(1);
+            self.column = 0;
+        } else {
+            self.column += 1;
         }
         Some(c)
     }
@@ -164,6 +173,23 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    /// The whole text: one value, or members without braces around them.
+    fn document(&mut self) -> Result<Node, JsonError> {
+        let line = self.line;
+        let before = (self.rest, self.line, self.column);
+        let begins_bare = !matches!(self.peek(), None | Some('{' | '['))
+            && self.key().is_ok()
+            && self.skip_blank().is_ok()
+            && self.peek() == Some(':');
+        (self.rest, self.line, self.column) = before;
+        if begins_bare {
+            self.values += 1;
+            let value = self.members(None, 0)?;
+            return Ok(Node { line, value });
+        }
+        self.value(0)
+    }
+
     fn value(&mut self, depth: usize) -> Result<Node, JsonError> {
         if depth > DEPTH_MAX {
             return Err(self.error(format!("nested more than {DEPTH_MAX} levels deep")));
@@ -176,6 +202,7 @@ impl<'a> Parser<'a> {
         let value = match self.peek() {
             Some('{') => self.object(depth)?,
             Some('[') => self.array(depth)?,
+            Some('\'') if self.rest.starts_with("'''") => Value::String(self.lines()?),
             Some('"' | '\'') => Value::String(self.string()?),
             Some(_) => self.word()?,
             None => return Err(self.error("the text ends where a value is expected")),
@@ -186,16 +213,22 @@ impl<'a> Parser<'a> {
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
         let opened = self.line;
         self.bump();
+        self.members(Some(opened), depth)
+    }
+
+    /// Members up to a brace, or to the end of the text when none was opened.
+    fn members(&mut self, opened: Option<u32>, depth: usize) -> Result<Value, JsonError> {
         let mut members: Vec<Member> = Vec::new();
         loop {
             self.skip_blank()?;
-            match self.peek() {
-                Some('}') => {
+            match (self.peek(), opened) {
+                (Some('}'), Some(_)) => {
                     self.bump();
                     return Ok(Value::Object(members));
                 }
-                None => return Err(self.unclosed('{', opened)),
-                Some(_) => {}
+                (None, Some(opened)) => return Err(self.unclosed('{', opened)),
+                (None, None) => return Ok(Value::Object(members)),
+                (Some(_), _) => {}
             }
             let line = self.line;
             let key = self.key()?;
@@ -228,20 +261,24 @@ impl<'a> Parser<'a> {
                 None => return Err(self.unclosed('[', opened)),
                 Some(_) => items.push(self.value(depth + 1)?),
             }
-            self.separator(']', '[', opened)?;
+            self.separator(']', '[', Some(opened))?;
         }
     }
 
-    fn separator(&mut self, close: char, open: char, opened: u32) -> Result<(), JsonError> {
+    /// A comma, or the end of a line, or the end of the list or object.
+    fn separator(&mut self, close: char, open: char, opened: Option<u32>) -> Result<(), JsonError> {
+        let line = self.line;
         self.skip_blank()?;
-        match self.peek() {
-            Some(',') => {
+        match (self.peek(), opened) {
+            (Some(','), _) => {
                 self.bump();
                 Ok(())
             }
-            Some(c) if c == close => Ok(()),
-            Some(c) => Err(self.error(format!("`,` or `{close}` is expected, not {c:?}"))),
-            None => Err(self.unclosed(open, opened)),
+            (Some(c), Some(_)) if c == close => Ok(()),
+            (Some(_), _) if self.line > line => Ok(()),
+            (Some(c), _) => Err(self.error(format!("`,` or `{close}` is expected, not {c:?}"))),
+            (None, Some(opened)) => Err(self.unclosed(open, opened)),
+            (None, None) => Ok(()),
         }
     }
 
@@ -255,30 +292,110 @@ impl<'a> Parser<'a> {
         if matches!(self.peek(), Some('"' | '\'')) {
             return self.string();
         }
-        let word = self.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '@' | '$' | '-'));
+        let word = self.take_while(|c| {
+            !c.is_whitespace() && !matches!(c, ',' | ':' | '[' | ']' | '{' | '}' | '"' | '\'')
+        });
         if word.is_empty() {
             return Err(self.error("a key is expected, in double quotes"));
         }
         Ok(word.to_owned())
     }
 
+    /// A value without quotes: a number, `true`, `false` or `null` when nothing else follows it, or
+    /// else text up to the end of the line.
     fn word(&mut self) -> Result<Value, JsonError> {
-        let word = self.take_while(|c| c.is_alphanumeric() || matches!(c, '+' | '-' | '.' | '_'));
-        match word {
-            "null" => Ok(Value::Null),
-            "true" => Ok(Value::Bool(true)),
-            "false" => Ok(Value::Bool(false)),
-            _ if word.parse::<f64>().is_ok_and(f64::is_finite) => {
-                Ok(Value::Number(word.to_owned()))
-            }
-            _ => Err(self.error("a value is expected: text goes in double quotes")),
+        if self
+            .peek()
+            .is_some_and(|c| matches!(c, ',' | ':' | ']' | '}'))
+        {
+            return Err(self.error("a value is expected: text goes in double quotes"));
         }
+        // Nothing plain is longer; looking further would look at a long line again and again.
+        let near: String = self.rest.chars().take(PLAIN_MAX).collect();
+        let ends = [",", "]", "}", "#", "//", "/*", "\n"];
+        let end = ends.iter().filter_map(|end| near.find(end)).min();
+        let word = near.get(..end.unwrap_or(near.len())).unwrap_or("").trim();
+        let after = self.rest.get(word.len()..).unwrap_or("");
+        let after = after.trim_start_matches([' ', '\t', '\r']);
+        let ended = after.is_empty() || ends.iter().any(|end| after.starts_with(end));
+        let plain = match word {
+            "null" => Some(Value::Null),
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            _ if is_number(word) => Some(Value::Number(word.to_owned())),
+            _ => None,
+        };
+        if let Some(plain) = plain.filter(|_| ended) {
+            self.take(word.len());
+            return Ok(plain);
+        }
+        let text = self.rest.split('\n').next().unwrap_or("").trim();
+        if text.ends_with(',') {
+            return Err(self.error(
+                "text without quotes ends in a comma, which would be part of it: put the text in \
+                 double quotes",
+            ));
+        }
+        if text.ends_with(['}', ']']) && !text.contains(['{', '[']) {
+            return Err(self.error(
+                "text without quotes runs to the end of its line, with the bracket: put the text \
+                 in double quotes",
+            ));
+        }
+        self.take(text.len());
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn take(&mut self, bytes: usize) {
+        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.column += taken.chars().count();
+        self.rest = rest;
+    }
+
+    /// Text of several lines in three single quotes, without the indentation of the first.
+    fn lines(&mut self) -> Result<String, JsonError> {
+        let (opened, indent) = (self.line, self.column);
+        self.take(3);
+        let Some((inside, rest)) = self.rest.split_once("'''") else {
+            return Err(JsonError {
+                line: opened,
+                says: "text in three single quotes is never closed".into(),
+            });
+        };
+        let breaks = inside.matches('\n').count();
+        self.line = self
+            .line
+            .saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
+        let last = inside.rsplit('\n').next().unwrap_or("");
+        let before = if breaks == 0 { self.column } else { 0 };
+        self.column = before + last.chars().count() + 3;
+        self.rest = rest;
+        let mut lines: Vec<&str> = inside
+            .split('\n')
+            .map(|l| l.trim_end_matches('\r'))
+            .collect();
+        if lines.len() > 1 && lines.first().is_some_and(|line| line.trim().is_empty()) {
+            lines.remove(0);
+        }
+        if lines.len() > 1 && lines.last().is_some_and(|line| line.trim().is_empty()) {
+            lines.pop();
+        }
+        let without = lines.into_iter().enumerate().map(|(at, line)| {
+            let blank = line.chars().take_while(|c| c.is_whitespace()).count();
+            let cut = if at == 0 && breaks == 0 {
+                0
+            } else {
+                blank.min(indent)
+            };
+            line.chars().skip(cut).collect::<String>()
+        });
+        Ok(without.collect::<Vec<String>>().join("\n"))
     }
 
     fn take_while(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
         let end = self.rest.find(|c| !accept(c)).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest;
+        let word = self.rest.get(..end).unwrap_or("");
+        self.take(end);
         word
     }
 
@@ -336,106 +453,15 @@ impl<'a> Parser<'a> {
             .ok()
             .filter(|_| digits.bytes().all(|b| b.is_ascii_hexdigit()))
             .ok_or_else(|| self.error("`\\u` needs four hexadecimal digits"))?;
-        self.rest = self.rest.get(4..).unwrap_or("");
+        self.take(4);
         Ok(code)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn keys(text: &str) -> Vec<(String, u32)> {
-        match parse(text).unwrap().value {
-            Value::Object(members) => members.into_iter().map(|m| (m.key, m.line)).collect(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn lines_and_tolerances() {
-        let text = "// note\n{\n  # hash\n  \"a\": 1, /* two\nlines */ b: 'it''s'\n}";
-        assert!(parse(text).is_err(), "two strings side by side");
-        let text = "// note\n{\n  # hash\n  \"a\": 1, /* two\nlines */ b: 'x',\n}\n";
-        assert_eq!(keys(text), [("a".to_owned(), 4), ("b".to_owned(), 5)]);
-    }
-
-    #[test]
-    fn errors_name_the_line() {
-        for (text, line, part) in [
-            ("{\n \"a\": 1\n \"b\": 2 }", 3, "`,` or `}`"),
-            ("{\n\n \"a\" 1}", 3, "`:` is missing"),
-            ("{\"a\": \"^https:\\/\\/a\\.b\"}", 1, "write `\\\\.`"),
-            ("{\n\"a\": [1,\n2", 3, "`[` of line 2"),
-            ("{\"a\": yes}", 1, "double quotes"),
-            ("{\"a\": 1,\n\"a\": 2}", 2, "given twice"),
-            ("{\"a\": \"x\n\"}", 1, "not closed"),
-            ("{} x", 1, "after the end"),
-            ("{\"a\": \"\\ud800\"}", 1, "surrogate"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert_eq!(error.line, line, "{text}: {error}");
-            assert!(error.says.contains(part), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn bounds_hold() {
-        assert!(parse(&"[".repeat(100_000)).is_err());
-        assert!(parse(&" ".repeat(TEXT_MAX + 1)).is_err());
-        let many = format!("[{}]", "1,".repeat(VALUES_MAX + 1));
-        assert!(parse(&many).is_err());
-    }
-
-    #[test]
-    fn escapes_are_those_of_json() {
-        let node = parse(r#""a\u00e9\ud83d\ude00\n\/""#).unwrap();
-        assert_eq!(node.value, Value::String("a\u{e9}\u{1f600}\n/".into()));
-    }
-
-    fn to_plain(node: &Node) -> serde_json::Value {
-        match &node.value {
-            Value::Null => serde_json::Value::Null,
-            Value::Bool(b) => (*b).into(),
-            Value::Number(n) => serde_json::from_str(n).unwrap(),
-            Value::String(s) => s.clone().into(),
-            Value::Array(items) => items.iter().map(to_plain).collect(),
-            Value::Object(members) => members
-                .iter()
-                .map(|m| (m.key.clone(), to_plain(&m.node)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-        }
-    }
-
-    fn any_json() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof![
-            Just(serde_json::Value::Null),
-            any::<bool>().prop_map(Into::into),
-            any::<i64>().prop_map(Into::into),
-            ".*".prop_map(serde_json::Value::from),
-        ];
-        leaf.prop_recursive(4, 64, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
-                prop::collection::btree_map(".*", inner, 0..6)
-                    .prop_map(|m| { serde_json::Value::Object(m.into_iter().collect()) }),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn reads_what_strict_json_reads(value in any_json()) {
-            let text = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(to_plain(&parse(&text).unwrap()), value);
-        }
-
-        #[test]
-        fn never_panics(text in ".{0,200}", noise in "[\\[\\]{}\",:'/*#\\\\u0-9a\n]{0,200}") {
-            let _ = parse(&text);
-            let _ = parse(&noise);
-        }
-    }
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'))
+        && word.parse::<f64>().is_ok_and(f64::is_finite)
 }
+
+#[cfg(test)]
+mod tests;

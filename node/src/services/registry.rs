@@ -1,9 +1,10 @@
 //! The registered services in force.
 //!
 //! Readers take a snapshot without waiting; a reload swaps the whole set at once. Services are
-//! asked in ascending `evaluationOrder`, then name, then id, and the first that covers the URL
-//! counts. When a pattern cannot be decided within its bounds the answer is "not registered":
-//! the next definition in line may be the more generous one.
+//! asked in ascending `evaluationOrder`, then name whatever the case, then pattern, then id, and the
+//! first that covers the URL counts. An [`Index`] leaves out those that cannot cover it. When a
+//! pattern cannot be decided within its bounds the answer is "not registered": the next definition
+//! in line may be the more generous one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +12,16 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::definition::RegisteredService;
+use super::index::Index;
+
+/// Most patterns that may need many steps, tried for one URL: a bound of the time it takes.
+const BACKTRACKING_MAX: usize = 256;
 
 /// An unchanging set of services, sorted.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     ordered: Vec<Arc<RegisteredService>>,
+    index: Index,
     by_id: HashMap<i64, Arc<RegisteredService>>,
 }
 
@@ -23,11 +29,21 @@ impl Snapshot {
     /// Sorts services; ids are unique, which the loader has seen to.
     pub fn new(services: Vec<RegisteredService>) -> Self {
         let mut ordered: Vec<Arc<RegisteredService>> = services.into_iter().map(Arc::new).collect();
-        ordered.sort_by(|a, b| {
-            (a.evaluation_order, &a.name, a.id).cmp(&(b.evaluation_order, &b.name, b.id))
+        ordered.sort_by_cached_key(|service| {
+            let name = service.name.to_lowercase();
+            (
+                service.evaluation_order,
+                name,
+                service.service_id.clone(),
+                service.id,
+            )
         });
         let by_id = ordered.iter().map(|s| (s.id, Arc::clone(s))).collect();
-        Self { ordered, by_id }
+        Self {
+            index: Index::new(&ordered),
+            ordered,
+            by_id,
+        }
     }
 
     /// The services in the order in which they are asked.
@@ -45,22 +61,52 @@ impl Snapshot {
         self.ordered.is_empty()
     }
 
-    fn find(&self, url: &str) -> Option<&Arc<RegisteredService>> {
-        for service in &self.ordered {
+    /// The first service that covers a URL, and how many were tried.
+    pub fn search(&self, url: &str) -> Search<'_> {
+        let mut search = Search {
+            found: None,
+            tried: 0,
+        };
+        let mut backtracking = 0;
+        for position in self.index.candidates(url) {
+            let Some(service) = self.ordered.get(position as usize) else {
+                continue;
+            };
+            search.tried += 1;
+            backtracking += usize::from(service.backtracks());
+            if backtracking > BACKTRACKING_MAX {
+                tracing::warn!(
+                    "service URL refused: more than {BACKTRACKING_MAX} patterns with look-around \
+                     or the like would have to be tried"
+                );
+                return search;
+            }
             match service.covers(url) {
-                Ok(true) => return Some(service),
+                Ok(true) => {
+                    search.found = Some(service);
+                    return search;
+                }
                 Ok(false) => {}
                 Err(too_hard) => {
                     tracing::warn!(
                         service = service.id,
                         "service URL refused: serviceId: {too_hard}"
                     );
-                    return None;
+                    return search;
                 }
             }
         }
-        None
+        search
     }
+}
+
+/// The outcome of a search.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'s> {
+    /// The service.
+    pub found: Option<&'s Arc<RegisteredService>>,
+    /// How many definitions were compared with the URL.
+    pub tried: usize,
 }
 
 /// The set in force; cheap to read, swapped whole.
@@ -89,7 +135,7 @@ impl Registry {
 
     /// The service that covers a URL, which must already be without `;jsessionid`.
     pub fn find(&self, url: &str) -> Option<Arc<RegisteredService>> {
-        self.current.load().find(url).cloned()
+        self.current.load().search(url).found.cloned()
     }
 
     /// The service with an id.
@@ -99,40 +145,4 @@ impl Registry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::services::definition::Report;
-
-    fn service(id: i64, name: &str, order: i32, pattern: &str) -> RegisteredService {
-        let text = serde_json::json!({
-            "@class": "org.apereo.cas.services.CasRegisteredService",
-            "id": id, "name": name, "evaluationOrder": order, "serviceId": pattern,
-        });
-        RegisteredService::read(&text.to_string(), &mut Report::default()).unwrap()
-    }
-
-    #[test]
-    fn first_match_wins_in_evaluation_order_then_name() {
-        let registry = Registry::new(Snapshot::new(vec![
-            service(1, "all", 100, ".*"),
-            service(2, "b", 5, "https://a.edu/.*"),
-            service(3, "a", 5, "https://a.edu/.*"),
-        ]));
-        assert_eq!(registry.find("https://a.edu/x").unwrap().id, 3);
-        assert_eq!(registry.find("https://b.edu/x").unwrap().id, 1);
-        registry.replace(Snapshot::new(vec![service(9, "z", 0, "x")]));
-        assert!(registry.find("https://a.edu/x").is_none());
-        assert_eq!(registry.by_id(9).unwrap().name, "z");
-    }
-
-    #[test]
-    fn an_undecidable_pattern_refuses_instead_of_falling_through() {
-        let hard = r"(a|a)*(a|a)*(a|aa)*\1b";
-        let registry = Registry::new(Snapshot::new(vec![
-            service(1, "hard", 0, hard),
-            service(2, "all", 9, ".*"),
-        ]));
-        assert!(registry.find(&"a".repeat(4000)).is_none());
-        assert_eq!(registry.find("short").unwrap().id, 2);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@
 
 use castor_proto::ids::ClaimId;
 use castor_proto::seal::Purpose;
-use castor_proto::ticket::{Payload, Tgt, TicketId};
+use castor_proto::ticket::{Payload, Tgt, TicketId, TicketKey};
 use castor_replication::engine::ClaimOutcome;
 
 use super::Tickets;
@@ -37,6 +37,8 @@ pub struct Granted {
     pub payload: Payload,
     /// What its session says.
     pub session: Tgt,
+    /// Root session first, then every proxy-granting ticket it came through.
+    pub ancestors: Vec<TicketKey>,
 }
 
 /// Why a ticket is refused.
@@ -88,12 +90,13 @@ impl Tickets {
         Consumed::Granted(Box::new(Granted {
             payload: body.payload.clone(),
             session: tgt,
+            ancestors: body.ancestors.clone(),
         }))
     }
 
     /// The claim id (rule 4). Its key is the one that the ticket's id was made with, so that a key
     /// change between two sends of one request changes nothing.
-    fn claim_id(&self, request: &ClaimRequest<'_>) -> ClaimId {
+    pub(super) fn claim_id(&self, request: &ClaimRequest<'_>) -> ClaimId {
         let ring = self.keyring();
         let made_with = ring
             .iter()

@@ -6,11 +6,16 @@
 //! | [`Tickets::start_session`] | every peer's acknowledgement, 1 s |
 //! | [`Tickets::service_ticket`] | a majority of the ticket's view |
 //! | [`Tickets::consume`] | a majority of the ticket's view, 2 s |
+//! | [`Tickets::proxy_granting_ticket`] | every peer's acknowledgement, 1 s |
+//! | [`Tickets::proxy_session`] | as [`Tickets::session`] |
+//! | [`Tickets::proxy_ticket`] | a majority of the ticket's view |
 //! | [`Tickets::end_session`] | every peer's acknowledgement, 1 s |
 
 mod consume;
 mod issue;
+mod logout;
 pub mod policy;
+mod proxy;
 mod session;
 
 use std::sync::Arc;
@@ -22,7 +27,9 @@ use castor_replication::driver::{Handle, Readiness, RequestError};
 use castor_replication::engine::Denied;
 
 pub use consume::{ClaimRequest, Consumed, Granted, Refusal};
+pub use logout::{Untold, Visited};
 pub use policy::Policy;
+pub use proxy::{FoundProxy, ProxyGranting, ProxySession};
 pub use session::{Ended, Found, Session, SessionStart};
 
 /// Tickets, for request handlers; cheap to clone.

@@ -11,6 +11,8 @@ pub struct Policy {
     pub remembered: Option<Lifetime>,
     /// A service ticket.
     pub service_ticket_ms: u64,
+    /// A proxy ticket.
+    pub proxy_ticket_ms: u64,
 }
 
 /// Life and idle time of a session.
@@ -35,6 +37,7 @@ impl From<&config::Tickets> for Policy {
             },
             remembered: config.remember_me.enabled.then_some(remembered),
             service_ticket_ms: config.st.life.as_millis(),
+            proxy_ticket_ms: config.pt.life.as_millis(),
         }
     }
 }
@@ -51,6 +54,11 @@ impl Policy {
     /// The lifetime of a service ticket; a definition may set its own.
     pub fn of_service_ticket(&self, own_seconds: Option<u32>) -> u64 {
         own_seconds.map_or(self.service_ticket_ms, |s| u64::from(s) * 1000)
+    }
+
+    /// The lifetime of a proxy ticket; a definition may set its own.
+    pub fn of_proxy_ticket(&self, own_seconds: Option<u32>) -> u64 {
+        own_seconds.map_or(self.proxy_ticket_ms, |s| u64::from(s) * 1000)
     }
 }
 

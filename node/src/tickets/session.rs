@@ -4,9 +4,9 @@ use castor_proto::delta::DestroyReason;
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::{Payload, Principal, Tgt, TicketBody, TicketId, TicketKey};
 use castor_replication::driver::LookUp;
-use castor_replication::engine::NewReusable;
+use castor_replication::engine::{Destroyed, NewReusable};
 
-use super::{TicketError, Tickets};
+use super::{TicketError, Tickets, Visited};
 
 /// A session that can be used now.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Session {
     pub created: WallMs,
     /// When it ends at the latest.
     pub hard_expiry: WallMs,
+    /// When it was used last, as far as this node knows.
+    pub last_used: WallMs,
 }
 
 impl std::fmt::Debug for Session {
@@ -49,19 +51,23 @@ pub struct SessionStart {
     pub remember_me: bool,
     /// Address of the browser.
     pub client_address: String,
+    /// The application at which it begins wants it to live no longer than this, in seconds.
+    pub max_life: Option<u32>,
 }
 
 /// How ending a session went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// There was one.
     pub existed: bool,
     /// Peers that have not acknowledged it yet.
     pub missing: usize,
+    /// Applications that are to be told; none when somebody else ended it before.
+    pub visited: Visited,
 }
 
 impl Session {
-    fn of_body(body: &TicketBody) -> Option<Self> {
+    fn of_body(body: &TicketBody, last_used: WallMs) -> Option<Self> {
         let Payload::Tgt(tgt) = &body.payload else {
             return None;
         };
@@ -70,6 +76,7 @@ impl Session {
             tgt: tgt.clone(),
             created: body.created,
             hard_expiry: body.hard_expiry,
+            last_used,
         })
     }
 
@@ -90,7 +97,7 @@ impl Tickets {
     /// The session of a ticket id from a cookie.
     pub async fn session(&self, id: &TicketId) -> Found {
         match self.handle.look_up(id).await {
-            LookUp::Live(ticket) => Session::of_body(&ticket.body)
+            LookUp::Live(ticket) => Session::of_body(&ticket.body, ticket.last_used)
                 .map_or(Found::Gone, |session| Found::Live(Box::new(session))),
             LookUp::Unknown | LookUp::Destroyed | LookUp::Expired | LookUp::Idle => Found::Gone,
             LookUp::Unreachable => Found::Undecided,
@@ -110,16 +117,17 @@ impl Tickets {
             remember_me,
             client_address: start.client_address,
         };
+        let most = start.max_life.map_or(u64::MAX, |s| u64::from(s) * 1000);
         let new = NewReusable {
             id: None,
-            life_ms: lifetime.life_ms,
+            life_ms: lifetime.life_ms.min(most),
             idle_ms: lifetime.idle_ms,
             ancestors: Vec::new(),
             payload: Payload::Tgt(tgt),
             key_id: None,
         };
         let created = self.handle.create(new).await?;
-        Session::of_body(&created.body).ok_or(TicketError::NotNow)
+        Session::of_body(&created.body, created.body.created).ok_or(TicketError::NotNow)
     }
 
     /// Ends a session because its owner signed out; answers when every peer knows, or after one
@@ -133,21 +141,34 @@ impl Tickets {
             return Ok(Ended {
                 existed: false,
                 missing: 0,
+                visited: Visited::new(),
             });
         }
         let destroyed = self.handle.destroy(id, DestroyReason::Logout).await?;
         Ok(Ended {
             existed: matches!(before, LookUp::Live(_)) && !destroyed.already,
             missing: destroyed.missing,
+            visited: untold(destroyed),
         })
     }
 
-    /// Ends a session because a newer one takes its place in the browser.
+    /// Ends a session because a newer one takes its place in the browser; returns its applications
+    /// and how many peers have not acknowledged it yet.
     ///
     /// # Errors
     /// [`TicketError::NotNow`]: it lives on until it expires.
-    pub async fn replace_session(&self, id: &TicketId) -> Result<(), TicketError> {
-        self.handle.destroy(id, DestroyReason::Replaced).await?;
-        Ok(())
+    pub async fn replace_session(&self, id: &TicketId) -> Result<(Visited, usize), TicketError> {
+        let destroyed = self.handle.destroy(id, DestroyReason::Replaced).await?;
+        let missing = destroyed.missing;
+        Ok((untold(destroyed), missing))
+    }
+}
+
+/// The applications to tell: whoever ended the session first tells them.
+fn untold(destroyed: Destroyed) -> Visited {
+    if destroyed.already {
+        Visited::new()
+    } else {
+        destroyed.services
     }
 }

@@ -19,6 +19,7 @@ pub const ASSETS_MAX: usize = 64;
 
 const STYLE: &str = include_str!("../../assets/castor.css");
 const SUBMIT: &str = include_str!("../../assets/submit.js");
+const LOGOUT: &str = include_str!("../../assets/logout.js");
 const LOGO: &str = include_str!("../../assets/logo.svg");
 const FAVICON: &str = include_str!("../../assets/favicon.svg");
 /// The colour in the built-in pictures that the configured one takes the place of.
@@ -57,6 +58,7 @@ impl Assets {
             ("castor.css", STYLE.to_owned()),
             ("theme.css", theme.css()),
             ("submit.js", SUBMIT.to_owned()),
+            ("logout.js", LOGOUT.to_owned()),
             ("logo.svg", coloured(LOGO)),
             ("favicon.svg", coloured(FAVICON)),
         ] {

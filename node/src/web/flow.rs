@@ -19,6 +19,8 @@ const AHEAD_MS: u64 = 60_000;
 pub struct FlowState {
     /// The service URL as received.
     pub service: Option<String>,
+    /// Whether the service came as `TARGET` of SAML 1.1, so that the ticket goes back as `SAMLart`.
+    pub by_target: bool,
     /// Whether fresh credentials are demanded.
     pub renew: bool,
     /// The protocol's `method`, as received.
@@ -54,7 +56,7 @@ impl FlowState {
         let mut bytes = Vec::with_capacity(16 + method.len() + service.len());
         bytes.push(VERSION);
         bytes.extend_from_slice(&now.to_be_bytes());
-        bytes.push(u8::from(self.renew));
+        bytes.push(u8::from(self.renew) | u8::from(self.by_target) << 1);
         bytes.push(method_len);
         bytes.extend_from_slice(method.as_bytes());
         bytes.extend_from_slice(service.as_bytes());
@@ -90,7 +92,7 @@ impl FlowState {
     fn decode(bytes: &[u8]) -> Option<(WallMs, Self)> {
         let (version, rest) = bytes.split_first()?;
         let (issued, rest) = rest.split_first_chunk::<8>()?;
-        let (renew, rest) = rest.split_first()?;
+        let (flags, rest) = rest.split_first()?;
         let (method_len, rest) = rest.split_first()?;
         let (method, service) = rest.split_at_checked(usize::from(*method_len))?;
         let text = |bytes: &[u8]| {
@@ -99,7 +101,8 @@ impl FlowState {
         };
         let state = Self {
             service: text(service)?,
-            renew: *renew == 1,
+            renew: *flags & 1 != 0,
+            by_target: *flags & 2 != 0,
             method: text(method)?,
         };
         (*version == VERSION).then_some((u64::from_be_bytes(*issued), state))
@@ -115,6 +118,7 @@ mod tests {
     fn state() -> FlowState {
         FlowState {
             service: Some("https://app.example.edu/é?a=b#c".into()),
+            by_target: true,
             renew: true,
             method: Some("POST".into()),
         }
@@ -165,7 +169,7 @@ mod tests {
             renew: bool,
             method in prop::option::of("[a-zA-Z]{1,20}"),
         ) {
-            let state = FlowState { service, renew, method };
+            let state = FlowState { service, by_target: !renew, renew, method };
             let text = state.seal(&ring(1, None), [1; 24], 5).unwrap();
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
             prop_assert_eq!(FlowState::open(&text, &ring(1, None), 5, 5), Ok(state));

@@ -6,6 +6,8 @@
 //! cannot be listed, because nobody knows the application's own redirects; schemes can. Without an
 //! application the form may only come back to us.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// What a page needs beyond the strict minimum.
@@ -15,9 +17,14 @@ pub struct Needs {
     pub leads_to: Option<String>,
     /// URL of a picture on another host.
     pub picture: Option<String>,
+    /// URLs on other hosts that the page fetches as pictures, to tell applications of a logout.
+    pub fetched: Vec<String>,
     /// Whether the page brings a script of ours.
     pub script: bool,
 }
+
+/// Most origins that are named; more would make the header longer than proxies take.
+const ORIGINS_MAX: usize = 24;
 
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
@@ -81,9 +88,15 @@ fn policy(needs: &Needs) -> String {
         "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'; \
          font-src 'self'; img-src 'self'",
     );
-    if let Some(origin) = needs.picture.as_deref().and_then(origin) {
-        policy.push(' ');
-        policy.push_str(&origin);
+    let pictures = needs.picture.iter().chain(&needs.fetched);
+    let origins: BTreeSet<String> = pictures.filter_map(|url| origin(url)).collect();
+    if origins.len() > ORIGINS_MAX {
+        policy.push_str(" https: http:");
+    } else {
+        for origin in origins {
+            policy.push(' ');
+            policy.push_str(&origin);
+        }
     }
     if needs.script {
         policy.push_str("; script-src 'self'");
@@ -132,7 +145,7 @@ mod tests {
         policy(&Needs {
             leads_to: leads_to.map(Into::into),
             picture: picture.map(Into::into),
-            script: false,
+            ..Needs::default()
         })
     }
 
@@ -160,6 +173,27 @@ mod tests {
         );
         let bad = policy_of(None, Some("https://img.edu;script-src/"));
         assert!(bad.contains("img-src 'self';"), "{bad}");
+    }
+
+    #[test]
+    fn what_a_page_fetches_is_named_by_origin_and_many_by_scheme() {
+        let fetching = |count: usize| {
+            let urls = (0..count).map(|n| format!("https://app{}.edu/out?x={n}", n % 30));
+            policy(&Needs {
+                fetched: urls.chain(["x; y".to_owned()]).collect(),
+                ..Needs::default()
+            })
+        };
+        let two = fetching(2);
+        assert!(
+            two.contains("img-src 'self' https://app0.edu https://app1.edu; form-action"),
+            "{two}"
+        );
+        let many = fetching(200);
+        assert!(
+            many.contains("img-src 'self' https: http:;") && many.len() < 300,
+            "{many}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ const TEMPLATES_MAX: usize = 64;
 /// Most instructions of one page; the built-in pages need a few hundred.
 const FUEL: u64 = 100_000;
 
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("login.html", include_str!("../../templates/login.html")),
     (
@@ -25,6 +25,10 @@ const BUILT_IN: [(&str, &str); 6] = [
     (
         "signed_out.html",
         include_str!("../../templates/signed_out.html"),
+    ),
+    (
+        "sign_out.html",
+        include_str!("../../templates/sign_out.html"),
     ),
     ("error.html", include_str!("../../templates/error.html")),
     ("post.html", include_str!("../../templates/post.html")),

@@ -20,5 +20,6 @@ mod pages;
 mod refusals;
 mod reload;
 mod sign_in;
+mod single_logout;
 mod strangers;
 mod wire;

@@ -187,6 +187,21 @@ impl TicketId {
         Self(format!("{head}{check}-{tags}"))
     }
 
+    /// The id of a ticket that follows from another one (rule 12): its sequence, the tag of its
+    /// issuer, and characters that the caller derived from it. `None` when the other is no id.
+    pub fn derived(
+        kind: TicketKind,
+        from: &Self,
+        random: &str,
+        check_key: &[u8; 32],
+    ) -> Option<Self> {
+        let (sequence, _, tags) = from.parts()?;
+        let tag = tags.get(..TAG_CHARS)?;
+        let head = format!("{}-{sequence}-{random}", kind.prefix());
+        let check = check_part(check_key, &head, tag);
+        Some(Self(format!("{head}{check}-{tag}"))).filter(Self::check)
+    }
+
     /// Takes a text from outside. Says nothing about whether the id was ever issued.
     ///
     /// # Errors
@@ -395,6 +410,22 @@ mod tests {
                 assert_eq!(TicketId::parse(id.as_str()).as_ref(), Ok(&id));
             }
         }
+    }
+
+    #[test]
+    fn a_derived_id_names_the_issuer_and_is_genuine() {
+        let from = build(TicketKind::St, 3);
+        let random = random_part(&mut fill(9));
+        let id = TicketId::derived(TicketKind::Pgt, &from, &random, &[1; 32]).unwrap();
+        assert_eq!(id.kind(), Some(TicketKind::Pgt));
+        assert_eq!(id.sequence(), from.sequence());
+        assert_eq!(id.tags(), from.tags()[..1]);
+        assert!(id.is_genuine(&[1; 32]) && !id.is_genuine(&[2; 32]));
+        assert_eq!(TicketId::parse(id.as_str()).as_ref(), Ok(&id));
+        let iou = TicketId::derived(TicketKind::PgtIou, &from, &random, &[1; 32]).unwrap();
+        assert!(iou.as_str().len() <= 64, "{}", iou.as_str().len());
+        let short = TicketId::derived(TicketKind::Pgt, &from, "too short", &[1; 32]);
+        assert_eq!(short, None);
     }
 
     #[test]

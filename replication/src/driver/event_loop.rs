@@ -302,7 +302,8 @@ impl<T: Transport> EventLoop<T> {
             }
             Event::LogoutDuty { entry } => {
                 if self.duties.try_send(*entry).is_err() {
-                    tracing::warn!("a taken-over logout had no room and was dropped");
+                    self.metrics.duty_dropped();
+                    tracing::warn!("applications of a session are not told: too many wait already");
                 }
             }
             Event::Acknowledged { peer, ages } => self.metrics.acknowledged(peer.as_str(), &ages),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use castor_proto::delta::{DestroyReason, Entry, ServiceKey};
+use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::Phase;
 use castor_proto::seal::keyring::{KeyRing, Purpose};
@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
-    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, Liveness, NewReusable,
-    NewSingleUse, PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
+    ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, NewReusable, NewSingleUse,
+    PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
 /// A logout for a session that no node knows is remembered this long, milliseconds: the longest
@@ -38,23 +38,6 @@ pub enum Readiness {
     /// Filled, but its clock is out of bounds, its gossip has stopped, it was fenced, it drains after a
     /// pause that it has yet to make up for, or its event loop is late, as after the process was stopped.
     Unready,
-}
-
-/// What a look-up found.
-#[derive(Debug, Clone)]
-pub enum LookUp {
-    /// Usable now.
-    Live(Arc<Ticket>),
-    /// Nobody has it.
-    Unknown,
-    /// Signed out, ended by an operator, or replaced; or an ancestor was.
-    Destroyed,
-    /// Past its end; or an ancestor is.
-    Expired,
-    /// Not used for too long.
-    Idle,
-    /// Somebody who may know it did not answer.
-    Unreachable,
 }
 
 /// Why a request could not be served.
@@ -111,7 +94,8 @@ pub struct Progress {
     pub fatal: Option<String>,
 }
 
-/// Sessions whose applications this node is to tell, because the node that took the logout died.
+/// Sessions whose applications this node is to tell: the node that took the logout died, or the
+/// session expired.
 pub mod async_duties {
     use std::sync::Arc;
 
@@ -186,52 +170,6 @@ impl Handle {
     /// What this node knows of a reusable ticket; never waits.
     pub fn find(&self, id: &TicketId) -> Option<Ticket> {
         self.store.find(&id.key())
-    }
-
-    /// A reusable ticket, asking the other nodes when this one does not know it or has not seen it
-    /// used for long. Waits at most 300 ms, or as long as a few round trips take, 1 s at most.
-    pub async fn look_up(&self, id: &TicketId) -> LookUp {
-        let key = id.key();
-        let mut everyone = false;
-        match self.store.find(&key) {
-            Some(ticket) => match self.judge(ticket) {
-                LookUp::Idle => everyone = true,
-                found => return found,
-            },
-            None if self.store.is_destroyed(&key) => return LookUp::Destroyed,
-            None if !self.is_genuine(id) => return LookUp::Unknown,
-            None => {}
-        }
-        let found = self
-            .ask(Request::Command(Command::Find { key, everyone }))
-            .await;
-        let complete = matches!(found, Ok(Reply::Found { complete: true, .. }));
-        match self.store.find(&key) {
-            Some(ticket) => self.judge(ticket),
-            None if self.store.is_destroyed(&key) => LookUp::Destroyed,
-            None if complete => LookUp::Unknown,
-            None => LookUp::Unreachable,
-        }
-    }
-
-    /// Rule 14: itself and every ancestor.
-    fn judge(&self, ticket: Ticket) -> LookUp {
-        let now = self.now();
-        for key in &ticket.body.ancestors {
-            match self.store.find(key).map(|ancestor| ancestor.liveness(now)) {
-                Some(Liveness::Destroyed) => return LookUp::Destroyed,
-                Some(Liveness::Expired) => return LookUp::Expired,
-                Some(Liveness::Live | Liveness::Idle) => {}
-                None if self.store.is_destroyed(key) => return LookUp::Destroyed,
-                None => return LookUp::Unknown,
-            }
-        }
-        match ticket.liveness(now) {
-            Liveness::Live => LookUp::Live(Arc::new(ticket)),
-            Liveness::Idle => LookUp::Idle,
-            Liveness::Expired => LookUp::Expired,
-            Liveness::Destroyed => LookUp::Destroyed,
-        }
     }
 
     /// Creates a session or proxy-granting ticket; returns when every peer that is owed it holds
@@ -345,6 +283,20 @@ impl Handle {
             .map(|_| ())
     }
 
+    /// These applications belong to this session, too; the peers learn of it a moment later.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn adopt(
+        &self,
+        key: TicketKey,
+        services: Vec<(ServiceKey, ServiceUse)>,
+    ) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Adopt { key, services }))
+            .await
+            .map(|_| ())
+    }
+
     /// Everything about this node and its peers.
     ///
     /// # Errors
@@ -413,7 +365,7 @@ impl Handle {
             .any(|key| id.is_genuine(key.subkey(Purpose::TicketCheck)))
     }
 
-    async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
         let (answer, reply) = oneshot::channel();
         self.jobs
             .try_send((request, answer))
@@ -457,7 +409,9 @@ pub(super) fn log_event(event: &Event) {
         Event::DecidedConflict(key) => {
             tracing::error!(?key, "two different claims of one ticket were decided");
         }
-        Event::LogoutDuty { entry } => tracing::info!(key = ?entry.key, "takes over a logout"),
+        Event::LogoutDuty { entry } => {
+            tracing::info!(key = ?entry.key, "tells the applications of a session")
+        }
         Event::Partial { ticket, missing } => {
             tracing::warn!(
                 ?ticket,

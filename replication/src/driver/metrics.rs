@@ -37,6 +37,7 @@ pub struct Metrics {
     deltas: IntCounterVec,
     repairs: IntCounterVec,
     divergence: IntCounterVec,
+    duties_dropped: IntCounter,
     clock_offset: GaugeVec,
     members: IntGaugeVec,
     tickets: IntGaugeVec,
@@ -86,6 +87,13 @@ impl Registrar<'_> {
             "Tickets that differed from the peer's and nothing explained it. Must stay 0.",
             &["peer"],
         )
+    }
+
+    fn duties_dropped(&self) -> Made<IntCounter> {
+        self.add(IntCounter::new(
+            "castor_replication_logout_duties_dropped_total",
+            "Sessions whose applications this node should have told and did not: too many waited.",
+        ))
     }
 
     fn gauge(&self, name: &str, help: &str) -> Made<Gauge> {
@@ -247,6 +255,7 @@ impl Metrics {
                 &["peer"],
             )?,
             divergence: add.divergence()?,
+            duties_dropped: add.duties_dropped()?,
             clock_offset: add.gauges(
                 "castor_cluster_clock_offset_seconds",
                 "The peer's clock minus this node's.",
@@ -307,6 +316,10 @@ impl Metrics {
 
     pub(super) fn diverged(&self, peer: &str, entries: u64) {
         self.divergence.with_label_values(&[peer]).inc_by(entries);
+    }
+
+    pub(super) fn duty_dropped(&self) {
+        self.duties_dropped.inc();
     }
 
     pub(super) fn exchanged(&self, peer: &str, direction: &str, deltas: usize) {

@@ -19,6 +19,7 @@ mod handle;
 mod lane;
 mod link;
 pub mod link_metrics;
+mod look_up;
 pub mod memory;
 mod metrics;
 pub mod network;
@@ -42,8 +43,9 @@ use prometheus::Registry;
 use tokio::sync::{Mutex, mpsc, watch};
 
 pub use clock::{Clock, entropy, wall_ms};
-pub use handle::{Handle, LookUp, Progress, Readiness, RequestError, async_duties};
+pub use handle::{Handle, Progress, Readiness, RequestError, async_duties};
 pub use link_metrics::LinkMetrics;
+pub use look_up::LookUp;
 pub use metrics::{Metrics, state_of};
 pub use network::{Network, NetworkConfig};
 pub use start::{Cluster, ClusterError, Settings};

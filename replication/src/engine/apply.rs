@@ -162,9 +162,13 @@ impl Engine {
                 (mutant!(TombstoneDropped) && entry.destroyed.is_some()) // rule 13
                     || entry.hard_expiry + 2 * tolerance <= own || self.has_idled_away(entry, own)
             };
+            let ended = self.expired_duty(&key);
             if let Some((hard_expiry, digest)) = self.store.remove_if(&key, over) {
                 self.digests.flip(key.shard(), hard_expiry, digest, -1);
                 self.duties.forget(&key);
+                if let Some(entry) = ended {
+                    self.event(Event::LogoutDuty { entry });
+                }
             } else {
                 self.watch_entry(key);
             }

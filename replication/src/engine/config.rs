@@ -38,6 +38,8 @@ pub struct Config {
     pub tolerance_ms: u64,
     /// How long an idle entry is kept after its idle limit (rule 17). Default 10 min.
     pub idle_grace_ms: u64,
+    /// Whether applications are told of sessions that expire (rule 15b). Default no.
+    pub tell_expired: bool,
     /// How long an empty node waits for silent seeds (rule 20.5). Default 5 s.
     pub bootstrap_wait: Micros,
     /// Bound of a drain (rule 21). Default 15 s.
@@ -92,6 +94,7 @@ impl Config {
             replay_ms: 5_000,
             tolerance_ms: 2_000,
             idle_grace_ms: 600_000,
+            tell_expired: false,
             bootstrap_wait: 5_000 * MS,
             drain_timeout: 15_000 * MS,
             quiet: 10_000 * MS,

@@ -1,6 +1,6 @@
 //! Everything that may enter the engine. Time comes with every call; nothing else does.
 
-use castor_proto::delta::{DestroyReason, ServiceKey};
+use castor_proto::delta::{DestroyReason, ServiceKey, ServiceUse};
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::{Payload, TicketId, TicketKey, TicketKind};
@@ -106,6 +106,14 @@ pub enum Command {
         key: TicketKey,
         /// Application and the stamp of the use it was told of.
         services: Vec<(ServiceKey, WallMs)>,
+    },
+    /// These applications belong to this session, too: it took the place of the one they were
+    /// visited in.
+    Adopt {
+        /// The session.
+        key: TicketKey,
+        /// The applications.
+        services: Vec<(ServiceKey, ServiceUse)>,
     },
     /// Leave service (rule 21).
     Drain,

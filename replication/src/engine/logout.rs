@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use castor_proto::delta::{DestroyReason, Entry, ServiceKey};
+use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::limits;
 use castor_proto::message::Phase;
@@ -313,6 +313,37 @@ impl Engine {
         self.reply(command, Reply::Done);
     }
 
+    pub(super) fn adopt(
+        &mut self,
+        command: u64,
+        key: TicketKey,
+        mut services: Vec<(ServiceKey, ServiceUse)>,
+    ) {
+        if let Some(known) = self.store.entry(&key) {
+            let mut entry = Entry::bottom(key, known.kind, known.hard_expiry);
+            services.sort_unstable();
+            services.dedup_by_key(|(key, _)| *key);
+            services.truncate(limits::SERVICES_MAX);
+            entry.services = services;
+            self.publish(entry);
+        }
+        self.reply(command, Reply::Done);
+    }
+
+    /// A session that nobody ended, whose applications are to be told should it be forgotten now, by
+    /// the one node that every node would name.
+    ///
+    /// Peers are not asked for a later use: a session is forgotten for idleness only after a grace
+    /// that is many times the longest pause between two published uses (rule 17).
+    pub(super) fn expired_duty(&self, key: &TicketKey) -> Option<Box<Entry>> {
+        if !self.config.tell_expired || self.rendezvous(key) != self.config.me {
+            return None;
+        }
+        let entry = self.store.entry(key)?;
+        let untold = entry.destroyed.is_none() && has_untold(&entry);
+        untold.then(|| Box::new(entry))
+    }
+
     /// The node that took some logouts is gone: the rendezvous owner among the living goes on.
     pub(super) fn take_over_duties(&mut self, gone: &Member) {
         let oldest = self.own().saturating_sub(DUTY_MS);
@@ -334,11 +365,7 @@ impl Engine {
             let Some(entry) = self.store.entry(&key).filter(|_| mine) else {
                 continue;
             };
-            if entry
-                .services
-                .iter()
-                .any(|(key, service)| !is_told(&entry, *key, service.stamp))
-            {
+            if has_untold(&entry) {
                 self.event(Event::LogoutDuty {
                     entry: Box::new(entry),
                 });
@@ -365,6 +392,11 @@ impl Engine {
             .unwrap_or(&self.config.me)
             .clone()
     }
+}
+
+fn has_untold(entry: &Entry) -> bool {
+    let mut services = entry.services.iter();
+    services.any(|(key, service)| !is_told(entry, *key, service.stamp))
 }
 
 fn is_told(entry: &Entry, key: ServiceKey, stamp: WallMs) -> bool {

@@ -246,6 +246,7 @@ impl Engine {
             }
             Command::Find { key, everyone } => self.find(number, key, everyone),
             Command::Told { key, services } => self.told(number, key, services),
+            Command::Adopt { key, services } => self.adopt(number, key, services),
             Command::Drain => self.start_drain(number),
             Command::Resume => self.resume(number),
             Command::Status => {

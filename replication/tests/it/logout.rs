@@ -242,6 +242,47 @@ fn a_child_never_outlives_its_root() {
     assert_eq!(ticket.hard_expiry, created.body.hard_expiry);
 }
 
+#[test]
+fn the_applications_of_an_expired_session_are_told_by_one_node_and_only_when_configured() {
+    for tell in [true, false] {
+        let mut world = World::with(3, 5, move |config| config.tell_expired = tell);
+        let number = world.command(0, World::new_session("eve", 60_000, 0));
+        let Reply::Created(Ok(created)) = world.answer(number) else {
+            panic!("not created")
+        };
+        let session = created.body.key();
+        world.issue(1, session);
+        let silent = world.sign_in(2);
+        world.run_for(80_000 * MS);
+        assert!(world.node(0).store.entry(&session).is_none(), "forgotten");
+        assert!(world.node(0).store.entry(&silent).is_some());
+        let events = world.nodes.iter().flatten().flat_map(|node| &node.events);
+        let told: Vec<_> = events
+            .filter_map(|event| match event {
+                Event::LogoutDuty { entry } => Some((entry.key, entry.services.len())),
+                _ => None,
+            })
+            .collect();
+        let expected = if tell { vec![(session, 1)] } else { vec![] };
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn a_session_that_takes_anothers_place_tells_its_applications_too() {
+    let mut world = World::new(3, 4);
+    let (old, new) = (world.sign_in(0), world.sign_in(1));
+    world.issue(0, old);
+    world.run_for(50 * MS);
+    let services = world.node(1).store.services(&old);
+    let number = world.command(1, Command::Adopt { key: new, services });
+    world.answer(number);
+    world.until("the others know", |w| {
+        (0..3).all(|node| w.node(node).store.services(&new).len() == 1)
+    });
+    assert_eq!(world.sign_out(2, new).services.len(), 1);
+}
+
 /// That a link is down is what ends waiting for a peer that has subscribed: gossip alone would leave it
 /// subscribed, and every logout would wait a second for the dead and count as partial.
 #[test]

@@ -45,6 +45,7 @@ const SERVICE: &str = r#"{
   "@class": "org.apereo.cas.services.CasRegisteredService",
   "id": 1,
   "name": "Applications",
+  "logoutType": "NONE",
   "serviceId": "^http://app[0-9]+\\.example\\.org/.*",
   "attributeReleasePolicy": {
     "@class": "org.apereo.cas.services.ReturnAllAttributeReleasePolicy"

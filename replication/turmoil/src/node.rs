@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use castor_node::app::preflight::{self, Checked};
 use castor_node::app::replica;
-use castor_node::app::rooms::{Routers, Shared, closing, open_audit};
+use castor_node::app::rooms::{Routers, closing, open_audit};
+use castor_node::app::shared::{Base, Shared};
 use castor_node::authn::file::FileAuthenticator;
 use castor_node::authn::password::HashPool;
 use castor_node::clock::{Clock as WallClock, Rng};
@@ -74,13 +75,16 @@ impl Node {
 
         let config = checked.loaded.config.clone();
         let audit = open_audit(&checked, listener.listen(), &wall_clock, &metrics)?;
-        let shared = Shared {
-            live: Live::new(config.clone()),
-            handle: handle.clone(),
-            audit,
-            metrics,
+        let live = Live::new(config.clone());
+        let base = Base {
+            live: &live,
+            handle: &handle,
+            audit: &audit,
+            metrics: &metrics,
+            clock: &wall_clock,
             rng: Rng::system(),
         };
+        let shared = Shared::new(&checked, base)?;
         let routers = Routers::build(&checked, &shared)?;
         let options = Options {
             name: "http",

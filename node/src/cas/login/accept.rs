@@ -17,6 +17,7 @@ use crate::authn::{Credential, Decision};
 use crate::cas::Cas;
 use crate::cas::visit::{Visit, Visitor, set_cookie};
 use crate::ops::audit::Action;
+use crate::slo::{Reason, SessionEnd};
 use crate::tickets::{Session, SessionStart, TicketError};
 use crate::web::cookies;
 use crate::web::flow::FlowState;
@@ -118,8 +119,17 @@ impl Visitor<'_> {
                 None => form.one(name)?.map(str::to_owned),
             })
         };
+        let (service, by_target) = match super::service_of(query)? {
+            (None, _) => super::service_of(form)?,
+            found => found,
+        };
+        let (service, by_target) = match service {
+            None => (sealed.service, sealed.by_target),
+            found => (found, by_target),
+        };
         Ok(FlowState {
-            service: first("service")?.or(sealed.service),
+            service,
+            by_target,
             renew: query.has("renew") || form.has("renew") || sealed.renew,
             method: first("method")?.or(sealed.method),
         })
@@ -158,6 +168,10 @@ impl Visitor<'_> {
                     handler,
                     remember_me,
                     client_address: self.visit.client.address_text(),
+                    max_life: asked
+                        .target
+                        .as_ref()
+                        .and_then(|target| target.registered.lifetimes.session),
                 };
                 self.signed_in(&asked, start, headers).await
             }
@@ -209,9 +223,11 @@ impl Visitor<'_> {
         let (present, _) = self.session_of(&presented).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
         let target = asked.target.as_ref();
-        let demanded = asked.flow.renew || target.is_some_and(|t| !t.registered.access.sso_enabled);
+        let enough =
+            |session| target.is_none_or(|target| self.is_enough(session, &target.registered));
         if let Some(session) = &present
-            && !demanded
+            && !asked.flow.renew
+            && enough(session)
             && session.tgt.principal == start.principal
             && session.tgt.remember_me == remember_me
             && session.is_young(tickets.now())
@@ -223,15 +239,33 @@ impl Visitor<'_> {
         let what = session.id.masked();
         self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
         if let Some(old) = present {
-            let replaced = tickets.replace_session(&old.id).await;
-            if let Err(error) = replaced {
-                tracing::warn!(%error, "a replaced session lives on until it expires");
-            }
-            let owner = &old.tgt.principal.id;
-            let what = format!("{} replaced by a newer session", old.id.masked());
-            self.audit(Action::TicketGrantingTicketDestroyed, Some(owner), what);
+            self.replace(old, &session).await;
         }
         Ok(session)
+    }
+
+    /// Ends the browser's old session. The same person's applications belong to the new one from now
+    /// on and are told when that ends; somebody else's are told now.
+    async fn replace(&self, old: Session, new: &Session) {
+        let tickets = &self.cas.tickets;
+        let is_same_person = old.tgt.principal.id == new.tgt.principal.id;
+        match tickets.replace_session(&old.id).await {
+            Ok((visited, _)) if is_same_person => {
+                if let Err(error) = tickets.adopt(&old, new, visited).await {
+                    tracing::warn!(%error, "signing out will not reach all applications");
+                }
+            }
+            Ok((visited, missing)) => self.cas.slo.tell(SessionEnd {
+                visited,
+                partial: missing > 0,
+                principal: Some(old.tgt.principal.clone()),
+                ..self.session_end(&old.id, Reason::Replaced)
+            }),
+            Err(error) => tracing::warn!(%error, "a replaced session lives on until it expires"),
+        }
+        let owner = &old.tgt.principal.id;
+        let what = format!("{} replaced by a newer session", old.id.masked());
+        self.audit(Action::TicketGrantingTicketDestroyed, Some(owner), what);
     }
 }
 

@@ -2,17 +2,36 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use castor_proto::ticket::St;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{Asked, Target};
-use crate::cas::visit::{Visitor, log_ticket, set_cookie};
-use crate::ops::audit::Action;
+use crate::cas::granting::{NotGranted, Wish};
+use crate::cas::visit::{Visitor, set_cookie};
 use crate::services::ResponseType;
-use crate::services::release::Access;
 use crate::tickets::{Session, TicketError};
 use crate::web::headers::{self, Needs};
 use crate::web::pages::{ErrorKind, Page};
+
+impl Target {
+    fn wish<'a>(&'a self, session: &'a Session, from_new_login: bool) -> Wish<'a> {
+        Wish {
+            url: &self.url,
+            registered: &self.registered,
+            session,
+            from_new_login,
+        }
+    }
+
+    /// Parameters that carry the ticket: those of SAML 1.1 when it was asked for with `TARGET`.
+    fn parameters(&self, ticket: &str) -> Vec<(String, String)> {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        if self.by_target {
+            vec![pair("SAMLart", ticket), pair("TARGET", self.url.as_str())]
+        } else {
+            vec![pair("ticket", ticket)]
+        }
+    }
+}
 
 impl Visitor<'_> {
     /// Goes on to the application with an existing session. When the session ends meanwhile the
@@ -23,76 +42,30 @@ impl Visitor<'_> {
         target: &Target,
         session: &Session,
     ) -> Response {
-        if target.registered.access(&session.tgt.principal) != Access::Granted {
-            self.not_created(session, target, "access refused");
-            return if asked.gateway {
-                self.redirect(&target.url.redirect())
-            } else {
-                self.no_access(target)
-            };
-        }
-        match self.issue(target, session, false).await {
-            Ok(response) => response,
-            Err(TicketError::SessionEnded) => {
+        match self.grant(&target.wish(session, false)).await {
+            Ok(ticket) => self.send(target, ticket.as_str()),
+            Err(NotGranted::Access) if asked.gateway => self.redirect(&target.url.redirect()),
+            Err(NotGranted::Access) => self.no_access(target),
+            Err(NotGranted::Ticket(TicketError::SessionEnded)) => {
                 let mut response = self.without_session(asked);
                 set_cookie(&mut response, self.cas.cookies.remove());
                 response
             }
-            Err(error) => self.ticket_error(error),
+            Err(NotGranted::Ticket(error)) => self.ticket_error(error),
         }
     }
 
     /// Goes on to the application right after credentials were accepted.
     pub(super) async fn grant_by_login(&self, target: &Target, session: &Session) -> Response {
-        if target.registered.access(&session.tgt.principal) != Access::Granted {
-            self.not_created(session, target, "access refused");
-            return self.no_access(target);
+        match self.grant(&target.wish(session, true)).await {
+            Ok(ticket) => self.send(target, ticket.as_str()),
+            Err(NotGranted::Access) => self.no_access(target),
+            Err(NotGranted::Ticket(error)) => self.ticket_error(error),
         }
-        match self.issue(target, session, true).await {
-            Ok(response) => response,
-            Err(error) => self.ticket_error(error),
-        }
-    }
-
-    async fn issue(
-        &self,
-        target: &Target,
-        session: &Session,
-        from_new_login: bool,
-    ) -> Result<Response, TicketError> {
-        let service = St {
-            service: target.url.as_str().to_owned(),
-            registered_service: target.registered.id,
-            from_new_login,
-        };
-        let life = target.registered.st_seconds;
-        let issued = self
-            .cas
-            .tickets
-            .service_ticket(session, service, life)
-            .await;
-        let ticket = issued.inspect_err(|error| {
-            self.not_created(session, target, &error.to_string());
-        })?;
-        log_ticket(&ticket.masked());
-        self.audit(
-            Action::ServiceTicketCreated,
-            Some(&session.tgt.principal.id),
-            format!("{} for {}", ticket.masked(), target.url.as_str()),
-        );
-        Ok(self.send(target, ticket.as_str()))
-    }
-
-    fn not_created(&self, session: &Session, target: &Target, why: &str) {
-        self.audit(
-            Action::ServiceTicketNotCreated,
-            Some(&session.tgt.principal.id),
-            format!("{why}: {}", target.url.as_str()),
-        );
     }
 
     fn no_access(&self, target: &Target) -> Response {
-        match &target.registered.access.unauthorized_redirect_url {
+        match target.registered.access.unauthorized_redirect_url() {
             Some(url) => self.redirect(url),
             None => self.error(ErrorKind::Access),
         }
@@ -111,20 +84,22 @@ impl Visitor<'_> {
     fn send(&self, target: &Target, ticket: &str) -> Response {
         let instead = target.registered.redirect_url.as_deref();
         match target.response {
-            ResponseType::Redirect => {
-                self.redirect(&target.url.redirect_with_ticket(instead, ticket))
-            }
+            ResponseType::Redirect => self.redirect(
+                &target
+                    .url
+                    .redirect_with(instead, &target.parameters(ticket)),
+            ),
             ResponseType::Post => {
                 let action = instead.unwrap_or(target.url.as_str()).to_owned();
                 let needs = Needs {
                     leads_to: Some(action.clone()),
-                    picture: None,
                     script: true,
+                    ..Needs::default()
                 };
                 let page = Page::Post {
                     action,
                     service: target.registered.name.clone(),
-                    fields: vec![("ticket".to_owned(), ticket.to_owned())],
+                    fields: target.parameters(ticket),
                 };
                 self.page(StatusCode::OK, &page, &needs)
             }

@@ -14,6 +14,7 @@ use super::Cas;
 use super::service_url::{ServiceUrl, ServiceUrlError};
 use super::visit::{Visit, Visitor, set_cookie};
 use crate::ops::audit::Action;
+use crate::services::participation::SessionFacts;
 use crate::services::{RegisteredService, ResponseType};
 use crate::tickets::{Found, Session};
 use crate::web::cookies::{self, Presented};
@@ -29,6 +30,8 @@ struct Target {
     registered: Arc<RegisteredService>,
     /// How the ticket goes back.
     response: ResponseType,
+    /// Under which names: those of SAML 1.1, or those of CAS.
+    by_target: bool,
 }
 
 /// What a login was asked for with, checked.
@@ -44,8 +47,10 @@ struct Asked {
 enum Refused {
     /// It is malformed.
     Malformed,
-    /// The application is not registered or disabled.
+    /// The application is not registered, or nobody may use it now.
     Service,
+    /// Nobody may use it now, and it says where people go instead.
+    Elsewhere(String),
 }
 
 impl From<FormError> for Refused {
@@ -93,13 +98,24 @@ pub async fn request(
 /// Reads the query of a login request.
 fn asked_by_query(visitor: &Visitor<'_>, query: Option<&str>) -> Result<Asked, Refused> {
     let query = Form::parse(query.unwrap_or_default().as_bytes())?;
+    let (service, by_target) = service_of(&query)?;
     let flow = FlowState {
-        service: query.one("service")?.map(str::to_owned),
+        service,
+        by_target,
         renew: query.has("renew"),
         method: query.one("method")?.map(str::to_owned),
     };
     let gateway = query.has("gateway");
     visitor.asked(flow, gateway)
+}
+
+/// The service of a query or form, and whether it came under its name in SAML 1.1.
+fn service_of(form: &Form) -> Result<(Option<String>, bool), FormError> {
+    if let Some(service) = form.one("service")? {
+        return Ok((Some(service.to_owned()), false));
+    }
+    let target = form.one("TARGET")?;
+    Ok((target.map(str::to_owned), target.is_some()))
 }
 
 impl Visitor<'_> {
@@ -113,12 +129,7 @@ impl Visitor<'_> {
             });
         };
         let url = ServiceUrl::parse(service)?;
-        let registered = self
-            .cas
-            .services
-            .find(&url.matchable())
-            .filter(|registered| registered.access.enabled);
-        let Some(registered) = registered else {
+        let Some(registered) = self.cas.services.find(&url.matchable()) else {
             self.audit(
                 Action::ServiceAccessEnforcementTriggered,
                 None,
@@ -126,6 +137,12 @@ impl Visitor<'_> {
             );
             return Err(Refused::Service);
         };
+        if !registered.is_open(&self.asking()) {
+            let closed = format!("closed: {service}");
+            self.audit(Action::ServiceAccessEnforcementTriggered, None, closed);
+            let instead = registered.access.unauthorized_redirect_url();
+            return Err(instead.map_or(Refused::Service, |url| Refused::Elsewhere(url.to_owned())));
+        }
         let response = flow
             .method
             .as_deref()
@@ -134,20 +151,22 @@ impl Visitor<'_> {
             .unwrap_or(ResponseType::Redirect);
         Ok(Asked {
             gateway: gateway && !flow.renew,
-            flow,
             target: Some(Target {
                 url,
                 registered,
                 response,
+                by_target: flow.by_target,
             }),
+            flow,
         })
     }
 
     fn refuse(&self, refused: &Refused) -> Response {
-        self.error(match refused {
-            Refused::Malformed => ErrorKind::Request,
-            Refused::Service => ErrorKind::Service,
-        })
+        match refused {
+            Refused::Malformed => self.error(ErrorKind::Request),
+            Refused::Service => self.error(ErrorKind::Service),
+            Refused::Elsewhere(url) => self.redirect(url),
+        }
     }
 
     /// The session behind a cookie, and whether the cookie should go.
@@ -177,7 +196,9 @@ impl Visitor<'_> {
                 let page = Page::SignedIn { username };
                 self.page(StatusCode::OK, &page, &Needs::default())
             }
-            Some(target) if !target.registered.access.sso_enabled => self.without_session(asked),
+            Some(target) if !self.is_enough(session, &target.registered) => {
+                self.without_session(asked)
+            }
             Some(target) => self.grant_by_session(asked, target, session).await,
         };
         let stale = matches!(
@@ -191,6 +212,17 @@ impl Visitor<'_> {
             set_cookie(&mut response, self.session_cookie(session));
         }
         response
+    }
+
+    /// Whether a session is enough for an application, or it wants fresh credentials.
+    pub(super) fn is_enough(&self, session: &Session, registered: &RegisteredService) -> bool {
+        let facts = SessionFacts {
+            principal: &session.tgt.principal,
+            authenticated_at: session.tgt.authenticated_at,
+            last_used: session.last_used,
+            now: self.cas.tickets.now(),
+        };
+        registered.access.sso_enabled() && registered.participation.accepts(&facts)
     }
 
     fn without_session(&self, asked: &Asked) -> Response {
@@ -229,7 +261,7 @@ impl Visitor<'_> {
         let needs = Needs {
             leads_to: asked.flow.service.clone(),
             picture,
-            script: false,
+            ..Needs::default()
         };
         self.page(status, &Page::Login(Box::new(page)), &needs)
     }
@@ -249,7 +281,8 @@ impl Visitor<'_> {
 fn action(flow: &FlowState) -> String {
     let mut query = Vec::new();
     if let Some(service) = &flow.service {
-        query.push(format!("service={}", form::encode(service)));
+        let name = if flow.by_target { "TARGET" } else { "service" };
+        query.push(format!("{name}={}", form::encode(service)));
     }
     if flow.renew {
         query.push("renew=true".to_owned());

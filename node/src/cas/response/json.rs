@@ -4,20 +4,34 @@
 use serde_json::{Map, Value, json};
 
 use super::xml::FACTS;
-use crate::cas::outcome::{Outcome, Success};
+use crate::cas::outcome::{Failure, Outcome, ProxyOutcome, Success};
 
 /// The document of an outcome.
 pub fn write(outcome: &Outcome) -> String {
     let member = match outcome {
         Outcome::Success(success) => json!({ "authenticationSuccess": success_of(success) }),
-        Outcome::Failure(failure) => json!({
-            "authenticationFailure": {
-                "code": failure.code.as_str(),
-                "description": failure.text,
-            }
-        }),
+        Outcome::Failure(failure) => failure_of(failure),
     };
     json!({ "serviceResponse": member }).to_string()
+}
+
+/// The document of a request for a proxy ticket. A refusal is an `authenticationFailure`, as the
+/// specification has it.
+pub fn write_proxy(outcome: &ProxyOutcome) -> String {
+    let member = match outcome {
+        ProxyOutcome::Success(ticket) => json!({ "proxySuccess": { "proxyTicket": ticket } }),
+        ProxyOutcome::Failure(failure) => failure_of(failure),
+    };
+    json!({ "serviceResponse": member }).to_string()
+}
+
+fn failure_of(failure: &Failure) -> Value {
+    json!({
+        "authenticationFailure": {
+            "code": failure.code.as_str(),
+            "description": failure.text,
+        }
+    })
 }
 
 fn success_of(success: &Success) -> Value {

@@ -1,17 +1,18 @@
-//! Outcomes as bytes: XML and JSON (CAS 2 and 3) and plain text (CAS 1).
+//! Outcomes as bytes: XML and JSON (CAS 2 and 3), plain text (CAS 1) and SOAP (SAML 1.1).
 //!
 //! Every outcome is HTTP 200, also a refusal, because clients treat anything else as a broken
 //! server; only "cannot tell now" is 503, so that a load balancer asks another node.
 
 pub mod json;
 pub mod plain;
+pub mod saml1;
 pub mod xml;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::outcome::{Code, Outcome};
+use super::outcome::{Code, Failure, Outcome, ProxyOutcome};
 use crate::web::headers;
 
 /// A format of the answer.
@@ -50,8 +51,29 @@ pub fn respond(outcome: &Outcome, format: Format, https: bool) -> Response {
         Format::Json => json::write(outcome),
         Format::Plain => plain::write(outcome),
     };
+    let failure = match outcome {
+        Outcome::Success(_) => None,
+        Outcome::Failure(failure) => Some(failure),
+    };
+    answer(body, failure, format, https)
+}
+
+/// The HTTP answer to a request for a proxy ticket, as XML or JSON.
+pub fn respond_proxy(outcome: &ProxyOutcome, format: Format, https: bool) -> Response {
+    let body = match format {
+        Format::Xml | Format::Plain => xml::write_proxy(outcome),
+        Format::Json => json::write_proxy(outcome),
+    };
+    let failure = match outcome {
+        ProxyOutcome::Success(_) => None,
+        ProxyOutcome::Failure(failure) => Some(failure),
+    };
+    answer(body, failure, format, https)
+}
+
+fn answer(body: String, failure: Option<&Failure>, format: Format, https: bool) -> Response {
     let mut response = Response::new(Body::from(body));
-    if matches!(outcome, Outcome::Failure(f) if f.code == Code::InternalError) {
+    if failure.is_some_and(|failure| failure.code == Code::InternalError) {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     let headers = response.headers_mut();

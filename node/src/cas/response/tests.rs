@@ -23,6 +23,7 @@ fn full() -> Outcome {
             long_term: false,
             new_login: true,
         }),
+        authenticated_at: "2026-11-20T17:30:00.123Z".into(),
         pgt_iou: Some("PGTIOU-7-4dQ1kV0xAn9w3y-node1".into()),
         proxies: vec!["https://portal.example.edu/pgt".into()],
     }))
@@ -33,6 +34,7 @@ fn bare(user: &str) -> Success {
         user: user.into(),
         attributes: vec![],
         facts: None,
+        authenticated_at: "2026-11-20T17:30:00.123Z".into(),
         pgt_iou: None,
         proxies: vec![],
     }

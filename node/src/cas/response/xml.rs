@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::cas::outcome::{AuthenticationFacts, Outcome, Success};
+use crate::cas::outcome::{AuthenticationFacts, Failure, Outcome, ProxyOutcome, Success};
 
 /// Names of the facts about the authentication; a principal's attribute does not override them.
 pub(super) const FACTS: [&str; 3] = [
@@ -17,20 +17,37 @@ pub(super) const FACTS: [&str; 3] = [
 
 /// The document of an outcome.
 pub fn write(outcome: &Outcome) -> String {
+    document(|out| match outcome {
+        Outcome::Success(success) => write_success(out, success),
+        Outcome::Failure(failure) => write_failure(out, "authenticationFailure", failure),
+    })
+}
+
+/// The document of a request for a proxy ticket.
+pub fn write_proxy(outcome: &ProxyOutcome) -> String {
+    document(|out| match outcome {
+        ProxyOutcome::Success(ticket) => {
+            out.push_str("  <cas:proxySuccess>\n");
+            element(out, "    ", "proxyTicket", ticket);
+            out.push_str("  </cas:proxySuccess>\n");
+        }
+        ProxyOutcome::Failure(failure) => write_failure(out, "proxyFailure", failure),
+    })
+}
+
+fn document(body: impl FnOnce(&mut String)) -> String {
     let mut out = String::with_capacity(1024);
     out.push_str("<cas:serviceResponse xmlns:cas='http://www.yale.edu/tp/cas'>\n");
-    match outcome {
-        Outcome::Success(success) => write_success(&mut out, success),
-        Outcome::Failure(failure) => {
-            out.push_str("  <cas:authenticationFailure code=\"");
-            out.push_str(failure.code.as_str());
-            out.push_str("\">");
-            escape(&mut out, &failure.text);
-            out.push_str("</cas:authenticationFailure>\n");
-        }
-    }
+    body(&mut out);
     out.push_str("</cas:serviceResponse>\n");
     out
+}
+
+fn write_failure(out: &mut String, name: &str, failure: &Failure) {
+    let code = failure.code.as_str();
+    let _ = write!(out, "  <cas:{name} code=\"{code}\">");
+    escape(out, &failure.text);
+    let _ = writeln!(out, "</cas:{name}>");
 }
 
 fn write_success(out: &mut String, success: &Success) {
@@ -79,7 +96,7 @@ fn element(out: &mut String, indent: &str, name: &str, value: &str) {
     let _ = writeln!(out, "</cas:{name}>");
 }
 
-fn escape(out: &mut String, text: &str) {
+pub(super) fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -62,8 +62,20 @@ actions! {
     ServiceTicketValidated = "SERVICE_TICKET_VALIDATED",
     /// A service ticket was presented and refused.
     ServiceTicketValidateFailed = "SERVICE_TICKET_VALIDATE_FAILED",
+    /// A proxy-granting ticket was delivered.
+    ProxyGrantingTicketCreated = "PROXY_GRANTING_TICKET_CREATED",
+    /// A proxy-granting ticket was refused, or its URL did not take it.
+    ProxyGrantingTicketNotCreated = "PROXY_GRANTING_TICKET_NOT_CREATED",
+    /// A proxy ticket was issued.
+    ProxyTicketCreated = "PROXY_TICKET_CREATED",
+    /// A proxy ticket was refused.
+    ProxyTicketNotCreated = "PROXY_TICKET_NOT_CREATED",
     /// An application that is not registered, or not for this person, asked.
     ServiceAccessEnforcementTriggered = "SERVICE_ACCESS_ENFORCEMENT_TRIGGERED",
+    /// The applications of an ended session were told.
+    LogoutSuccess = "LOGOUT_SUCCESS",
+    /// Not every application of an ended session could be told.
+    LogoutFailed = "LOGOUT_FAILED",
     /// An operator takes this node out of service.
     NodeDrained = "NODE_DRAINED",
     /// An operator takes this node into service again.

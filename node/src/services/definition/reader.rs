@@ -46,7 +46,14 @@ impl Report {
         });
     }
 
-    fn warn(&mut self, line: u32, key: &str, says: &str) {
+    /// Puts findings in the order of the lines.
+    pub(super) fn sort(&mut self) {
+        self.errors.sort_by_key(|finding| finding.line);
+        self.warnings.sort_by_key(|finding| finding.line);
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, line: u32, key: &str, says: &str) {
         self.warnings.push(Finding {
             line,
             key: key.to_owned(),
@@ -54,6 +61,9 @@ impl Report {
         });
     }
 }
+
+/// Where the classes of Apereo CAS live, now and until version 4.
+const OWN_PACKAGES: [&str; 2] = ["org.apereo.cas", "org.jasig.cas"];
 
 /// What to do with members that nobody asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,18 +144,24 @@ impl<'n, 'r> Fields<'n, 'r> {
         self.text("@class")
     }
 
-    /// The last part of the `@class`; empty when it is missing.
+    /// The last part of the `@class`; empty when it is missing. Classes of foreign packages keep
+    /// their whole name, so that nobody takes them for one of the same last name.
     pub(super) fn short_class(&mut self) -> String {
         let class = self.class().unwrap_or_default();
-        class.rsplit('.').next().unwrap_or_default().to_owned()
+        let (package, short) = class.rsplit_once('.').unwrap_or(("", &class));
+        if OWN_PACKAGES.iter().any(|own| package.starts_with(own)) || package.is_empty() {
+            short.to_owned()
+        } else {
+            class
+        }
     }
 
-    /// Refuses the object for its class.
-    pub(super) fn unsupported_class(&mut self, class: &str) {
+    /// Refuses the object for its class, with what to do.
+    pub(super) fn unsupported_class(&mut self, class: &str, remedy: &str) {
         let says = if class.is_empty() {
-            "is missing".to_owned()
+            format!("is missing; {remedy}")
         } else {
-            format!("{class} is not supported")
+            format!("{class} is not supported; {remedy}")
         };
         self.error_at("@class", &says);
     }
@@ -160,6 +176,16 @@ impl<'n, 'r> Fields<'n, 'r> {
                 None
             }
         }
+    }
+
+    /// A text, number or boolean, as text.
+    pub(super) fn scalar(&mut self, key: &str) -> Option<String> {
+        let member = self.take(key)?;
+        let text = text_of(&member.node);
+        if text.is_none() {
+            self.wrong_type(member, "a string or a number");
+        }
+        text.filter(|text| !text.trim().is_empty())
     }
 
     /// A text that must be there, of at most `max` bytes.
@@ -239,12 +265,7 @@ impl<'n, 'r> Fields<'n, 'r> {
         let member = self.take(key)?;
         let path = self.key_path(key);
         match &member.node.value {
-            Value::Object(members) => Some(Fields {
-                path,
-                line: member.node.line,
-                members: members.iter().map(|m| (m, false)).collect(),
-                report: self.report,
-            }),
+            Value::Object(members) => Some(self.inner(&path, member.node.line, members)),
             _ => {
                 self.wrong_type(member, "an object");
                 None
@@ -277,6 +298,78 @@ impl<'n, 'r> Fields<'n, 'r> {
             self.wrong_type(member, "a map from attribute names to lists of strings");
         }
         map
+    }
+
+    /// Hands each object of a list to a function; typed lists too.
+    pub(super) fn each(&mut self, key: &str, mut read: impl FnMut(Fields<'n, '_>)) {
+        let Some(member) = self.take(key) else { return };
+        let path = self.key_path(key);
+        for item in items_of(&member.node).unwrap_or_default() {
+            let Value::Object(members) = &item.value else {
+                self.wrong_type(member, "a list of objects");
+                return;
+            };
+            read(self.inner(&path, item.line, members));
+        }
+        if items_of(&member.node).is_none() {
+            self.wrong_type(member, "a list of objects");
+        }
+    }
+
+    /// Hands each member of an object, which are objects again, to a function.
+    pub(super) fn each_named(&mut self, key: &str, mut read: impl FnMut(&str, Fields<'n, '_>)) {
+        let Some(member) = self.take(key) else { return };
+        let Value::Object(members) = &member.node.value else {
+            self.wrong_type(member, "an object of objects");
+            return;
+        };
+        for inner in members.iter().filter(|m| m.key != "@class") {
+            let path = format!("{}.{}", self.key_path(key), inner.key);
+            let Value::Object(fields) = &inner.node.value else {
+                self.wrong_type(member, "an object of objects");
+                return;
+            };
+            read(&inner.key, self.inner(&path, inner.line, fields));
+        }
+    }
+
+    fn inner(&mut self, path: &str, line: u32, members: &'n [Member]) -> Fields<'n, '_> {
+        Fields {
+            path: path.to_owned(),
+            line,
+            members: members.iter().map(|m| (m, false)).collect(),
+            report: self.report,
+        }
+    }
+
+    /// Whether a member is there and says something; does not tick it off.
+    pub(super) fn says(&self, key: &str) -> bool {
+        let found = self.members.iter().find(|(m, _)| m.key == key);
+        found.is_some_and(|(m, _)| says_something(&m.node))
+    }
+
+    /// Line of a member, for what is found wrong with it later.
+    pub(super) fn line(&self, key: &str) -> u32 {
+        self.line_of(key)
+    }
+
+    /// Warns of a member that is present and says something.
+    pub(super) fn warn_if_set(&mut self, key: &str, says: &str) {
+        if self.take(key).is_some_and(|m| says_something(&m.node)) {
+            self.warn_at(key, says);
+        }
+    }
+
+    /// Reports an error at a line and a path below this object.
+    pub(super) fn error_on(&mut self, line: u32, key: &str, says: &str) {
+        let path = self.key_path(key);
+        self.report.error(line, &path, says);
+    }
+
+    /// Reports a warning at a line and a path below this object.
+    pub(super) fn warn_on(&mut self, line: u32, key: &str, says: &str) {
+        let path = self.key_path(key);
+        self.report.warn(line, &path, says);
     }
 
     /// Ticks members off without a word.
@@ -312,10 +405,9 @@ impl<'n, 'r> Fields<'n, 'r> {
                 .iter()
                 .any(|end| member.key.ends_with(end));
             if unknown == Unknown::Refuse || policy_like {
-                self.error_at(
-                    &member.key,
-                    "is not supported; remove it if it is not needed",
-                );
+                let says = "is not known here and could change who gets in or what is released; \
+                            remove it if it is not needed";
+                self.error_at(&member.key, says);
             } else {
                 self.warn_at(&member.key, "is unknown and ignored");
             }
@@ -349,28 +441,32 @@ fn says_something(node: &Node) -> bool {
     }
 }
 
-/// `["a", "b"]`, `["java.util.ArrayList", ["a", "b"]]`, or a single text.
+/// The items of a list, plain or typed as in `["java.util.ArrayList", [..]]`.
+fn items_of(node: &Node) -> Option<&[Node]> {
+    let Value::Array(items) = &node.value else {
+        return None;
+    };
+    if let [tag, list] = items.as_slice()
+        && let (Value::String(tag), Value::Array(inner)) = (&tag.value, &list.value)
+        && tag.starts_with("java.util.")
+    {
+        return Some(inner);
+    }
+    Some(items)
+}
+
+/// A list of texts, or a single text. Numbers and booleans are texts too.
 fn texts_of(node: &Node) -> Option<Vec<String>> {
-    let items = match &node.value {
-        Value::String(s) => return Some(vec![s.clone()]),
-        Value::Array(items) => items,
-        _ => return None,
-    };
-    let typed = match items.as_slice() {
-        [tag, list] => match (&tag.value, &list.value) {
-            (Value::String(tag), Value::Array(inner)) if tag.starts_with("java.util.") => {
-                Some(inner)
-            }
-            _ => None,
-        },
-        _ => None,
-    };
-    typed
-        .unwrap_or(items)
-        .iter()
-        .map(|item| match &item.value {
-            Value::String(s) => Some(s.clone()),
-            _ => None,
-        })
-        .collect()
+    match items_of(node) {
+        Some(items) => items.iter().map(text_of).collect(),
+        None => text_of(node).map(|text| vec![text]),
+    }
+}
+
+fn text_of(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::String(text) | Value::Number(text) => Some(text.clone()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }

@@ -11,13 +11,20 @@ use super::PatternError;
 pub(super) struct Translated {
     pub(super) text: String,
     pub(super) needs_backtracking: bool,
+    /// Covers at least what `text` covers, without anything that needs backtracking.
+    pub(super) superset: String,
 }
 
 /// Rewrites a Java pattern.
-pub(super) fn translate(source: &str) -> Result<Translated, PatternError> {
+///
+/// In `part` of a text `$` also stands before a line end that ends the text, as in Java's `find`.
+pub(super) fn translate(source: &str, part: bool) -> Result<Translated, PatternError> {
     let mut translator = Translator {
         rest: source,
+        loose_end: part,
         out: String::with_capacity(source.len() + 16),
+        superset: String::with_capacity(source.len() + 16),
+        groups: Vec::new(),
         class_depth: 0,
         needs_backtracking: false,
         after_quantifier: false,
@@ -29,6 +36,7 @@ pub(super) fn translate(source: &str) -> Result<Translated, PatternError> {
     Ok(Translated {
         text: translator.out,
         needs_backtracking: translator.needs_backtracking,
+        superset: translator.superset,
     })
 }
 
@@ -39,9 +47,14 @@ fn error(says: impl Into<String>) -> PatternError {
 struct Translator<'a> {
     rest: &'a str,
     out: String,
+    superset: String,
+    /// Of each open group: where a look-around began in the superset, which has none.
+    groups: Vec<Option<usize>>,
     class_depth: usize,
     needs_backtracking: bool,
     after_quantifier: bool,
+    /// Whether `$` also stands before the last line end.
+    loose_end: bool,
 }
 
 impl Translator<'_> {
@@ -49,6 +62,16 @@ impl Translator<'_> {
         let c = self.rest.chars().next()?;
         self.rest = self.rest.get(c.len_utf8()..).unwrap_or("");
         Some(c)
+    }
+
+    fn put(&mut self, c: char) {
+        self.out.push(c);
+        self.superset.push(c);
+    }
+
+    fn put_str(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.superset.push_str(text);
     }
 
     fn step(&mut self) -> Result<bool, PatternError> {
@@ -71,21 +94,26 @@ impl Translator<'_> {
         match c {
             '[' => self.open_class()?,
             '(' => self.group()?,
-            '.' => self.out.push_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
+            ')' => self.end_of_group(),
+            '.' => self.put_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
             '+' if was_quantifier => {
                 self.needs_backtracking = true;
+                // Giving back covers more.
                 self.out.push(c);
             }
-            '?' if was_quantifier => self.out.push(c),
+            '?' if was_quantifier => self.put(c),
             '*' | '+' | '?' if was_quantifier => {
                 return Err(error(format!("`{c}` follows another quantifier")));
             }
             '*' | '+' | '?' => {
                 self.after_quantifier = true;
-                self.out.push(c);
+                self.put(c);
             }
             '{' => self.counted()?,
-            _ => self.out.push(c),
+            '$' if self.loose_end => {
+                self.put_str(r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?\z");
+            }
+            _ => self.put(c),
         }
         Ok(())
     }
@@ -102,26 +130,34 @@ impl Translator<'_> {
                 "`{` must begin a count such as {2} or {1,3}; a literal brace is `\\{`",
             ));
         }
-        self.out.push('{');
-        self.out.push_str(inner);
-        self.out.push('}');
+        self.put('{');
+        self.put_str(inner);
+        self.put('}');
         self.rest = self.rest.get(inner.len() + 1..).unwrap_or("");
         self.after_quantifier = true;
         Ok(())
     }
 
     fn group(&mut self) -> Result<(), PatternError> {
-        self.out.push('(');
         let Some(spec) = self.rest.strip_prefix('?') else {
+            self.groups.push(None);
+            self.put('(');
             return Ok(());
         };
-        if ["=", "!", "<=", "<!", ">"]
-            .iter()
-            .any(|s| spec.starts_with(s))
-        {
-            self.needs_backtracking = true;
-            return Ok(());
+        for kind in ["=", "!", "<=", "<!", ">"] {
+            if let Some(rest) = spec.strip_prefix(kind) {
+                self.needs_backtracking = true;
+                self.rest = rest;
+                self.out.push_str("(?");
+                self.out.push_str(kind);
+                self.groups
+                    .push((kind != ">").then_some(self.superset.len()));
+                self.superset.push_str("(?:");
+                return Ok(());
+            }
         }
+        self.groups.push(None);
+        self.put('(');
         if spec.starts_with(':') || spec.starts_with('<') {
             return Ok(());
         }
@@ -129,6 +165,8 @@ impl Translator<'_> {
             .chars()
             .take_while(|c| !matches!(c, ':' | ')'))
             .collect();
+        // `(?m)` gives `$` a meaning that it has here too.
+        self.loose_end &= !flags.contains('m');
         match flags.chars().find(|c| !matches!(c, 'i' | 's' | 'm' | '-')) {
             None if !flags.is_empty() => Ok(()),
             Some(flag) => Err(error(format!(
@@ -138,12 +176,20 @@ impl Translator<'_> {
         }
     }
 
+    fn end_of_group(&mut self) {
+        self.put(')');
+        if let Some(began) = self.groups.pop().flatten() {
+            self.superset.truncate(began);
+            self.superset.push_str("(?:)");
+        }
+    }
+
     fn open_class(&mut self) -> Result<(), PatternError> {
         self.class_depth += 1;
-        self.out.push('[');
+        self.put('[');
         if let Some(rest) = self.rest.strip_prefix('^') {
             self.rest = rest;
-            self.out.push('^');
+            self.put('^');
         }
         if self.rest.starts_with(']') {
             return Err(error("a character class is empty; a literal `]` is `\\]`"));
@@ -161,15 +207,15 @@ impl Translator<'_> {
             '[' => self.open_class()?,
             ']' => {
                 self.class_depth -= 1;
-                self.out.push(']');
+                self.put(']');
             }
             '-' if self.rest.starts_with('-') => {
                 return Err(error(
                     "`--` inside a character class; a literal dash is `\\-`",
                 ));
             }
-            '~' if self.rest.starts_with('~') => self.out.push_str(r"\~"),
-            _ => self.out.push(c),
+            '~' if self.rest.starts_with('~') => self.put_str(r"\~"),
+            _ => self.put(c),
         }
         Ok(())
     }
@@ -181,26 +227,26 @@ impl Translator<'_> {
         let in_class = self.class_depth > 0;
         match c {
             'Q' => self.quoted(),
-            'd' if in_class => self.out.push_str("0-9"),
-            'w' if in_class => self.out.push_str("a-zA-Z0-9_"),
-            's' if in_class => self.out.push_str(r"\t\n\x0B\x0C\r\x20"),
-            'd' => self.out.push_str("[0-9]"),
-            'w' => self.out.push_str("[a-zA-Z0-9_]"),
-            's' => self.out.push_str(r"[\t\n\x0B\x0C\r\x20]"),
-            'D' => self.out.push_str("[^0-9]"),
-            'W' => self.out.push_str("[^a-zA-Z0-9_]"),
-            'S' => self.out.push_str(r"[^\t\n\x0B\x0C\r\x20]"),
+            'd' if in_class => self.put_str("0-9"),
+            'w' if in_class => self.put_str("a-zA-Z0-9_"),
+            's' if in_class => self.put_str(r"\t\n\x0B\x0C\r\x20"),
+            'd' => self.put_str("[0-9]"),
+            'w' => self.put_str("[a-zA-Z0-9_]"),
+            's' => self.put_str(r"[\t\n\x0B\x0C\r\x20]"),
+            'D' => self.put_str("[^0-9]"),
+            'W' => self.put_str("[^a-zA-Z0-9_]"),
+            'S' => self.put_str(r"[^\t\n\x0B\x0C\r\x20]"),
             't' | 'n' | 'r' | 'f' | 'a' => self.copy_escape(c),
             'A' | 'z' | 'b' if !in_class => self.copy_escape(c),
             'x' | 'u' => self.hex(c)?,
             'p' | 'P' => self.property(c == 'P')?,
             '1'..='9' if !in_class => {
-                self.needs_backtracking = true;
-                self.copy_escape(c);
+                let digits = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                self.reference(c, self.rest.len() - digits.len());
             }
             'k' if !in_class && self.rest.starts_with('<') => {
-                self.needs_backtracking = true;
-                self.copy_escape(c);
+                let name = self.rest.find('>').map_or(self.rest.len(), |end| end + 1);
+                self.reference(c, name);
             }
             _ if c.is_ascii_alphanumeric() => {
                 return Err(error(format!("the escape `\\{c}` is not supported here")));
@@ -210,16 +256,26 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn copy_escape(&mut self, c: char) {
+    /// A back-reference with `len` more bytes; the superset takes any text in its place.
+    fn reference(&mut self, c: char, len: usize) {
+        self.needs_backtracking = true;
         self.out.push('\\');
         self.out.push(c);
+        self.out.push_str(self.rest.get(..len).unwrap_or(""));
+        self.rest = self.rest.get(len..).unwrap_or("");
+        self.superset.push_str("(?s:.*)");
+    }
+
+    fn copy_escape(&mut self, c: char) {
+        self.put('\\');
+        self.put(c);
     }
 
     fn literal(&mut self, c: char) {
         if c.is_ascii_punctuation() && !matches!(c, '<' | '>' | '/' | '"' | '\'' | '%' | '@') {
-            self.out.push('\\');
+            self.put('\\');
         }
-        self.out.push(c);
+        self.put(c);
     }
 
     /// `\Q..\E`: everything between is literal; without `\E` it runs to the end.
@@ -255,7 +311,7 @@ impl Translator<'_> {
             )));
         };
         self.rest = self.rest.get(used..).unwrap_or("");
-        self.out.push_str(&format!(r"\x{{{:x}}}", u32::from(c)));
+        self.put_str(&format!(r"\x{{{:x}}}", u32::from(c)));
         Ok(())
     }
 
@@ -267,10 +323,10 @@ impl Translator<'_> {
         let used = name.len() + if self.rest.starts_with('{') { 2 } else { 0 };
         if let Some(class) = posix(name) {
             let caret = if negated { "^" } else { "" };
-            self.out.push_str(&format!("[{caret}[:{class}:]]"));
+            self.put_str(&format!("[{caret}[:{class}:]]"));
         } else if let Some(category) = general_category(name) {
             let p = if negated { 'P' } else { 'p' };
-            self.out.push_str(&format!(r"\{p}{{{category}}}"));
+            self.put_str(&format!(r"\{p}{{{category}}}"));
         } else {
             return Err(error(format!("the class `\\p{{{name}}}` is not supported")));
         }

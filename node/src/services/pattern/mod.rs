@@ -5,11 +5,16 @@
 //! be translated is an error that names the construct: a pattern never matches silently more or
 //! less than its author meant. Look-around, back-references, atomic groups and possessive
 //! quantifiers run on a backtracking engine with a step limit; reaching the limit is an error of
-//! the match, which callers treat as a refusal.
+//! the match, which callers treat as a refusal. Before it starts, a linear engine asks whether the
+//! text is covered by the same pattern without those constructs, which most texts are not.
 
 use std::fmt;
 
+use anchored::Anchored;
+
+mod anchored;
 mod java;
+mod literals;
 
 /// Largest pattern, in bytes.
 pub const PATTERN_MAX: usize = 4096;
@@ -41,14 +46,36 @@ pub enum Extent {
 #[derive(Clone)]
 pub struct Pattern {
     source: String,
+    /// What it covers at least, in the syntax of the linear engine.
+    superset: String,
     engine: Engine,
     ignore_case: bool,
 }
 
 #[derive(Clone)]
 enum Engine {
+    Whole(Anchored),
     Linear(regex::Regex),
-    Backtracking(Box<fancy_regex::Regex>),
+    Backtracking {
+        superset: Superset,
+        exact: Box<fancy_regex::Regex>,
+    },
+}
+
+/// The linear engine in front of the backtracking one.
+#[derive(Clone)]
+enum Superset {
+    Whole(Anchored),
+    Linear(regex::Regex),
+}
+
+impl Superset {
+    fn is_match(&self, text: &str) -> bool {
+        match self {
+            Self::Whole(anchored) => anchored.covers(text),
+            Self::Linear(regex) => regex.is_match(text),
+        }
+    }
 }
 
 impl fmt::Debug for Pattern {
@@ -68,32 +95,44 @@ impl Pattern {
                 "the pattern is longer than {PATTERN_MAX} bytes"
             )));
         }
-        let java::Translated {
-            text,
-            needs_backtracking,
-        } = java::translate(source)?;
-        let whole = match extent {
+        let translated = java::translate(source, extent == Extent::Part)?;
+        let whole = |text: &str| match extent {
             Extent::Full => format!(r"\A(?:{text})\z"),
-            Extent::Part => text,
+            Extent::Part => text.to_owned(),
         };
-        let engine = if needs_backtracking {
-            fancy_regex::RegexBuilder::new(&whole)
+        let refused = |e: regex::Error| PatternError(one_line(&e.to_string()));
+        let linear = |text: &str| {
+            if extent == Extent::Full && ignore_case {
+                let anchored = Anchored::compile(text, COMPILED_MAX);
+                return anchored.map(Superset::Whole).map_err(refused);
+            }
+            regex::RegexBuilder::new(&whole(text))
+                .case_insensitive(ignore_case)
+                .size_limit(COMPILED_MAX)
+                .build()
+                .map(Superset::Linear)
+                .map_err(refused)
+        };
+        let engine = if translated.needs_backtracking {
+            let exact = fancy_regex::RegexBuilder::new(&whole(&translated.text))
                 .case_insensitive(ignore_case)
                 .backtrack_limit(BACKTRACK_MAX)
                 .delegate_size_limit(COMPILED_MAX)
                 .build()
-                .map(|regex| Engine::Backtracking(Box::new(regex)))
-                .map_err(|e| PatternError(one_line(&e.to_string())))?
+                .map_err(|e| PatternError(one_line(&e.to_string())))?;
+            Engine::Backtracking {
+                superset: linear(&translated.superset)?,
+                exact: Box::new(exact),
+            }
         } else {
-            regex::RegexBuilder::new(&whole)
-                .case_insensitive(ignore_case)
-                .size_limit(COMPILED_MAX)
-                .build()
-                .map(Engine::Linear)
-                .map_err(|e| PatternError(one_line(&e.to_string())))?
+            match linear(&translated.text)? {
+                Superset::Whole(anchored) => Engine::Whole(anchored),
+                Superset::Linear(regex) => Engine::Linear(regex),
+            }
         };
         Ok(Self {
             source: source.to_owned(),
+            superset: translated.superset,
             engine,
             ignore_case,
         })
@@ -104,14 +143,90 @@ impl Pattern {
     /// # Errors
     /// [`TooHard`] when a backtracking pattern reaches its step limit.
     pub fn matches(&self, text: &str) -> Result<bool, TooHard> {
-        // The two characters beyond ASCII that fold to ASCII letters here, but not in Java.
-        if self.ignore_case && text.contains(['\u{17f}', '\u{212a}']) {
+        if self.is_out_of_reach(text) {
             return Ok(false);
         }
         match &self.engine {
+            Engine::Whole(anchored) => Ok(anchored.covers(text)),
             Engine::Linear(regex) => Ok(regex.is_match(text)),
-            Engine::Backtracking(regex) => regex.is_match(text).map_err(|_| TooHard),
+            Engine::Backtracking { superset, exact } => {
+                if superset.is_match(text) {
+                    exact.is_match(text).map_err(|_| TooHard)
+                } else {
+                    Ok(false)
+                }
+            }
         }
+    }
+
+    /// The texts of the groups of the first match, the whole match first; `None` for a group that
+    /// took no part.
+    ///
+    /// # Errors
+    /// [`TooHard`] when a backtracking pattern reaches its step limit.
+    pub fn groups(&self, text: &str) -> Result<Option<Vec<Option<String>>>, TooHard> {
+        if self.is_out_of_reach(text) {
+            return Ok(None);
+        }
+        Ok(match &self.engine {
+            Engine::Whole(anchored) => anchored.groups(text),
+            Engine::Linear(regex) => regex.captures(text).map(|groups| {
+                let texts = groups.iter();
+                texts.map(|g| g.map(|g| g.as_str().to_owned())).collect()
+            }),
+            Engine::Backtracking { exact, .. } => {
+                let groups = exact.captures(text).map_err(|_| TooHard)?;
+                groups.map(|groups| {
+                    let texts = groups.iter();
+                    texts.map(|g| g.map(|g| g.as_str().to_owned())).collect()
+                })
+            }
+        })
+    }
+
+    /// How many groups [`Pattern::groups`] tells besides the whole match.
+    pub fn group_count(&self) -> usize {
+        let with_whole = match &self.engine {
+            Engine::Whole(anchored) => anchored.groups_len(),
+            Engine::Linear(regex) => regex.captures_len(),
+            Engine::Backtracking { exact, .. } => exact.captures_len(),
+        };
+        with_whole.saturating_sub(1)
+    }
+
+    /// The text without what the pattern matches.
+    ///
+    /// # Errors
+    /// [`TooHard`] when a backtracking pattern reaches its step limit.
+    pub fn remove_from(&self, text: &str) -> Result<String, TooHard> {
+        if self.is_out_of_reach(text) {
+            return Ok(text.to_owned());
+        }
+        match &self.engine {
+            Engine::Whole(anchored) if anchored.covers(text) => Ok(String::new()),
+            Engine::Whole(_) => Ok(text.to_owned()),
+            Engine::Linear(regex) => Ok(regex.replace_all(text, "").into_owned()),
+            Engine::Backtracking { exact, .. } => exact
+                .try_replacen(text, 0, "")
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| TooHard),
+        }
+    }
+
+    /// The two characters beyond ASCII that fold to ASCII letters here, but not in Java.
+    fn is_out_of_reach(&self, text: &str) -> bool {
+        self.ignore_case && text.contains(['\u{17f}', '\u{212a}'])
+    }
+
+    /// Whether matching may need many steps for one text.
+    pub fn backtracks(&self) -> bool {
+        matches!(self.engine, Engine::Backtracking { .. })
+    }
+
+    /// Sets of literals, in small letters: of each set at least one occurs in every text that the
+    /// pattern covers, whatever the case.
+    pub fn needles(&self) -> Vec<Vec<Vec<u8>>> {
+        literals::needles(&self.superset)
     }
 
     /// The pattern as its author wrote it.

@@ -112,10 +112,64 @@ fn partial_and_case_sensitive_patterns() {
 }
 
 #[test]
+fn the_end_of_a_text_is_before_its_last_line_end() {
+    for (pattern, text, part) in [
+        ("^staff$", "staff\n", true),
+        ("^staff$", "staff\r\n", true),
+        ("^staff$", "staff\n\n", false),
+        ("^staff$", "staff\nx", false),
+        ("(?m)^staff$", "x\nstaff\nx", true),
+        ("a$|b", "cb", true),
+        (r"a\$", "a$", true),
+        ("[$]", "$", true),
+    ] {
+        let compiled = Pattern::compile(pattern, Extent::Part, false).unwrap();
+        assert_eq!(compiled.matches(text), Ok(part), "{pattern} on {text:?}");
+    }
+    assert_eq!(full("^a$").matches("a\n"), Ok(false), "the whole text");
+}
+
+#[test]
 fn a_hard_text_ends_in_bounded_steps() {
     let hard = full(r"(a|a)*(a|a)*(a|aa)*\1b");
-    let text = "a".repeat(4000);
+    let text = format!("{}xb", "a".repeat(4000));
     assert_eq!(hard.matches(&text), Err(TooHard));
+    // The linear engine sees at once that there is no `b` at the end.
+    assert_eq!(hard.matches(&"a".repeat(4000)), Ok(false));
+}
+
+#[test]
+fn the_linear_superset_never_says_no_to_a_match() {
+    for (pattern, text) in [
+        (r"(?<!x)a(?=b)b(?!c)", "ab"),
+        (r"(?>a|ab)c", "ac"),
+        (r"(a+)-\1", "aa-aa"),
+        (r"(?<who>a+)-\k<who>", "aa-aa"),
+        (r"(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)(k)\11", "abcdefghijkk"),
+        (r"a++(?i)B", "aab"),
+        (r"x(?=(y))y\1", "xyy"),
+    ] {
+        assert_eq!(full(pattern).matches(text), Ok(true), "{pattern}");
+        assert!(full(pattern).backtracks());
+    }
+}
+
+#[test]
+fn groups_and_removal() {
+    let pattern = Pattern::compile(r"(\w+)@(\w+)(\.x)?", Extent::Part, true).unwrap();
+    let groups = pattern.groups("to jane@example now").unwrap().unwrap();
+    let texts: Vec<Option<&str>> = groups.iter().map(Option::as_deref).collect();
+    assert_eq!(
+        texts,
+        [Some("jane@example"), Some("jane"), Some("example"), None]
+    );
+    assert_eq!(pattern.group_count(), 3);
+    assert_eq!(pattern.groups("nobody"), Ok(None));
+    let domain = Pattern::compile("@.+", Extent::Part, false).unwrap();
+    assert_eq!(domain.remove_from("jane@example.edu").unwrap(), "jane");
+    let ahead = Pattern::compile("(?<=a)b", Extent::Part, false).unwrap();
+    assert_eq!(ahead.remove_from("abcb").unwrap(), "acb");
+    assert_eq!(ahead.groups("ab").unwrap().unwrap().len(), 1);
 }
 
 proptest! {
@@ -125,6 +179,26 @@ proptest! {
         let pattern = Pattern::compile(&format!("\\Q{text}\\E"), Extent::Full, false).unwrap();
         prop_assert_eq!(pattern.matches(&text), Ok(true));
         prop_assert_eq!(pattern.matches(&other), Ok(other == text));
+    }
+
+    /// Comparing the literal beginning by itself decides as one expression for all would.
+    #[test]
+    fn a_literal_beginning_changes_nothing(
+        pattern in "\\^?[ask:/.é]{0,4}(\\(\\?-i\\)k)?[ask\\[\\]^.]{0,4}(\\(b\\|c\\))?(\\.\\*|[a-c]\\+|\\?)?\\$?",
+        text in "[aAsSkK:/.éÉbcBC]{0,8}",
+    ) {
+        let translated = java::translate(&pattern, false);
+        let plain = translated.ok().and_then(|translated| {
+            regex::RegexBuilder::new(&format!(r"\A(?:{})\z", translated.text))
+                .case_insensitive(true)
+                .build()
+                .ok()
+        });
+        if let (Some(plain), Ok(compiled)) =
+            (plain, Pattern::compile(&pattern, Extent::Full, true))
+        {
+            prop_assert_eq!(compiled.matches(&text), Ok(plain.is_match(&text)));
+        }
     }
 
     #[test]

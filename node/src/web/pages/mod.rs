@@ -3,12 +3,16 @@
 //! The hidden inputs of the login form are written here and not in the template, byte for byte as
 //! scripts look for them; a template only places them.
 
+mod signed_out;
+
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
 use super::messages::{self, Texts};
 use super::{Look, WebError, templates};
+
+pub use signed_out::{SignedOutPage, ToldByBrowser};
 
 /// Why the login form is shown again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,11 +137,11 @@ pub enum Page {
         username: String,
     },
     /// After signing out.
-    SignedOut {
-        /// Whether there was a session.
-        had_session: bool,
-        /// Whether some nodes have not confirmed it yet.
-        partial: bool,
+    SignedOut(Box<SignedOutPage>),
+    /// Before signing out, when people are asked.
+    SignOut {
+        /// Where the form goes: `logout` with the query it came with.
+        action: String,
     },
     /// A form that carries the ticket to the application.
     Post {
@@ -172,16 +176,8 @@ impl Look {
                 let logout_url = format!("{}/logout", self.prefix);
                 ("signed_in.html", context! { username, logout_url })
             }
-            Page::SignedOut {
-                had_session,
-                partial,
-            } => {
-                let login_url = format!("{}/login", self.prefix);
-                (
-                    "signed_out.html",
-                    context! { had_session, partial, login_url },
-                )
-            }
+            Page::SignedOut(page) => ("signed_out.html", page.context(&self.prefix)),
+            Page::SignOut { action } => ("sign_out.html", context! { action }),
             Page::Post {
                 action,
                 service,
@@ -201,6 +197,7 @@ impl Look {
                 theme => asset("theme.css"),
                 favicon => asset("favicon.svg"),
                 submit => asset("submit.js"),
+                logout => asset("logout.js"),
                 logo => self.logo.as_str(),
             },
         };
@@ -302,12 +299,7 @@ pub(super) fn rehearse(look: &Look) -> Result<(), WebError> {
     render(&Page::SignedIn {
         username: "casuser".into(),
     })?;
-    for had_session in [true, false] {
-        render(&Page::SignedOut {
-            had_session,
-            partial: had_session,
-        })?;
-    }
+    signed_out::rehearse(render)?;
     render(&Page::Post {
         action: "https://app.example.edu/".into(),
         service: "App".into(),

@@ -14,10 +14,13 @@ use castor_node::clock::Clock;
 use castor_node::config::types::AuditOutput;
 use castor_node::config::value::{Secret, Value as _};
 use castor_node::config::{Config, Live};
-use castor_node::ops::audit::{self, Place};
+use castor_node::ops::audit::{self, Audit, Place};
 use castor_node::ops::health::{self, Health};
 use castor_node::ops::metrics::Metrics;
+use castor_node::outbound::{Outbound, OutboundMetrics, Trust};
 use castor_node::server::{Peer, PeerAddress};
+use castor_node::slo::{self, Slo, SloMetrics};
+use castor_node::tickets::{Policy, Tickets};
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::ticket::{Payload, Principal, Tgt, TicketId};
 use castor_replication::driver::memory::MemoryNet;
@@ -25,6 +28,7 @@ use castor_replication::driver::{self, Handle, Parts, Readiness};
 use castor_replication::engine::NewReusable;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use prometheus::Registry;
 use tokio::runtime::Runtime;
 use tower::{Service, ServiceExt as _};
 
@@ -130,6 +134,23 @@ where
     })
 }
 
+/// Its sessions have visited no application.
+fn tells_nobody(handle: &Handle, audit: &Audit, live: &Live, registry: &Registry) -> Slo {
+    Slo::start(slo::Parts {
+        tickets: Tickets::new(handle.clone(), Policy::from(&live.load().tickets)),
+        services: Arc::default(),
+        outbound: Outbound::new(
+            live.clone(),
+            Trust::load(None).expect("no file to fail"),
+            OutboundMetrics::register(registry).expect("metrics"),
+        ),
+        audit: audit.clone(),
+        clock: Clock::system(),
+        metrics: SloMetrics::register(registry).expect("metrics"),
+        config: live.clone(),
+    })
+}
+
 impl World {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -163,7 +184,13 @@ impl World {
             server: None,
         };
         let audit = audit::start(&config.audit, place, Clock::system(), metrics.registry());
-        let admin = Admin::new(handle.clone(), audit.expect("a record"));
+        let audit = audit.expect("a record");
+        let live = Live::new(config);
+        let slo = {
+            let _entered = runtime.enter();
+            tells_nobody(&handle, &audit, &live, metrics.registry())
+        };
+        let admin = Admin::new(handle.clone(), audit, slo);
         let token = toml::Value::String(TOKEN.to_owned());
         let token = Secret::from_toml(&token, std::path::Path::new("")).expect("a secret");
         let over_tcp = admin.router(Access::Token(token));
@@ -172,12 +199,7 @@ impl World {
             runtime,
             handle,
             socket: ask(admin.router(Access::Socket)),
-            ops: ask(health::router(
-                &health,
-                &metrics,
-                &Live::new(config),
-                over_tcp,
-            )),
+            ops: ask(health::router(&health, &metrics, &live, over_tcp)),
             sessions: Vec::new(),
             made: 0,
         };

@@ -1,7 +1,12 @@
-//! Service definitions: the tolerant JSON, and what is read from it.
+//! Service definitions: the tolerant JSON, what is read from it, and what it then decides.
 
+use castor_node::services::access::Asking;
 use castor_node::services::definition::{RegisteredService, Report};
 use castor_node::services::json::{self, Value};
+use castor_node::services::participation::SessionFacts;
+use castor_node::services::registry::Snapshot;
+use castor_node::services::release::RESERVED_NAMES;
+use castor_proto::ticket::Principal;
 
 /// A pattern may compile to 2 MiB, twice while it is compiled, and a definition has several.
 const PATTERNS: usize = 64 << 20;
@@ -23,9 +28,39 @@ pub fn service_json(bytes: &[u8]) {
     });
     assert_eq!(service.is_some(), report.errors.is_empty(), "{report:?}");
     if let Some(service) = service {
+        decide(&service, text);
+        let snapshot = super::within(PATTERNS, || Snapshot::new(vec![service]));
         for url in ["https://app.example.edu/x", text] {
-            let _ = service.covers(url);
+            let covered = snapshot.iter().any(|s| s.covers(url) == Ok(true));
+            assert_eq!(snapshot.search(url).found.is_some(), covered);
         }
+    }
+}
+
+/// Whatever it says, nothing panics, and no element of the protocol is named by an attribute.
+fn decide(service: &RegisteredService, text: &str) {
+    let headers = http::HeaderMap::new();
+    let asking = Asking {
+        now: 1_800_000_000_000,
+        address: Some([10, 0, 0, 1].into()),
+        headers: &headers,
+    };
+    let values = vec!["jane@example.edu".to_owned(), text.to_owned()];
+    let principal = Principal {
+        id: "jane".to_owned(),
+        attributes: vec![("mail".to_owned(), values)],
+    };
+    let _ = service.access(&principal, &asking);
+    let _ = service.proxy.allows("https://app.example.edu/pgt");
+    let _ = service.participation.accepts(&SessionFacts {
+        principal: &principal,
+        authenticated_at: 0,
+        last_used: 0,
+        now: asking.now,
+    });
+    let released = service.release(&principal, "https://app.example.edu/x");
+    for (name, values) in released.into_iter().flat_map(|r| r.attributes) {
+        assert!(!RESERVED_NAMES.contains(&name.as_str()) && !values.is_empty());
     }
 }
 

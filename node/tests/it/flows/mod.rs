@@ -2,5 +2,7 @@
 
 mod cluster;
 mod log;
+mod service_policies;
 mod service_states;
+mod single_logout;
 mod sso;

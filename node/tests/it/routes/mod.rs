@@ -4,4 +4,7 @@ mod assets;
 mod login;
 mod login_form;
 mod logout;
+mod proxy;
+mod rest;
+mod saml_validate;
 mod validate;

@@ -12,9 +12,11 @@ use castor_node::cas::{Cas, Parts};
 use castor_node::clock::{Clock, Rng};
 use castor_node::config::{Config, Live};
 use castor_node::ops::audit;
+use castor_node::outbound::{Outbound, OutboundMetrics, Trust};
 use castor_node::routes;
 use castor_node::server::RequestMetrics;
 use castor_node::services::file::ServiceFolder;
+use castor_node::slo::{self, Slo, SloMetrics};
 use castor_node::tickets::{Policy, Tickets};
 use castor_node::web::Web;
 use castor_proto::ids::{Member, NodeName};
@@ -54,7 +56,7 @@ pub(crate) struct Node {
     pub(crate) metrics: prometheus::Registry,
     pub(crate) member: Member,
     audit_file: PathBuf,
-    inject: mpsc::Sender<NetEvent>,
+    pub(crate) inject: mpsc::Sender<NetEvent>,
 }
 
 /// Some nodes, all ready.
@@ -216,14 +218,33 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
     let users = FileAuthenticator::open(config.authn.file.path.clone(), pool, Rng::system());
     let users: Arc<dyn Authenticator> = Arc::new(users.unwrap());
     let folder = ServiceFolder::open(config.services.folder.clone()).unwrap();
+    let live = Live::new(config.clone());
+    let outbound = Outbound::new(
+        live.clone(),
+        Trust::load(None).unwrap(),
+        OutboundMetrics::register(&metrics).unwrap(),
+    );
+    let registry = folder.registry();
+    let tickets = Tickets::new(handle.clone(), Policy::from(&config.tickets));
+    let slo = Slo::start(slo::Parts {
+        config: live.clone(),
+        tickets: tickets.clone(),
+        services: Arc::clone(&registry),
+        outbound: outbound.clone(),
+        audit: audit.clone(),
+        clock: Clock::system(),
+        metrics: SloMetrics::register(&metrics).unwrap(),
+    });
     let cas = Arc::new(Cas::new(Parts {
+        outbound,
+        slo,
         web: Arc::new(Web::open(&config.web, &config.http.prefix.0).unwrap()),
-        services: folder.registry(),
+        services: registry,
         authn: Chain::new(vec![users], &metrics).unwrap(),
-        tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
+        tickets,
         audit,
         rng: Rng::system(),
-        config: Live::new(config),
+        config: live,
     }));
     let observed = RequestMetrics::register(&metrics).unwrap();
     Node {

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod capture;
 pub(crate) mod demo;
+pub(crate) mod listener;
 pub(crate) mod person;
 pub(crate) mod relay;
 pub(crate) mod wait;

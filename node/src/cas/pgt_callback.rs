@@ -1,0 +1,165 @@
+//! Delivering a proxy-granting ticket to the URL that an application named (section 2.5.4 of the
+//! specification): one request with `pgtId` and `pgtIou`, over TLS that is verified.
+//!
+//! The definition's proxy policy decides which URLs may get one. A URL that it does not allow gets
+//! none and the validation goes on without, as in Apereo CAS; a URL that is allowed and cannot be
+//! reached ends the validation with `INVALID_PROXY_CALLBACK`, and the ticket is taken back.
+
+use castor_proto::ticket::TicketId;
+use http::StatusCode;
+
+use super::visit::Visitor;
+use crate::ops::audit::Action;
+use crate::outbound::{Call, Purpose, Reach, Target, names_host};
+use crate::services::RegisteredService;
+use crate::tickets::{ClaimRequest, Granted, ProxyGranting, TicketError};
+use crate::web::form;
+
+/// Longest callback URL, as received.
+const CALLBACK_MAX: usize = 2048;
+
+/// Most proxies in one chain.
+pub(super) const CHAIN_MAX: usize = 8;
+
+/// Answers that say the application has taken it. Redirects are none: what is at their end may be
+/// another application.
+const TAKEN: [StatusCode; 3] = [StatusCode::OK, StatusCode::ACCEPTED, StatusCode::NO_CONTENT];
+
+/// How a delivery went.
+pub(super) enum Delivery {
+    /// The application has the ticket under this name.
+    Delivered(TicketId),
+    /// It may not have one.
+    NotAllowed,
+    /// It did not take it.
+    Failed,
+    /// No ticket can be made now; another node may be able to.
+    NotNow,
+}
+
+impl Visitor<'_> {
+    /// Makes a proxy-granting ticket and delivers it.
+    pub(super) async fn deliver_pgt(
+        &self,
+        registered: &RegisteredService,
+        claim: &ClaimRequest<'_>,
+        granted: &Granted,
+        proxies: &[String],
+        url: &str,
+    ) -> Delivery {
+        let who = &granted.session.principal.id;
+        let not_created = |why: &str| {
+            self.audit(
+                Action::ProxyGrantingTicketNotCreated,
+                Some(who),
+                format!("{why}: {}", host_of(url)),
+            );
+        };
+        let https = url
+            .get(..8)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let allowed = https
+            && url.len() <= CALLBACK_MAX
+            && proxies.len() < CHAIN_MAX
+            && registered.proxy.allows(url);
+        if !allowed {
+            tracing::warn!(
+                service = registered.id,
+                callback = host_of(url),
+                "no proxy-granting ticket: the definition's proxyPolicy does not allow this URL"
+            );
+            not_created("the definition does not allow it");
+            return Delivery::NotAllowed;
+        }
+        let made = match self
+            .cas
+            .tickets
+            .proxy_granting_ticket(
+                claim,
+                granted,
+                url,
+                registered.lifetimes.proxy_granting_ticket,
+            )
+            .await
+        {
+            Ok(made) => made,
+            Err(error) => {
+                not_created(&error.to_string());
+                return match error {
+                    TicketError::SessionEnded | TicketError::TooLarge => Delivery::Failed,
+                    TicketError::Full | TicketError::NotNow => Delivery::NotNow,
+                };
+            }
+        };
+        let covers = |url: &str| registered.proxy.allows(url);
+        let whole = with_ids(url, &made);
+        if let Err(why) = self.call_back(&whole, names_host(url, covers)).await {
+            tracing::warn!(service = registered.id, %why, "proxy-granting ticket not delivered");
+            not_created(&why);
+            self.take_back(&made.id).await;
+            return Delivery::Failed;
+        }
+        self.audit(
+            Action::ProxyGrantingTicketCreated,
+            Some(who),
+            format!("{} for {}", made.id.masked(), host_of(url)),
+        );
+        Delivery::Delivered(made.iou)
+    }
+
+    async fn take_back(&self, id: &TicketId) {
+        let revoked = self.cas.tickets.revoke_proxy_granting_ticket(id).await;
+        if let Err(error) = revoked {
+            tracing::warn!(%error, "a proxy-granting ticket that nobody has lives on");
+        }
+    }
+
+    async fn call_back(&self, url: &str, named: bool) -> Result<(), String> {
+        let call = Call {
+            purpose: Purpose::ProxyCallback,
+            target: Target::parse(url).map_err(|error| error.to_string())?,
+            reach: if named { Reach::Named } else { Reach::Public },
+            plain: false,
+            form: None,
+            answer_max: 0,
+        };
+        let answer = self.cas.outbound.call(call).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if TAKEN.contains(&answer.status) {
+            Ok(())
+        } else {
+            Err(format!("it answered {}", answer.status.as_u16()))
+        }
+    }
+}
+
+/// The callback with the ticket and its name; a fragment is never sent.
+fn with_ids(url: &str, made: &ProxyGranting) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let bare = url.split('#').next().unwrap_or(url);
+    let iou = form::encode(made.iou.as_str());
+    let id = form::encode(made.id.as_str());
+    format!("{bare}{joint}pgtIou={iou}&pgtId={id}")
+}
+
+/// What of a callback may stand in logs: where it leads, without path and query.
+fn host_of(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(start..).unwrap_or_default();
+    let end = rest
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |at| start + at);
+    url.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_have_no_path() {
+        assert_eq!(host_of("https://a.edu/x?pgt=1"), "https://a.edu");
+        assert_eq!(host_of("https://a.edu"), "https://a.edu");
+        assert_eq!(host_of("nonsense/x"), "nonsense");
+    }
+}

@@ -1,0 +1,124 @@
+//! `/proxy` (section 2.7 of the specification): a proxy-granting ticket becomes a proxy ticket for
+//! another application.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use castor_proto::ticket::{TicketId, TicketKind};
+
+use super::Cas;
+use super::outcome::{Code, ProxyOutcome};
+use super::response::{Format, respond_proxy};
+use super::service_url::ServiceUrl;
+use super::visit::{Visit, Visitor, log_ticket};
+use crate::ops::audit::Action;
+use crate::services::access::Access;
+use crate::tickets::{FoundProxy, ProxySession, TicketError};
+use crate::web::form::Form;
+
+/// Answers `GET /proxy`.
+pub async fn get(
+    State(cas): State<Arc<Cas>>,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Response {
+    let visitor = Visitor {
+        cas: &cas,
+        visit: &visit,
+        headers: request.headers(),
+    };
+    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
+    let format = Format::of_parameter(format);
+    let outcome = match query {
+        Ok(form) => visitor.proxy(&form).await,
+        Err(error) => ProxyOutcome::bad_request(error),
+    };
+    respond_proxy(&outcome, format, visit.https)
+}
+
+impl Visitor<'_> {
+    async fn proxy(&self, form: &Form) -> ProxyOutcome {
+        if !self.cas.serves() {
+            return ProxyOutcome::undecided();
+        }
+        let (pgt, target) = match (form.one("pgt"), form.one("targetService")) {
+            (Ok(Some(pgt)), Ok(Some(target))) => (pgt, target),
+            (Err(error), _) | (_, Err(error)) => return ProxyOutcome::bad_request(error),
+            _ => return ProxyOutcome::missing_parameters(),
+        };
+        let id = match TicketId::parse(pgt) {
+            Ok(id) if id.kind() == Some(TicketKind::Pgt) => id,
+            _ => return self.no_proxy_ticket(None, target, ProxyOutcome::not_recognized()),
+        };
+        log_ticket(&id.masked());
+        let session = match self.cas.tickets.proxy_session(&id).await {
+            FoundProxy::Live(session) => session,
+            FoundProxy::Gone => {
+                return self.no_proxy_ticket(None, target, ProxyOutcome::not_recognized());
+            }
+            FoundProxy::Undecided => return ProxyOutcome::undecided(),
+        };
+        self.proxy_with(&session, target).await
+    }
+
+    async fn proxy_with(&self, session: &ProxySession, target: &str) -> ProxyOutcome {
+        let who = Some(session.pgt.principal.id.as_str());
+        // The policy may have changed since the ticket was made; what is now in force counts.
+        let services = self.cas.services.snapshot();
+        let may_proxy = services.iter().any(|service| {
+            service.is_open(&self.asking()) && service.proxy.allows(&session.pgt.callback)
+        });
+        if !may_proxy {
+            return self.no_proxy_ticket(who, target, ProxyOutcome::may_not_proxy());
+        }
+        let registered = ServiceUrl::parse(target)
+            .ok()
+            .and_then(|url| self.cas.services.find(&url.matchable()))
+            .filter(|r| r.access(&session.pgt.principal, &self.asking()) == Access::Granted);
+        let Some(registered) = registered else {
+            return self.no_proxy_ticket(who, target, ProxyOutcome::unauthorized());
+        };
+        let life = registered.lifetimes.proxy_ticket;
+        match self
+            .cas
+            .tickets
+            .proxy_ticket(session, target, registered.id, life)
+            .await
+        {
+            Ok(ticket) => {
+                log_ticket(&ticket.masked());
+                self.audit(
+                    Action::ProxyTicketCreated,
+                    who,
+                    format!("{} for {target}", ticket.masked()),
+                );
+                ProxyOutcome::Success(ticket.as_str().to_owned())
+            }
+            Err(TicketError::SessionEnded) => {
+                self.no_proxy_ticket(who, target, ProxyOutcome::not_recognized())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no proxy ticket");
+                ProxyOutcome::undecided()
+            }
+        }
+    }
+
+    fn no_proxy_ticket(
+        &self,
+        who: Option<&str>,
+        target: &str,
+        outcome: ProxyOutcome,
+    ) -> ProxyOutcome {
+        let code = outcome.code().map_or("", Code::as_str);
+        self.audit(
+            Action::ProxyTicketNotCreated,
+            who,
+            format!("{code}: {target}"),
+        );
+        outcome
+    }
+}

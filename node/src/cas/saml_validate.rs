@@ -1,0 +1,115 @@
+//! `/samlValidate`: a service ticket, once, asked and answered in SAML 1.1.
+//!
+//! `TARGET` is the service; the ticket comes in the SOAP body. Proxy tickets are not for this
+//! protocol. Nothing is signed: clients of this protocol check no signature and rely on TLS.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+
+use super::Cas;
+use super::outcome::{Code, Outcome};
+use super::paths::SAML_VALIDATE;
+use super::response::saml1::{self, Frame};
+use super::saml_request::{self, REQUEST_MAX, SamlRequest, SamlRequestError};
+use super::validation::{Accepts, Validation, iso_8601};
+use super::visit::{Visit, Visitor};
+use crate::web::form::{Form, FormError};
+use crate::web::headers;
+
+/// The assertion holds this long before and after its issue, milliseconds: clocks differ, and
+/// clients allow one second themselves.
+const HOLDS_MS: u64 = 30_000;
+
+/// Answers `POST /samlValidate`.
+pub async fn post(
+    State(cas): State<Arc<Cas>>,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let visitor = Visitor {
+        cas: &cas,
+        visit: &visit,
+        headers: &head.headers,
+    };
+    let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
+    let read = match to_bytes(body, REQUEST_MAX).await {
+        Ok(body) => saml_request::read(&body),
+        Err(_) => Err(SamlRequestError::TooLarge),
+    };
+    let (outcome, target) = match parameters(&query) {
+        Err(outcome) => (outcome, ""),
+        Ok((target, renew)) => match &read {
+            Err(error) => (Outcome::bad_request(error), target),
+            Ok(asked) => {
+                let validation = Validation {
+                    endpoint: SAML_VALIDATE,
+                    accepts: Accepts::Service,
+                    service: target,
+                    ticket: &asked.artifact,
+                    pgt_url: None,
+                    format: None,
+                    renew,
+                };
+                (visitor.validate(Ok(validation)).await, target)
+            }
+        },
+    };
+    visitor.saml_answer(&outcome, target, read.as_ref().ok())
+}
+
+/// `TARGET` and `renew`; some clients send the service under its usual name.
+fn parameters(query: &Result<Form, FormError>) -> Result<(&str, bool), Outcome> {
+    let form = query.as_ref().map_err(Outcome::bad_request)?;
+    let one = |name| form.one(name).map_err(Outcome::bad_request);
+    let target = match one("TARGET")? {
+        Some(target) => Some(target),
+        None => one("service")?,
+    };
+    let target = target.ok_or_else(Outcome::missing_target)?;
+    Ok((target, form.has("renew")))
+}
+
+impl Visitor<'_> {
+    fn saml_answer(
+        &self,
+        outcome: &Outcome,
+        target: &str,
+        asked: Option<&SamlRequest>,
+    ) -> Response {
+        let now = self.cas.tickets.now();
+        let id = |what: &str| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(self.visit.request_id.as_bytes());
+            hasher.update(what.as_bytes());
+            // A name must not begin with a digit.
+            format!("_{}", hasher.finalize().to_hex())
+        };
+        let config = self.cas.config.load();
+        let frame = Frame {
+            in_response_to: asked.and_then(|asked| asked.id.as_deref()),
+            response_id: &id("response"),
+            assertion_id: &id("assertion"),
+            issuer: &config.saml.issuer,
+            audience: target,
+            attribute_namespace: &config.saml.attribute_namespace,
+            issued: &iso_8601(now),
+            not_before: &iso_8601(now.saturating_sub(HOLDS_MS)),
+            not_after: &iso_8601(now.saturating_add(HOLDS_MS)),
+        };
+        let mut response = Response::new(Body::from(saml1::write(outcome, &frame)));
+        if matches!(outcome, Outcome::Failure(f) if f.code == Code::InternalError) {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let out = response.headers_mut();
+        let xml = HeaderValue::from_static("text/xml;charset=UTF-8");
+        out.insert(header::CONTENT_TYPE, xml);
+        headers::of_any(out, self.visit.https);
+        response
+    }
+}
