@@ -53,9 +53,9 @@ pub(super) struct ClaimOp {
     round: u32,
     /// Members whose incarnation has gone: they never vote again.
     gone: Vec<Member>,
-    /// Who has accepted which value, at whatever ballot.
+    /// Who has accepted anything, at whatever ballot.
     #[cfg(feature = "mutants")]
-    pub(super) mixed: Vec<(ClaimId, Member)>,
+    pub(super) mixed: Vec<Member>,
 }
 
 enum Stage {
@@ -493,7 +493,7 @@ impl Engine {
                 {
                     accepted.push(from.clone());
                     #[cfg(feature = "mutants")]
-                    op.mixed.push((*value, from.clone()));
+                    op.mixed.push(from.clone());
                     let (value, enough) = (*value, accepted.len() >= majority);
                     if enough {
                         return self.claim_decided(op, &body, value, false);
@@ -524,7 +524,7 @@ impl Engine {
         accepted: Vec<Member>,
     ) {
         #[cfg(feature = "mutants")]
-        let accepted = op.with_earlier(value, accepted); // rule 7
+        let accepted = op.with_earlier(accepted); // rule 7
         let alone = mutant!(IssuerAloneDecides) && !accepted.is_empty(); // rule 7
         if accepted.len() > body.view.len() / 2 || alone {
             return self.claim_decided(op, body, value, false);

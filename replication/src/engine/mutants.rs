@@ -202,13 +202,10 @@ pub(super) fn digested(entry: &Entry) -> Cow<'_, Entry> {
 
 #[cfg(feature = "mutants")]
 impl super::claim::ClaimOp {
-    /// Whoever has accepted this value at an earlier ballot counts again.
-    pub(super) fn with_earlier(&self, value: ClaimId, mut accepted: Vec<Member>) -> Vec<Member> {
-        let earlier = self
-            .mixed
-            .iter()
-            .filter(|(v, _)| mutant!(BallotsMixed) && *v == value);
-        for (_, member) in earlier {
+    /// Whoever has accepted anything at an earlier ballot counts again.
+    pub(super) fn with_earlier(&self, mut accepted: Vec<Member>) -> Vec<Member> {
+        let earlier = self.mixed.iter().filter(|_| mutant!(BallotsMixed));
+        for member in earlier {
             if !accepted.contains(member) {
                 accepted.push(member.clone());
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use castor_proto::codec;
 use castor_proto::ids::Member;
-use castor_proto::message::{Lane, PeerMessage};
+use castor_proto::message::{Ask, Lane, PeerMessage};
 use castor_proto::version::{self, WireVersion};
 use castor_replication::engine::{GossipMember, Input};
 
@@ -55,6 +55,18 @@ fn is_about_votes(message: &PeerMessage) -> bool {
     matches!(message, Ask { .. } | Answer { .. } | Decided { .. })
 }
 
+/// What is lost most is what ends a race: attempts begin easily, and each wins a part of the view.
+fn vote_loss(message: &PeerMessage, loss: u64) -> u64 {
+    match message {
+        PeerMessage::Decided { .. } => loss.max(WORD_LOST),
+        PeerMessage::Ask {
+            ask: Ask::Open(_) | Ask::Accept(..),
+            ..
+        } => loss,
+        _ => loss / 4,
+    }
+}
+
 impl World {
     /// Whether messages pass this way.
     pub fn linked(&self, a: usize, b: usize) -> bool {
@@ -86,8 +98,8 @@ impl World {
             Lane::Fast => None,
         };
         let mut weather = *votes.or(way).or(lane).unwrap_or(&self.weather);
-        if let (Some(_), PeerMessage::Decided { .. }) = (votes, &message) {
-            weather.loss = weather.loss.max(WORD_LOST);
+        if votes.is_some() {
+            weather.loss = vote_loss(&message, weather.loss);
         }
         if !self.linked(from, index) || self.below(1_000) < weather.loss {
             return;
