@@ -472,7 +472,7 @@ fn a_node_that_loses_its_donors_late_waits_for_them() {
     });
     world.crash(1);
     world.run_for(2_500 * MS);
-    world.weather.delay = (30 * MS, 30 * MS);
+    world.weather.delay = (60 * MS, 60 * MS);
     world.start(1);
     world.run_for(1_600 * MS);
     let part = world.node(1).engine.status().bootstrap;
