@@ -125,58 +125,62 @@ impl Limits {
 
 /// Of so many seeds one is of the flavour of contention, one of filling, and one has slow streams, each at
 /// its place.
-const FLAVOURS: u64 = 8;
+const PLACES: u64 = 8;
 const CONTENTION_AT: u64 = 5;
 const FILLING_AT: u64 = 2;
 const SLOW_AT: u64 = 6;
 
+/// What the other seeds choose from.
+const FLAVOURS: [Flavour; 8] = [
+    Flavour::Mixed,
+    Flavour::Mixed,
+    Flavour::Mixed,
+    Flavour::Restarts,
+    Flavour::Cuts,
+    Flavour::Storms,
+    Flavour::Stops,
+    Flavour::Clocks,
+];
+
+/// Weather when nothing is wrong.
+const WEATHERS: [Weather; 5] = [
+    CALM,
+    CALM,
+    Weather {
+        delay: (200, 3_000),
+        ..CALM
+    },
+    Weather {
+        delay: (2_000, 6_000),
+        ..CALM
+    },
+    Weather {
+        delay: (100, 10_000),
+        loss: 5,
+        doubled: 10,
+        ..CALM
+    },
+];
+
 /// The seeds of the flavour of contention, in their order.
 #[cfg(feature = "mutants")]
 pub(crate) fn contended(at: u64) -> u64 {
-    at * FLAVOURS + CONTENTION_AT
+    at * PLACES + CONTENTION_AT
 }
 
 impl Plan {
     /// The plan of a seed; always the same one.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, "plan");
-        let contention = seed % FLAVOURS == CONTENTION_AT;
+        let contention = seed % PLACES == CONTENTION_AT;
         let sizes: &[usize] = if contention {
             &[4, 5, 5]
         } else {
             &[2, 3, 3, 3, 3, 4, 5]
         };
         let size = random.pick(sizes).unwrap_or(3);
-        let flavours = [
-            Flavour::Mixed,
-            Flavour::Mixed,
-            Flavour::Mixed,
-            Flavour::Restarts,
-            Flavour::Cuts,
-            Flavour::Storms,
-            Flavour::Stops,
-            Flavour::Clocks,
-        ];
-        let mut flavour = random.pick(&flavours).unwrap_or(Flavour::Mixed);
-        let weathers = [
-            CALM,
-            CALM,
-            Weather {
-                delay: (200, 3_000),
-                ..CALM
-            },
-            Weather {
-                delay: (2_000, 6_000),
-                ..CALM
-            },
-            Weather {
-                delay: (100, 10_000),
-                loss: 5,
-                doubled: 10,
-                ..CALM
-            },
-        ];
-        let mut weather = random.pick(&weathers).unwrap_or(CALM);
+        let mut flavour = random.pick(&FLAVOURS).unwrap_or(Flavour::Mixed);
+        let mut weather = random.pick(&WEATHERS).unwrap_or(CALM);
         let mut limits = Limits::draw(&mut random.clone());
         let (mut bulk, mut stream) = (None, None);
         if contention {
@@ -190,13 +194,13 @@ impl Plan {
                     ..CALM
                 };
             }
-        } else if seed % FLAVOURS == SLOW_AT {
+        } else if seed % PLACES == SLOW_AT {
             // Changes come late, and whoever asks is answered at once.
             limits.batch_max = limits.batch_max.max(16);
             limits.batch_bytes = limits.batch_bytes.max(8_000);
             let delay = (1_000, 100_000);
             stream = Some(Weather { delay, ..CALM });
-        } else if seed % FLAVOURS == FILLING_AT {
+        } else if seed % PLACES == FILLING_AT {
             flavour = Flavour::Filling;
             let most = random.pick(&[20_000, 60_000]).unwrap_or(20_000);
             bulk = Some(Weather {
