@@ -2,7 +2,7 @@
 
 use castor_proto::delta::{Entry, ServiceKey, ServiceUse};
 use castor_proto::ids::{Member, NodeName};
-use castor_proto::message::{PeerMessage, Phase};
+use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
 
 use super::mutants::{mutant, thin_fill};
@@ -179,13 +179,16 @@ impl Engine {
     pub(super) fn subscribed(&mut self, from: &Member, nonce: u64, have: u64) {
         let (head, tail) = (self.stream.head(), self.stream.tail());
         if have > head {
+            // Only whoever has more can know that this memory went back, and learns it from the answer: it
+            // then fences this incarnation (rule 1).
+            let next = head + 1;
+            self.send(from, PeerMessage::StreamStart { nonce, next, head });
             return self.accused(from, Lie::Ahead);
         }
         // What the ring still has is sent again; who lacks more fills or repairs itself. Whoever has
         // nothing gets the past from a peer's shards, never from one stream alone: there a session's end
         // that another node has made would be missing (rule 20).
-        let serves = |peer: &Peer| matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
-        let listened = |peer: &Peer| peer.out.ever && serves(peer);
+        let listened = |peer: &Peer| peer.out.ever && peer.serves();
         let newcomer = have == 0 && !self.peers.exact(from).is_some_and(listened);
         let next = match self.stream.oldest_awaited(from) {
             Some(seq) if newcomer && !thin_fill() => seq.max(tail),

@@ -240,14 +240,11 @@ impl Engine {
             if waiting.is_empty() {
                 return self.claim_end(&op, ClaimOutcome::Unknown);
             }
+            // A number of its own: late answers about the ticket say nothing of its session.
+            let number = self.ops.number();
             for member in &waiting {
-                self.send(
-                    member,
-                    PeerMessage::Find {
-                        rpc: number,
-                        key: root,
-                    },
-                );
+                let rpc = number;
+                self.send(member, PeerMessage::Find { rpc, key: root });
             }
             let pause = self.patience(&waiting, self.config.find_timeout);
             op.stage = Stage::FindingRoot { waiting };
@@ -453,8 +450,15 @@ impl Engine {
             Vote::Refused(reason) => return self.claim_refused(number, op, from, reason),
             Vote::Outbid(ballot) => {
                 op.round = op.round.max(ballot.round);
-                let asked = !matches!(op.stage, Stage::Resting);
-                if asked {
+                let outbid = match &op.stage {
+                    Stage::Resting => false,
+                    // What was lost to an earlier ballot may be told late, and on another way.
+                    Stage::Preparing { ballot: own, .. } | Stage::Accepting { ballot: own, .. } => {
+                        ballot > *own
+                    }
+                    _ => true,
+                };
+                if outbid {
                     return self.claim_fall_back(number, op);
                 }
             }

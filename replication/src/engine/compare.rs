@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use castor_proto::delta::Entry;
 use castor_proto::ids::Member;
-use castor_proto::message::{Compare, PeerMessage, Phase};
+use castor_proto::message::{Compare, PeerMessage};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
@@ -103,7 +103,7 @@ impl Engine {
         let near: Vec<Member> = self
             .peers
             .iter()
-            .filter(|peer| peer.is_reachable() && peer.inbound.started)
+            .filter(|peer| peer.is_reachable() && peer.inbound.started && peer.serves())
             .map(|peer| peer.member.clone())
             .collect();
         let at = self.random.u64() as usize % near.len().max(1);
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     pub(super) fn repair_if_due(&mut self, peer: &Member) {
-        let due = |peer: &Peer| peer.repair_due && peer.is_reachable() && serves(peer);
+        let due = |peer: &Peer| peer.repair_due && peer.is_reachable() && peer.serves();
         if self.fill.is_done() && self.peers.exact(peer).is_some_and(due) {
             self.compare_with(peer);
         }
@@ -134,7 +134,7 @@ impl Engine {
     /// Brings a peer what its place in the stream passes over. The peer compares as well, and says of
     /// nothing that it has it; only an own comparison tells this node that the gap is closed (rule 18).
     pub(super) fn repair_gap(&mut self, peer: &Member) {
-        let lacks = |known: &Peer| known.out.gap.is_some() && serves(known);
+        let lacks = |known: &Peer| known.out.gap.is_some() && known.serves();
         if self.peers.exact(peer).is_some_and(lacks) {
             self.repair_with(peer);
         }
@@ -478,9 +478,4 @@ impl Engine {
             self.compare_next(op);
         }
     }
-}
-
-/// Whether a peer has said that it serves.
-fn serves(peer: &Peer) -> bool {
-    matches!(peer.phase, Some(Phase::Ready | Phase::Draining))
 }

@@ -210,7 +210,7 @@ impl Engine {
 
     /// Peers that hold everything and can be asked.
     fn donors(&self) -> Vec<Member> {
-        let filled = |peer: &Peer| matches!(peer.phase, Some(Phase::Ready | Phase::Draining));
+        let filled = Peer::serves;
         self.peers
             .iter()
             .filter(|p| p.is_reachable() && !p.suspect && filled(p) && self.met_again(p))
@@ -308,7 +308,7 @@ impl Engine {
             return self.fill_advance();
         }
         // Somebody who is there has said that he is full: nobody starts cold beside him.
-        let full = |p: &Peer| matches!(p.phase, Some(Phase::Ready | Phase::Draining));
+        let full = Peer::serves;
         if self
             .peers
             .iter()

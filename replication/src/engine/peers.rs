@@ -144,9 +144,16 @@ impl Peer {
         [self.out.lag_since, gap].into_iter().flatten().min()
     }
 
-    /// What a stopped process says afterwards tells nothing of the way: more than a second counts as one.
+    /// Whether it has said that it serves.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.phase, Some(Phase::Ready | Phase::Draining))
+    }
+
+    /// What a stopped process says afterwards tells nothing of the way: more than a second is not learnt.
     pub(super) fn measure(&mut self, rtt: Micros) {
-        let rtt = rtt.min(RTT_MAX);
+        if rtt > RTT_MAX {
+            return;
+        }
         if self.srtt == 0 {
             self.srtt = rtt.max(1);
             self.rttvar = rtt / 2;

@@ -188,6 +188,27 @@ fn a_stream_that_goes_backwards_fences_its_incarnation_at_once() {
     assert_eq!(world.node(1).stats.peers_fenced.load(Relaxed), 1);
 }
 
+/// Nobody lies here: a process is restored from a snapshot of its memory, under the same incarnation, and
+/// the only other node that is there notices (rule 1).
+#[test]
+fn an_incarnation_whose_memory_went_back_is_fenced_by_whoever_has_seen_more() {
+    for seed in 0..10 {
+        let mut world = World::new(3, seed);
+        (0..5).for_each(|_| {
+            world.sign_in(0);
+        });
+        world.run_for(SECOND);
+        let incarnation = world.node(0).member.incarnation;
+        world.crash(2);
+        world.run_for(4 * SECOND);
+        world.crash(0);
+        world.start_as(0, incarnation);
+        world.until("it is fenced", |w| {
+            w.node(1).stats.peers_fenced.load(Relaxed) == 1
+        });
+    }
+}
+
 #[test]
 fn an_earlier_incarnation_is_not_heard() {
     let mut world = World::new(3, 1);

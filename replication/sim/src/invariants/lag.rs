@@ -91,6 +91,12 @@ impl Invariant for Lag {
                     place.has = upto.max(place.has);
                 }
             }
+            // Whatever was passed over before: it says anew what it has.
+            Seen::Subscribed { origin, peer, have } => {
+                if let Some(place) = self.books.get_mut(&(origin, peer)) {
+                    place.has = have;
+                }
+            }
             // What came before is sent again, or, where the ring has dropped it, repaired.
             Seen::Started { origin, peer, next } => {
                 let place = self.books.entry((origin, peer)).or_default();

@@ -19,12 +19,19 @@ impl World {
     /// # Panics
     /// When the node runs already.
     pub fn start(&mut self, i: usize) {
+        let incarnation = Incarnation(self.random.fill());
+        self.start_as(i, incarnation);
+    }
+
+    /// Starts a node under an incarnation, which may be one that has been: a process whose memory went
+    /// back, as that of a machine restored from a snapshot.
+    pub fn start_as(&mut self, i: usize, incarnation: Incarnation) {
         self.story.line(self.now, || format!("start {i}"));
         assert!(self.nodes[i].is_none(), "node {i} runs already");
         self.lives += 1;
         let member = Member {
             node: Self::name(i),
-            incarnation: Incarnation(self.random.fill()),
+            incarnation,
         };
         let mut config = Config::new(member, DIGEST_KEY);
         (self.tune)(&mut config);

@@ -113,6 +113,8 @@ impl Ord for Scheduled {
 pub enum Seen {
     /// `peer` has told `origin` that it has everything up to here.
     Acknowledged { origin: Life, peer: Life, upto: u64 },
+    /// `peer` has asked for the stream of `origin`, and said what it has.
+    Subscribed { origin: Life, peer: Life, have: u64 },
     /// `origin` has answered a subscription of `peer`: its stream begins here. Without a place, it has
     /// jumped over what it does not keep any more.
     Started {

@@ -169,11 +169,15 @@ impl World {
         };
         match message {
             _ if !self.watched => {}
-            PeerMessage::DeltasAck { applied: upto, .. }
-            | PeerMessage::Subscribe { have: upto, .. } => self.seen.push(Seen::Acknowledged {
+            PeerMessage::DeltasAck { applied, .. } => self.seen.push(Seen::Acknowledged {
                 origin,
                 peer,
-                upto: *upto,
+                upto: *applied,
+            }),
+            PeerMessage::Subscribe { have, .. } => self.seen.push(Seen::Subscribed {
+                origin,
+                peer,
+                have: *have,
             }),
             _ => {}
         }
