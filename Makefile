@@ -22,7 +22,7 @@ demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops th
 	$(TARGET)/release/castor demo --dir $(DEMO_DIR)
 
 .PHONY: test
-test: packages verify unit races sim turmoil system faults-dose ## everything a change must pass, all of the kinds below but mutants
+test: packages verify unit races sim mutants turmoil system faults-dose ## everything a change must pass, all of the kinds below
 
 .PHONY: unit
 unit: ## cargo's tests of all crates: no services, no network beyond loopback

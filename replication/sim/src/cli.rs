@@ -64,8 +64,8 @@ struct Cli {
 enum Command {
     /// Plants one defect after another and looks whether some seed finds it
     Mutants {
-        /// Seeds that a defect may survive before the check fails
-        #[arg(long, value_name = "N", default_value_t = 600)]
+        /// Seeds that a defect may survive before the check fails, where the known one no longer finds it
+        #[arg(long, value_name = "N", default_value_t = 3_000)]
         budget: u64,
         /// Only this defect
         #[arg(long, value_name = "NAME")]

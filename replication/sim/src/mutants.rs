@@ -192,7 +192,7 @@ fn hunt(kept: Kept, jobs: usize, budget: u64) -> Option<Outcome> {
 }
 
 /// For each defect, in how many of the first `seeds` seeds it breaks which invariant when nothing ends a run
-/// before its time; and for each invariant the defects that it alone has found.
+/// before its time; and for each invariant the defects that it found in seeds in which no other did.
 pub(crate) fn table(jobs: usize, seeds: u64, only: Option<&str>) -> Option<bool> {
     let chosen = chosen(only)?;
     let stop = AtomicBool::new(false);
@@ -201,8 +201,9 @@ pub(crate) fn table(jobs: usize, seeds: u64, only: Option<&str>) -> Option<bool>
         until: None,
         stop: &stop,
     };
-    let mut alone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut alone: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     for kept in &chosen {
+        let name = kept.mutant.name();
         let mut broken: BTreeMap<&str, u64> = BTreeMap::new();
         fleet::run(
             &bounds,
@@ -212,19 +213,19 @@ pub(crate) fn table(jobs: usize, seeds: u64, only: Option<&str>) -> Option<bool>
                 for violation in &outcome.broken {
                     *broken.entry(violation.invariant).or_default() += 1;
                 }
+                if let [only] = &outcome.broken[..] {
+                    let seeds = alone.entry(only.invariant).or_default();
+                    *seeds.entry(name).or_default() += 1;
+                }
             },
         );
-        let name = kept.mutant.name();
         let counts: Vec<String> = broken.iter().map(|(i, n)| format!("{i} {n}")).collect();
         tell(&format!("{name:20} {}", counts.join(", ")));
-        if let [invariant] = broken.keys().copied().collect::<Vec<_>>()[..] {
-            alone.entry(invariant).or_default().push(name);
-        }
     }
     for name in NAMES {
-        let mutants = alone.get(name).map(|names| names.join(", "));
-        let mutants = mutants.unwrap_or_else(|| "nothing".into());
-        tell(&format!("{name} alone finds: {mutants}"));
+        let mutants = alone.get(name).into_iter().flatten();
+        let mutants: Vec<String> = mutants.map(|(m, n)| format!("{m} {n}")).collect();
+        tell(&format!("{name} alone finds: {}", mutants.join(", ")));
     }
     Some(NAMES.iter().all(|name| alone.contains_key(name)))
 }

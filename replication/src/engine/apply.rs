@@ -155,6 +155,9 @@ impl Engine {
         let own = self.own();
         let tolerance = self.config.tolerance_ms;
         for key in self.entry_expiry.take_due(own) {
+            if mutant!(EndedKept) {
+                continue; // rule 13
+            }
             if mutant!(IdleTombstone) {
                 self.end_idle(key, own); // rule 17
             }

@@ -32,6 +32,9 @@ impl Engine {
         peer.out.next = peer.out.acked + 1;
         peer.heard_at = mono;
         peer.inbound.started = false;
+        if mutant!(PlaceForgotten) {
+            peer.inbound.applied = 0; // rule 18
+        }
         self.disturbed();
         self.ping(member);
         self.subscribe(member);

@@ -151,6 +151,10 @@ mod planted {
         LagForgets,
         /// operations are not counted against their limit
         OpsUnbounded,
+        /// what has ended is kept (rule 13)
+        EndedKept,
+        /// after a break a stream is listened to from its beginning (rule 18)
+        PlaceForgotten,
     }
 
     thread_local! {
