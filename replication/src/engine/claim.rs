@@ -80,6 +80,20 @@ enum Stage {
     Resting,
 }
 
+impl Stage {
+    /// Whether another's ballot ends this attempt. What was lost to an earlier one may be told late, and
+    /// on another way.
+    fn is_outbid_by(&self, ballot: Ballot) -> bool {
+        match self {
+            Self::Resting => false,
+            Self::Preparing { ballot: own, .. } | Self::Accepting { ballot: own, .. } => {
+                ballot > *own
+            }
+            Self::Finding(_) | Self::FindingRoot { .. } | Self::Opening { .. } => true,
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn claim(
         &mut self,
@@ -450,15 +464,7 @@ impl Engine {
             Vote::Refused(reason) => return self.claim_refused(number, op, from, reason),
             Vote::Outbid(ballot) => {
                 op.round = op.round.max(ballot.round);
-                let outbid = match &op.stage {
-                    Stage::Resting => false,
-                    // What was lost to an earlier ballot may be told late, and on another way.
-                    Stage::Preparing { ballot: own, .. } | Stage::Accepting { ballot: own, .. } => {
-                        ballot > *own
-                    }
-                    _ => true,
-                };
-                if outbid {
+                if op.stage.is_outbid_by(ballot) {
                     return self.claim_fall_back(number, op);
                 }
             }
