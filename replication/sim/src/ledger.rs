@@ -89,6 +89,15 @@ pub struct Asked {
     pub what: What,
 }
 
+/// What a session seems to be where it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seems {
+    /// Not used for too long.
+    Idle,
+    /// Not there.
+    Unknown,
+}
+
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub enum What {
@@ -101,7 +110,8 @@ pub enum What {
     /// To end a session; with the peers that the node believed alive.
     End(SessionNo, Vec<Member>),
     /// What others know of a session that seems idle or unknown here, before it is refused.
-    LookUp(SessionNo),
+    /// Asked of all when it seems idle, of whoever answers first when it is unknown.
+    LookUp(SessionNo, Seems),
 }
 
 /// The books of one run.

@@ -4,7 +4,7 @@
 use castor_replication::engine::{Liveness, Reply};
 
 use super::{Invariant, Verdict};
-use crate::ledger::{Ledger, Use, What};
+use crate::ledger::{Ledger, Seems, Use, What};
 use crate::workload::Answer;
 use crate::world::{MS, Node, World};
 
@@ -22,7 +22,8 @@ impl Invariant for Idle {
     }
 
     fn answered(&mut self, world: &World, ledger: &Ledger, answer: &Answer) -> Verdict {
-        let (What::LookUp(no), Reply::Found { complete, .. }) = (&answer.asked.what, &answer.reply)
+        let (What::LookUp(no, seemed), Reply::Found { complete, .. }) =
+            (&answer.asked.what, &answer.reply)
         else {
             return Ok(());
         };
@@ -38,6 +39,8 @@ impl Invariant for Idle {
         let own = node.store.own_time(world.mono(asked.node));
         let idle = session.body.idle_ms;
         let refused = match node.store.find(&session.key) {
+            // Found with one of the others; now all are asked before it is refused.
+            Some(_) if *seemed == Seems::Unknown => false,
             Some(ticket) => ticket.liveness(own) == Liveness::Idle,
             // Unknown, and somebody has not answered: an honest 503.
             None => {

@@ -30,7 +30,7 @@ impl Invariant for NothingLost {
                 let session = ledger.tickets.get(*no).map(|ticket| ticket.session);
                 (session.unwrap_or(usize::MAX), "a ticket")
             }
-            (What::LookUp(no), Reply::Found { complete: true, .. })
+            (What::LookUp(no, _), Reply::Found { complete: true, .. })
                 if is_gone(world, ledger, answer) =>
             {
                 (*no, "a use")
@@ -100,7 +100,7 @@ fn judged(ledger: &Ledger, no: SessionNo) -> bool {
 }
 
 fn is_gone(world: &World, ledger: &Ledger, answer: &Answer) -> bool {
-    let What::LookUp(no) = answer.asked.what else {
+    let What::LookUp(no, _) = answer.asked.what else {
         return false;
     };
     let node = world.nodes[answer.asked.node].as_ref();

@@ -8,7 +8,7 @@ use castor_proto::ticket::TicketBody;
 use castor_replication::engine::{Liveness, Reply};
 
 use super::{Answer, Step, Workload};
-use crate::ledger::{Asked, Session, Ticket, Use, What};
+use crate::ledger::{Asked, Seems, Session, Ticket, Use, What};
 use crate::world::{Life, MS, Node, World, is_valid};
 
 /// Uses remembered of a session.
@@ -67,8 +67,8 @@ impl Workload {
                 self.after_end(world, *no);
                 None
             }
-            (What::LookUp(no), Reply::Found { .. }) => {
-                self.looked_up(world, asked, *no);
+            (What::LookUp(no, seemed), Reply::Found { .. }) => {
+                self.looked_up(world, asked, *no, *seemed);
                 None
             }
             _ => None,
@@ -147,7 +147,7 @@ impl Workload {
     }
 
     /// The others have been asked; now the session is good, or refused.
-    fn looked_up(&mut self, world: &mut World, asked: &Asked, no: usize) {
+    fn looked_up(&mut self, world: &mut World, asked: &Asked, no: usize, seemed: Seems) {
         let Some(process) = world.nodes[asked.node]
             .as_ref()
             .filter(|node| node.life == asked.life)
@@ -159,8 +159,12 @@ impl Workload {
         };
         let own = process.store.own_time(world.mono(asked.node));
         let found = process.store.find(&session.key);
-        if found.is_some_and(|ticket| ticket.liveness(own) == Liveness::Live) {
-            self.issue(world, asked.node, no);
+        match found.map(|ticket| ticket.liveness(own)) {
+            Some(Liveness::Live) => self.issue(world, asked.node, no),
+            Some(Liveness::Idle) if seemed == Seems::Unknown => {
+                self.look_up(world, asked.node, no, Seems::Idle);
+            }
+            _ => {}
         }
     }
 

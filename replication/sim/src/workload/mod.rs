@@ -16,7 +16,7 @@ use castor_proto::delta::DestroyReason;
 use castor_proto::ticket::{Payload, Pgt, Principal, Pt, TicketKind};
 use castor_replication::engine::{Command, Liveness, NewReusable, NewSingleUse, Reply};
 
-use crate::ledger::{Asked, Ledger, SessionNo, TicketNo, What};
+use crate::ledger::{Asked, Ledger, Seems, SessionNo, TicketNo, What};
 use crate::plan::{Flavour, Plan};
 use crate::random::Random;
 use crate::world::{MS, World};
@@ -267,22 +267,23 @@ impl Workload {
         let seen = process.store.find(&session.key).map(|t| t.liveness(own));
         let key = session.key;
         match seen {
-            Some(Liveness::Idle) => {
-                let find = Command::Find {
-                    key,
-                    everyone: true,
-                };
-                self.ask(world, node, find, What::LookUp(no));
-            }
+            Some(Liveness::Idle) => self.look_up(world, node, no, Seems::Idle),
             None if !process.store.is_destroyed(&key) => {
-                let find = Command::Find {
-                    key,
-                    everyone: false,
-                };
-                self.ask(world, node, find, What::LookUp(no));
+                self.look_up(world, node, no, Seems::Unknown);
             }
             _ => self.issue(world, node, no),
         }
+    }
+
+    fn look_up(&mut self, world: &mut World, node: usize, no: SessionNo, seems: Seems) {
+        let Some(session) = self.ledger.sessions.get(no) else {
+            return;
+        };
+        let find = Command::Find {
+            key: session.key,
+            everyone: seems == Seems::Idle,
+        };
+        self.ask(world, node, find, What::LookUp(no, seems));
     }
 
     fn issue(&mut self, world: &mut World, node: usize, no: SessionNo) {

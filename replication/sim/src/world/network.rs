@@ -85,11 +85,11 @@ impl World {
     }
 
     pub(super) fn post(&mut self, from: usize, to: &Member, message: PeerMessage) {
+        self.witness_start(from, to, &message);
         let is_there = |node: &Option<super::Node>| node.as_ref().is_some_and(|n| n.member == *to);
         let Some(index) = self.nodes.iter().position(is_there) else {
             return;
         };
-        self.witness_start(from, index, &message);
         let way = self.rough.get(&(from, index));
         let votes = self.votes.as_ref().filter(|_| is_about_votes(&message));
         let lane = match message.lane() {
@@ -183,12 +183,12 @@ impl World {
         }
     }
 
-    /// Whoever answers a subscription counts from there, whether or not the answer arrives. What nobody
-    /// asked for tells of a jump.
-    fn witness_start(&mut self, from: usize, to: usize, message: &PeerMessage) {
-        let life = |i: usize| self.nodes[i].as_ref().map(|node| node.life);
+    /// Whoever answers a subscription counts from there, whether or not the answer arrives, and whether
+    /// or not the peer still runs. What nobody asked for tells of a jump.
+    fn witness_start(&mut self, from: usize, to: &Member, message: &PeerMessage) {
+        let origin = self.nodes[from].as_ref().map(|node| node.life);
         if let (true, PeerMessage::StreamStart { nonce, next, .. }) = (self.watched, message)
-            && let (Some(origin), Some(peer)) = (life(from), life(to))
+            && let (Some(origin), Some(peer)) = (origin, self.life_of(to))
         {
             let next = Some(*next).filter(|_| *nonce != 0);
             self.seen.push(Seen::Started { origin, peer, next });
