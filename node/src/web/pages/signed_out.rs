@@ -4,9 +4,10 @@ use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
-use super::{Look, Page, WebError};
+use super::Page;
 #[cfg(test)]
 use crate::web::language::Wanted;
+use crate::web::{Look, WebError};
 
 /// After signing out.
 #[derive(Debug, Clone, Default)]

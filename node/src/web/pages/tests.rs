@@ -1,5 +1,6 @@
 //! Pages as browsers and scripts read them.
 
+use super::rehearsal::{full_login, full_warn, plain_pages};
 use super::*;
 use crate::config::Config;
 use crate::web::language::Tag;
