@@ -102,7 +102,7 @@ fn judge(
         Some(What::Dropped(why)) => refused(false, (*why).to_owned()),
         Some(What::AnywayIf(fine, why)) => match value {
             Ok(value) if fine.contains(&value.as_str()) => (Verdict::Anyway, (*why).to_owned()),
-            Ok(_) | Err(_) => refused(true, format!("cannot be changed: {why}")),
+            Ok(_) | Err(_) => refused(true, format!("this value has no counterpart: {why}")),
         },
         Some(What::Map(map, security)) => {
             match value
