@@ -69,6 +69,9 @@ pub async fn logout(
     if presented != Presented::None {
         set_cookie(&mut response, cas.cookies.remove());
     }
+    if cookies::warns(request.headers()) {
+        set_cookie(&mut response, cas.cookies.remove_warn());
+    }
     response
 }
 

@@ -22,6 +22,7 @@ use crate::server::Peer;
 use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
 use crate::web::headers::{self, Needs};
+use crate::web::language::{self, Tag, Wanted};
 use crate::web::pages::{ErrorKind, Page};
 
 /// Who asks; put on every request by [`identify`].
@@ -33,6 +34,8 @@ pub struct Visit {
     pub request_id: String,
     /// Whether people reach us over TLS.
     pub https: bool,
+    /// The language that the parameter `locale` names.
+    pub locale: Option<Tag>,
 }
 
 impl Visit {
@@ -61,6 +64,7 @@ impl Visit {
             https: client.https || http.public_url.is_some(),
             client,
             request_id,
+            locale: request.uri().query().and_then(language::locale_of),
         }
     }
 }
@@ -159,9 +163,12 @@ pub(super) struct Visitor<'a> {
 impl Visitor<'_> {
     /// A page.
     pub(super) fn page(&self, status: StatusCode, page: &Page, needs: &Needs) -> Response {
-        let language = self.headers.get(header::ACCEPT_LANGUAGE);
-        let language = language.and_then(|value| value.to_str().ok());
-        let html = self.cas.web.look().render(page, language);
+        let accepted = self.headers.get(header::ACCEPT_LANGUAGE);
+        let wanted = Wanted {
+            locale: self.visit.locale.as_ref(),
+            accept_language: accepted.and_then(|value| value.to_str().ok()),
+        };
+        let html = self.cas.web.look().render(page, &wanted);
         let mut response = Response::new(Body::from(html));
         *response.status_mut() = status;
         headers::of_page(response.headers_mut(), needs, self.visit.https);

@@ -1,9 +1,9 @@
-//! `castor config check|show|reference`.
+//! `castor config check|show|reference|import`.
 
 use clap::{Args, Subcommand};
 
 use super::serve::{SourceArgs, checked};
-use super::{Done, Failure, print, print_json, say};
+use super::{Done, Failure, import, print, print_json, say};
 use crate::app::preflight;
 use crate::clock::{Clock, Rng};
 use crate::config::{self, reference};
@@ -39,6 +39,14 @@ enum ConfigCommand {
         #[arg(long)]
         markdown: bool,
     },
+    /// Makes a configuration from the properties of Apereo CAS, and says what became of each.
+    #[command(
+        after_help = "Examples:\n  castor config import cas.properties > castor.toml\n  \
+        castor config import /etc/cas/config/cas.properties --out castor.toml\n\n\
+        The table says of each property: mapped, default anyway, not supported. Exits 1 when one\n\
+        that is not supported matters to security; castor.toml is made all the same."
+    )]
+    Import(import::ImportArgs),
 }
 
 pub(super) fn run(args: ConfigArgs) -> Done {
@@ -60,6 +68,7 @@ pub(super) fn run(args: ConfigArgs) -> Done {
                 print(&reference::show(&loaded.resolved))
             }
         }
+        ConfigCommand::Import(args) => import::run(&args),
         ConfigCommand::Reference { markdown: true } => print(&reference::as_markdown()),
         ConfigCommand::Reference { markdown: false } => print(&reference::as_toml()),
     }

@@ -3,10 +3,12 @@
 //! Every command says in `--help` what it does, with examples. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage or configuration, 3 cluster not healthy.
 
+mod audit;
 mod client;
 mod config;
 mod demo;
 mod files;
+mod import;
 mod keys;
 mod members;
 mod password;
@@ -49,6 +51,7 @@ enum Command {
     Resume(service::ResumeArgs),
     Services(services::ServicesArgs),
     Sessions(sessions::SessionsArgs),
+    Audit(audit::AuditArgs),
     Password(password::PasswordArgs),
 }
 
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => service::resume(&args),
         Command::Services(args) => services::run(&args),
         Command::Sessions(args) => sessions::run(&args),
+        Command::Audit(args) => audit::run(args),
         Command::Password(args) => password::run(&args),
     };
     match done {

@@ -1,11 +1,18 @@
 //! Columns for people.
 
+/// Cells are not padded beyond this many characters; the standard library panics at 65,536.
+const WIDTH_MAX: usize = 1000;
+
 /// Lines of cells, as wide as their widest; the first line is the heading.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(WIDTH_MAX)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
@@ -33,6 +40,19 @@ pub(super) fn cell(value: &serde_json::Value) -> String {
         serde_json::Value::Bool(false) => "no".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// A stranger chose parts of the text: it must not steer the terminal.
+pub(super) fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Headings and the fields of JSON objects below them.

@@ -22,6 +22,9 @@ section! {
         asset_folder: Option<PathBuf> = "", Restart;
         /// How long a login page can be left open before it must be loaded again.
         login_flow_lifetime: Period = "1h" in "1m"..="24h", Restart;
+        /// Whether people may ask to be asked: the login form then offers `warn`, and those who tick it
+        /// see a page before they are signed in to further applications.
+        offer_warn: bool = "true", Reload;
     }
     sections {
         /// Cookies.

@@ -1,4 +1,5 @@
-//! The ticket-granting cookie `TGC`: a session's ticket id, sealed with the cluster's keys.
+//! The ticket-granting cookie `TGC`: a session's ticket id, sealed with the cluster's keys. And
+//! `CASPRIVACY`, the wish to be asked before going on to an application.
 //!
 //! `Secure; HttpOnly` always, also behind a plain local proxy; a session cookie unless the person
 //! asked to be remembered. A value that cannot be opened counts as absent. A value sealed under a
@@ -13,6 +14,8 @@ use crate::config::types::SameSite;
 
 /// Name of the cookie.
 pub const NAME: &str = "TGC";
+/// Name of the cookie that says that its person wants to be asked.
+pub const WARN: &str = "CASPRIVACY";
 const CONTEXT: &[u8] = b"TGC";
 /// Most cookies of that name looked at: browsers may hold several for different paths.
 const CANDIDATES_MAX: usize = 8;
@@ -36,16 +39,7 @@ pub enum Presented {
 /// Reads the cookie of a request.
 pub fn read(headers: &HeaderMap, ring: &KeyRing) -> Presented {
     let mut seen = false;
-    let values = headers
-        .get_all(header::COOKIE)
-        .into_iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == NAME)
-        .map(|(_, value)| value.trim_matches('"'))
-        .take(CANDIDATES_MAX);
-    for value in values {
+    for value in values(headers, NAME).take(CANDIDATES_MAX) {
         seen = true;
         if let Some(found) = open(value, ring) {
             return found;
@@ -56,6 +50,22 @@ pub fn read(headers: &HeaderMap, ring: &KeyRing) -> Presented {
     } else {
         Presented::None
     }
+}
+
+/// Whether the browser's person wants to be asked before going on to an application.
+pub fn warns(headers: &HeaderMap) -> bool {
+    values(headers, WARN).any(|value| !value.is_empty())
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(move |(found, _)| *found == name)
+        .map(|(_, value)| value.trim_matches('"'))
 }
 
 fn open(value: &str, ring: &KeyRing) -> Option<Presented> {
@@ -101,8 +111,12 @@ impl CookieJar {
     ) -> Option<HeaderValue> {
         let plaintext = id.as_str().as_bytes();
         let sealed = SealedValue::seal(ring, Purpose::Cookie, CONTEXT, nonce, plaintext).ok()?;
-        let age = max_age_s.map_or_else(String::new, |s| format!("; Max-Age={s}"));
-        let text = format!("{NAME}={}{age}{}", sealed.to_text(), self.attributes());
+        let text = format!(
+            "{NAME}={}{}{}",
+            sealed.to_text(),
+            max_age(max_age_s),
+            self.attributes()
+        );
         let mut value = HeaderValue::try_from(text).ok()?;
         value.set_sensitive(true);
         Some(value)
@@ -113,12 +127,27 @@ impl CookieJar {
         HeaderValue::try_from(format!("{NAME}=; Max-Age=0{}", self.attributes())).ok()
     }
 
+    /// The header that notes the wish to be asked, for as long as the session's cookie.
+    pub fn set_warn(&self, max_age_s: Option<u64>) -> Option<HeaderValue> {
+        let age = max_age(max_age_s);
+        HeaderValue::try_from(format!("{WARN}=true{age}{}", self.attributes())).ok()
+    }
+
+    /// The header that removes that wish.
+    pub fn remove_warn(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{WARN}=; Max-Age=0{}", self.attributes())).ok()
+    }
+
     fn attributes(&self) -> String {
         format!(
             "; Path={}; Secure; HttpOnly; SameSite={}",
             self.path, self.same_site
         )
     }
+}
+
+fn max_age(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |s| format!("; Max-Age={s}"))
 }
 
 #[cfg(test)]
@@ -224,6 +253,18 @@ pub(crate) mod tests {
             read(&both, &ring(1, None)),
             Presented::Session { .. }
         ));
+    }
+
+    #[test]
+    fn the_wish_to_be_asked_is_a_cookie_beside_the_session() {
+        let jar = CookieJar::new("/cas", SameSite::Lax);
+        let set = jar.set_warn(Some(60)).unwrap();
+        let expected = "CASPRIVACY=true; Max-Age=60; Path=/cas; Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(set.to_str().unwrap(), expected);
+        assert!(warns(&request(&["a=b", &cookie_of(&set)])));
+        let removed = jar.remove_warn().unwrap();
+        assert!(!warns(&request(&[&cookie_of(&removed)])));
+        assert!(!warns(&request(&["TGC=CASPRIVACY=x"])));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Everything a browser meets: pages, assets, cookies, headers, the state of the login form.
 //!
-//! - [`pages`]: what a page shows; [`templates`]: how; [`messages`]: in which words
+//! - [`pages`]: what a page shows; [`templates`]: how; [`messages`]: in which words; [`language`]: in which
+//!   language a request wants them
 //! - [`assets`] and [`theme`]: style sheets and pictures
 //! - [`headers`]: security headers of each kind of page
-//! - [`flow`]: the state sealed into the login form; [`cookies`]: the ticket-granting cookie
+//! - [`flow`]: the state sealed into the login form; [`cookies`]: the cookies of a session
 //! - [`origin`]: did a form come from our own page; [`client_ip`]: who is behind the proxy
 //! - [`form`]: urlencoded queries and bodies, strictly
 //!
@@ -16,6 +17,7 @@ pub mod cookies;
 pub mod flow;
 pub mod form;
 pub mod headers;
+pub mod language;
 pub mod messages;
 pub mod origin;
 pub mod pages;

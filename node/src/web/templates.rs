@@ -15,7 +15,7 @@ const TEMPLATES_MAX: usize = 64;
 /// Most instructions of one page; the built-in pages need a few hundred.
 const FUEL: u64 = 100_000;
 
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("login.html", include_str!("../../templates/login.html")),
     (
@@ -30,6 +30,7 @@ const BUILT_IN: [(&str, &str); 7] = [
         "sign_out.html",
         include_str!("../../templates/sign_out.html"),
     ),
+    ("warn.html", include_str!("../../templates/warn.html")),
     ("error.html", include_str!("../../templates/error.html")),
     ("post.html", include_str!("../../templates/post.html")),
 ];

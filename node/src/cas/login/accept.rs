@@ -1,4 +1,4 @@
-//! `POST /login`: takes credentials, on any node, also on one that drains.
+//! `POST /login`: takes credentials, or the consent to go on, on any node, also on one that drains.
 //!
 //! The order of the checks is the order of their cost, and the password comes last: a form that is
 //! damaged, foreign, too old or for an unknown application never reaches the password threads.
@@ -32,8 +32,22 @@ struct Submitted {
     username: String,
     password: zeroize::Zeroizing<String>,
     remember_me: bool,
+    /// The wish to be asked before going on to further applications.
+    warn: bool,
+    /// The wish not to be asked any more.
+    stop_asking: bool,
+    event: Event,
     /// Why the form has to be shown again, when it has to.
     failure: Option<Failure>,
+}
+
+/// Which of our forms it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// Credentials.
+    Submit,
+    /// Going on to an application with the session there is.
+    Proceed,
 }
 
 /// Answers `POST /login`.
@@ -71,7 +85,9 @@ impl Visitor<'_> {
             return Ok(Submitted::again(asked, Failure::Form));
         };
         let (sealed, expired) = self.sealed_state(&form);
+        let named = sealed.as_ref().and_then(|state| state.service.clone());
         let flow = self.flow_of(&query, &form, sealed)?;
+        let is_named = flow.service == named;
         let asked = self.asked(flow, false)?;
         match fields(&form) {
             Err(_) => Ok(Submitted::again(asked, Failure::Form)),
@@ -80,10 +96,17 @@ impl Visitor<'_> {
                 username: fields.username.to_owned(),
                 password: fields.password.to_owned().into(),
                 remember_me: fields.remember_me,
+                warn: fields.warn,
+                stop_asking: fields.stop_asking,
+                event: fields.event.unwrap_or(Event::Submit),
                 failure: match origin::of_form(self.headers, self.cas.public_host.as_deref()) {
                     Origin::Foreign => Some(Failure::Origin),
-                    Origin::Own if !fields.is_submit => Some(Failure::Form),
+                    Origin::Own if fields.event.is_none() => Some(Failure::Form),
                     Origin::Own if expired => Some(Failure::Expired),
+                    // The page named another application than the one it would go on to.
+                    Origin::Own if fields.event == Some(Event::Proceed) && !is_named => {
+                        Some(Failure::Expired)
+                    }
                     Origin::Own => None,
                 },
             }),
@@ -141,8 +164,14 @@ impl Visitor<'_> {
             username,
             password,
             remember_me,
+            warn,
+            stop_asking,
+            event,
             failure,
         } = submitted;
+        if event == Event::Proceed {
+            return self.proceed(&asked, failure, stop_asking).await;
+        }
         if let Some(failure) = failure {
             return self.form(&asked, Some(failure), &username);
         }
@@ -173,7 +202,7 @@ impl Visitor<'_> {
                         .as_ref()
                         .and_then(|target| target.registered.lifetimes.session),
                 };
-                self.signed_in(&asked, start, headers).await
+                self.signed_in(&asked, start, warn, headers).await
             }
             Decision::Rejected(rejection) => {
                 let what = rejection.as_str();
@@ -184,7 +213,13 @@ impl Visitor<'_> {
         }
     }
 
-    async fn signed_in(&self, asked: &Asked, start: SessionStart, headers: &HeaderMap) -> Response {
+    async fn signed_in(
+        &self,
+        asked: &Asked,
+        start: SessionStart,
+        warn: bool,
+        headers: &HeaderMap,
+    ) -> Response {
         let who = start.principal.id.clone();
         let session = match self.continue_or_start(asked, start, headers).await {
             Ok(session) => session,
@@ -205,6 +240,7 @@ impl Visitor<'_> {
             }
         };
         set_cookie(&mut response, self.session_cookie(&session));
+        set_cookie(&mut response, self.warn_cookie(warn, &session));
         response
     }
 
@@ -273,19 +309,32 @@ struct Fields<'a> {
     username: &'a str,
     password: &'a str,
     remember_me: bool,
-    is_submit: bool,
+    warn: bool,
+    stop_asking: bool,
+    /// None when it is none of ours.
+    event: Option<Event>,
 }
 
 fn fields(form: &Form) -> Result<Fields<'_>, FormError> {
-    let remember = form.one("rememberMe")?;
+    // Boxes: ticked when they are there, as browsers leave out the others.
+    let ticked = |name: &'static str| -> Result<bool, FormError> {
+        let value = form.one(name)?;
+        Ok(value.is_some_and(|value| !value.eq_ignore_ascii_case("false")))
+    };
     // Old clients send `lt` and others leave `_eventId` out; what is sent must be whole.
     form.one("lt")?;
     form.one("execution")?;
     Ok(Fields {
         username: form.one("username")?.unwrap_or_default(),
         password: form.one("password")?.unwrap_or_default(),
-        remember_me: remember.is_some_and(|value| !value.eq_ignore_ascii_case("false")),
-        is_submit: form.one("_eventId")?.is_none_or(|event| event == "submit"),
+        remember_me: ticked("rememberMe")?,
+        warn: ticked("warn")?,
+        stop_asking: ticked("ignorewarn")?,
+        event: match form.one("_eventId")? {
+            None | Some("submit") => Some(Event::Submit),
+            Some("proceed") => Some(Event::Proceed),
+            Some(_) => None,
+        },
     })
 }
 
@@ -296,6 +345,9 @@ impl Submitted {
             username: String::new(),
             password: String::new().into(),
             remember_me: false,
+            warn: false,
+            stop_asking: false,
+            event: Event::Submit,
             failure: Some(failure),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod grant;
+mod warn;
 
 use std::sync::Arc;
 
@@ -21,7 +22,9 @@ use crate::web::cookies::{self, Presented};
 use crate::web::flow::FlowState;
 use crate::web::form::{self, Form, FormError};
 use crate::web::headers::Needs;
+use crate::web::language::Tag;
 use crate::web::pages::{ErrorKind, Failure, LoginPage, Page, ServiceInfo};
+use warn::Consent;
 
 /// The application that a person wants to go to.
 #[derive(Debug, Clone)]
@@ -83,16 +86,7 @@ pub async fn request(
         Ok(asked) => asked,
         Err(refused) => return visitor.refuse(&refused),
     };
-    let presented = cookies::read(request.headers(), &cas.tickets.keyring());
-    let (found, remove_cookie) = visitor.session_of(&presented).await;
-    let mut response = match found {
-        Some(session) => visitor.with_session(&asked, &session, &presented).await,
-        None => visitor.without_session(&asked),
-    };
-    if remove_cookie {
-        set_cookie(&mut response, cas.cookies.remove());
-    }
-    response
+    visitor.by_cookie(&asked, Consent::NotAsked).await
 }
 
 /// Reads the query of a login request.
@@ -183,11 +177,29 @@ impl Visitor<'_> {
         }
     }
 
+    /// Answers by the session of the browser's cookie, or without one.
+    async fn by_cookie(&self, asked: &Asked, consent: Consent) -> Response {
+        let presented = cookies::read(self.headers, &self.cas.tickets.keyring());
+        let (found, remove_cookie) = self.session_of(&presented).await;
+        let mut response = match found {
+            Some(session) => {
+                self.with_session(asked, &session, &presented, consent)
+                    .await
+            }
+            None => self.without_session(asked),
+        };
+        if remove_cookie {
+            set_cookie(&mut response, self.cas.cookies.remove());
+        }
+        response
+    }
+
     async fn with_session(
         &self,
         asked: &Asked,
         session: &Session,
         presented: &Presented,
+        consent: Consent,
     ) -> Response {
         let mut response = match &asked.target {
             _ if asked.flow.renew => self.form(asked, None, ""),
@@ -198,6 +210,9 @@ impl Visitor<'_> {
             }
             Some(target) if !self.is_enough(session, &target.registered) => {
                 self.without_session(asked)
+            }
+            Some(target) if self.asks_before(target, session, consent) => {
+                self.ask(asked, target, session, consent)
             }
             Some(target) => self.grant_by_session(asked, target, session).await,
         };
@@ -234,29 +249,22 @@ impl Visitor<'_> {
 
     /// The login form.
     fn form(&self, asked: &Asked, failure: Option<Failure>, username: &str) -> Response {
-        let tickets = &self.cas.tickets;
-        let sealed = asked
-            .flow
-            .seal(&tickets.keyring(), self.cas.nonce(), tickets.now());
-        let Ok(execution) = sealed else {
+        let Some(execution) = self.sealed(&asked.flow) else {
             return self.error(ErrorKind::Request);
         };
-        let status = match failure {
-            None => StatusCode::OK,
-            Some(Failure::Credentials) => StatusCode::UNAUTHORIZED,
-            Some(Failure::Origin) => StatusCode::FORBIDDEN,
-            Some(Failure::Missing | Failure::Form | Failure::Expired) => StatusCode::BAD_REQUEST,
-        };
+        let status = failure.map_or(StatusCode::OK, Failure::status);
         let service = asked.target.as_ref().map(|t| service_info(&t.registered));
         let picture = service.as_ref().and_then(|info| info.logo.clone());
         let page = LoginPage {
             execution,
-            action: action(&asked.flow),
+            action: action(&asked.flow, self.visit.locale.as_ref()),
             service,
             failure,
             username: username.to_owned(),
             renew: asked.flow.renew,
-            remember_me: tickets.policy().remembered.is_some(),
+            remember_me: self.cas.tickets.policy().remembered.is_some(),
+            warn: self.offers_warn(),
+            warn_checked: cookies::warns(self.headers),
         };
         let needs = Needs {
             leads_to: asked.flow.service.clone(),
@@ -266,19 +274,32 @@ impl Visitor<'_> {
         self.page(status, &Page::Login(Box::new(page)), &needs)
     }
 
-    fn session_cookie(&self, session: &Session) -> Option<http::HeaderValue> {
+    /// The state of a form, for its hidden input `execution`.
+    fn sealed(&self, flow: &FlowState) -> Option<String> {
         let tickets = &self.cas.tickets;
-        let left = session.hard_expiry.saturating_sub(tickets.now()) / 1000;
-        let max_age = session.tgt.remember_me.then_some(left);
+        flow.seal(&tickets.keyring(), self.cas.nonce(), tickets.now())
+            .ok()
+    }
+
+    fn session_cookie(&self, session: &Session) -> Option<http::HeaderValue> {
+        let ring = self.cas.tickets.keyring();
+        let max_age = self.max_age(session);
         self.cas
             .cookies
-            .set(&session.id, &tickets.keyring(), self.cas.nonce(), max_age)
+            .set(&session.id, &ring, self.cas.nonce(), max_age)
+    }
+
+    /// How long the cookies of a session are kept, in seconds; until the browser ends unless the
+    /// person asked to be remembered.
+    fn max_age(&self, session: &Session) -> Option<u64> {
+        let left = session.hard_expiry.saturating_sub(self.cas.tickets.now()) / 1000;
+        session.tgt.remember_me.then_some(left)
     }
 }
 
 /// Where the form goes: `login` with what it was asked for with, so that a reload or a form that
-/// has become too old still knows the application.
-fn action(flow: &FlowState) -> String {
+/// has become too old still knows the application and the language.
+fn action(flow: &FlowState, locale: Option<&Tag>) -> String {
     let mut query = Vec::new();
     if let Some(service) = &flow.service {
         let name = if flow.by_target { "TARGET" } else { "service" };
@@ -289,6 +310,9 @@ fn action(flow: &FlowState) -> String {
     }
     if let Some(method) = &flow.method {
         query.push(format!("method={}", form::encode(method)));
+    }
+    if let Some(locale) = locale {
+        query.push(format!("locale={}", locale.as_str()));
     }
     if query.is_empty() {
         "login".to_owned()

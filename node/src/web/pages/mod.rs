@@ -3,15 +3,19 @@
 //! The hidden inputs of the login form are written here and not in the template, byte for byte as
 //! scripts look for them; a template only places them.
 
+mod rehearsal;
 mod signed_out;
 
+use http::StatusCode;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
+use super::language::Wanted;
 use super::messages::{self, Texts};
-use super::{Look, WebError, templates};
+use super::{Look, templates};
 
+pub(super) use rehearsal::rehearse;
 pub use signed_out::{SignedOutPage, ToldByBrowser};
 
 /// Why the login form is shown again.
@@ -37,6 +41,15 @@ impl Failure {
             Self::Form => "failed_form",
             Self::Expired => "failed_expired",
             Self::Origin => "failed_origin",
+        }
+    }
+
+    /// The status of the page that asks again.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Credentials => StatusCode::UNAUTHORIZED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Missing | Self::Form | Self::Expired => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -77,6 +90,25 @@ pub struct LoginPage {
     pub renew: bool,
     /// Whether to offer to be remembered.
     pub remember_me: bool,
+    /// Whether to offer to be asked before going on to further applications.
+    pub warn: bool,
+    /// Whether that wish is there already.
+    pub warn_checked: bool,
+}
+
+/// Asks before going on to an application.
+#[derive(Debug, Clone, Default)]
+pub struct WarnPage {
+    /// Value of the hidden input `execution`.
+    pub execution: String,
+    /// Where the form goes: `login` with the query it came with.
+    pub action: String,
+    /// The application.
+    pub service: ServiceInfo,
+    /// Scheme and host of the application.
+    pub address: String,
+    /// Who is signed in.
+    pub username: String,
 }
 
 /// Which error page.
@@ -131,6 +163,8 @@ impl ErrorKind {
 pub enum Page {
     /// The login form.
     Login(Box<LoginPage>),
+    /// Asks before going on to an application.
+    Warn(Box<WarnPage>),
     /// Signed in, and no application to go to.
     SignedIn {
         /// The user name.
@@ -162,31 +196,38 @@ pub enum Page {
 }
 
 impl Look {
-    /// The page as HTML, in the language of the browser.
-    pub fn render(&self, page: &Page, accept_language: Option<&str>) -> String {
-        let (name, context) = self.context_of(page, accept_language);
+    /// The page as HTML, in the language that is wanted.
+    pub fn render(&self, page: &Page, wanted: &Wanted<'_>) -> String {
+        let (name, context) = self.context_of(page, wanted);
         self.templates.render(name, &context)
     }
 
-    fn context_of(&self, page: &Page, accept_language: Option<&str>) -> (&'static str, Value) {
-        let texts = self.messages.pick(accept_language);
+    fn context_of(&self, page: &Page, wanted: &Wanted<'_>) -> (&'static str, Value) {
+        let texts = self.messages.pick(wanted);
+        // A language that was chosen by hand goes along to our other pages.
+        let own_url = |path: &str| match wanted.locale {
+            Some(tag) => format!("{}/{path}?locale={}", self.prefix, tag.as_str()),
+            None => format!("{}/{path}", self.prefix),
+        };
         let (name, own) = match page {
             Page::Login(login) => ("login.html", login_context(login, texts)),
+            Page::Warn(warn) => ("warn.html", warn_context(warn, &own_url("login"), texts)),
             Page::SignedIn { username } => {
-                let logout_url = format!("{}/logout", self.prefix);
+                let logout_url = own_url("logout");
                 ("signed_in.html", context! { username, logout_url })
             }
-            Page::SignedOut(page) => ("signed_out.html", page.context(&self.prefix)),
+            Page::SignedOut(page) => ("signed_out.html", page.context(&own_url("login"))),
             Page::SignOut { action } => ("sign_out.html", context! { action }),
             Page::Post {
                 action,
                 service,
                 fields,
             } => ("post.html", post_context(action, service, fields, texts)),
-            Page::Error { kind, reference } => (
-                "error.html",
-                self.error_context(*kind, reference.as_deref(), texts),
-            ),
+            Page::Error { kind, reference } => {
+                let login_url = own_url("login");
+                let own = error_context(*kind, reference.as_deref(), &login_url, texts);
+                ("error.html", own)
+            }
         };
         let asset = |name: &str| self.assets.url(name).unwrap_or_default();
         let shared = context! {
@@ -203,22 +244,26 @@ impl Look {
         };
         (name, context! { ..own, ..shared })
     }
+}
 
-    fn error_context(&self, kind: ErrorKind, reference: Option<&str>, texts: &Texts) -> Value {
-        let part = |part: &str| {
-            let key = format!("error_{}_{part}", kind.word());
-            messages::text(texts, &key).to_owned()
-        };
-        let login_url = matches!(kind, ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full)
-            .then(|| format!("{}/login", self.prefix));
-        context! {
-            kind => kind.word(),
-            title => part("title"),
-            text => part("text"),
-            hint => part("hint"),
-            login_url,
-            reference,
-        }
+fn error_context(
+    kind: ErrorKind,
+    reference: Option<&str>,
+    login_url: &str,
+    texts: &Texts,
+) -> Value {
+    let part = |part: &str| {
+        let key = format!("error_{}_{part}", kind.word());
+        messages::text(texts, &key).to_owned()
+    };
+    let helps = matches!(kind, ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full);
+    context! {
+        kind => kind.word(),
+        title => part("title"),
+        text => part("text"),
+        hint => part("hint"),
+        login_url => helps.then_some(login_url),
+        reference,
     }
 }
 
@@ -233,7 +278,21 @@ fn login_context(login: &LoginPage, texts: &Texts) -> Value {
         username => login.username.as_str(),
         renew => login.renew,
         remember_me => login.remember_me,
-        flow_fields => Value::from_safe_string(flow_fields(&login.execution)),
+        warn => login.warn,
+        warn_checked => login.warn_checked,
+        flow_fields => Value::from_safe_string(flow_fields(&login.execution, "submit")),
+    }
+}
+
+fn warn_context(warn: &WarnPage, stay_url: &str, texts: &Texts) -> Value {
+    context! {
+        action => warn.action.as_str(),
+        service => Value::from(Serde(&warn.service)),
+        address => warn.address.as_str(),
+        warn_text => emphasised(texts, "warn_text", &warn.service.name),
+        username => warn.username.as_str(),
+        stay_url,
+        flow_fields => Value::from_safe_string(flow_fields(&warn.execution, "proceed")),
     }
 }
 
@@ -246,7 +305,7 @@ fn emphasised(texts: &Texts, key: &str, service: &str) -> Value {
 }
 
 /// The two hidden inputs, exactly as load scripts and clients look for them.
-fn flow_fields(execution: &str) -> String {
+fn flow_fields(execution: &str, event: &'static str) -> String {
     debug_assert!(
         execution
             .bytes()
@@ -255,7 +314,7 @@ fn flow_fields(execution: &str) -> String {
     );
     format!(
         "<input type=\"hidden\" name=\"execution\" value=\"{execution}\"/>\n\
-         <input type=\"hidden\" name=\"_eventId\" value=\"submit\"/>"
+         <input type=\"hidden\" name=\"_eventId\" value=\"{event}\"/>"
     )
 }
 
@@ -268,67 +327,6 @@ fn post_context(action: &str, service: &str, fields: &[(String, String)], texts:
         action,
         post_text => emphasised(texts, "post_text", service),
         fields,
-    }
-}
-
-/// Renders every page once, so that a broken template is told at load and not to a person.
-///
-/// # Errors
-/// What fails, or what a login template lacks.
-pub(super) fn rehearse(look: &Look) -> Result<(), WebError> {
-    let render = |page: &Page| {
-        let (name, context) = look.context_of(page, None);
-        look.templates.render_chosen(name, &context)
-    };
-    let login = render(&Page::Login(Box::new(full_login())))?;
-    for needed in [
-        flow_fields(&full_login().execution).as_str(),
-        "name=\"username\"",
-        "name=\"password\"",
-        "method=\"post\"",
-    ] {
-        if !login.contains(needed) {
-            return Err(WebError(format!(
-                "login.html: the form has no {}; it must place {{{{ flow_fields }}}} and the \
-                 inputs username and password",
-                needed.lines().next().unwrap_or(needed)
-            )));
-        }
-    }
-    render(&Page::Login(Box::default()))?;
-    render(&Page::SignedIn {
-        username: "casuser".into(),
-    })?;
-    signed_out::rehearse(render)?;
-    render(&Page::Post {
-        action: "https://app.example.edu/".into(),
-        service: "App".into(),
-        fields: vec![("ticket".into(), "ST-1".into())],
-    })?;
-    for kind in ErrorKind::ALL {
-        render(&Page::Error {
-            kind,
-            reference: Some("1234abcd".into()),
-        })?;
-    }
-    Ok(())
-}
-
-fn full_login() -> LoginPage {
-    LoginPage {
-        execution: "AAAA_-sample".into(),
-        action: "login?service=x".into(),
-        service: Some(ServiceInfo {
-            name: "App".into(),
-            description: Some("About".into()),
-            logo: Some("https://app.example.edu/logo.svg".into()),
-            information_url: Some("https://app.example.edu/about".into()),
-            privacy_url: Some("https://app.example.edu/privacy".into()),
-        }),
-        failure: Some(Failure::Credentials),
-        username: "casuser".into(),
-        renew: true,
-        remember_me: true,
     }
 }
 

@@ -4,7 +4,10 @@ use minijinja::context;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
-use super::{Look, Page, WebError};
+use super::Page;
+#[cfg(test)]
+use crate::web::language::Wanted;
+use crate::web::{Look, WebError};
 
 /// After signing out.
 #[derive(Debug, Clone, Default)]
@@ -29,13 +32,13 @@ pub struct ToldByBrowser {
 }
 
 impl SignedOutPage {
-    pub(super) fn context(&self, prefix: &str) -> Value {
+    pub(super) fn context(&self, login_url: &str) -> Value {
         context! {
             had_session => self.had_session,
             partial => self.partial,
             applications => Value::from(Serde(&self.applications)),
             continue_url => self.continue_url.as_deref(),
-            login_url => format!("{prefix}/login"),
+            login_url,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Look {
     /// For the tests of other rooms: a page in English.
     #[cfg(test)]
     pub(crate) fn in_english(&self, page: &Page) -> String {
-        self.render(page, None)
+        self.render(page, &Wanted::default())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Pages as browsers and scripts read them.
 
+use super::rehearsal::{full_login, full_warn, plain_pages};
 use super::*;
 use crate::config::Config;
+use crate::web::language::Tag;
 use std::path::Path;
 
 fn config(templates: Option<&Path>) -> crate::config::Web {
@@ -15,7 +17,17 @@ fn look() -> Look {
 }
 
 fn login(login: LoginPage) -> String {
-    look().render(&Page::Login(Box::new(login)), None)
+    look().render(&Page::Login(Box::new(login)), &Wanted::default())
+}
+
+/// A page in the language of a `locale`.
+fn page_in(locale: &str, look: &Look, page: &Page) -> String {
+    let tag = Tag::parse(locale).unwrap();
+    let wanted = Wanted {
+        locale: Some(&tag),
+        accept_language: None,
+    };
+    look.render(page, &wanted)
 }
 
 #[test]
@@ -47,7 +59,7 @@ fn labels_belong_to_their_inputs_and_errors_are_announced() {
         ..LoginPage::default()
     });
     for part in [
-        "<html lang=\"en\">",
+        "<html lang=\"en\" dir=\"ltr\">",
         "<label for=\"username\">",
         "<label for=\"password\">",
         "autocomplete=\"username\"",
@@ -83,7 +95,7 @@ fn whatever_people_send_is_escaped() {
             service: evil.into(),
             fields: vec![(evil.into(), evil.into())],
         },
-        None,
+        &Wanted::default(),
     );
     assert_eq!(post.matches("<script").count(), 1, "only our own: {post}");
     assert!(!post.contains("alert(1)</script>"));
@@ -101,7 +113,7 @@ fn a_replaced_template_is_tried_before_it_is_put_in_force() {
         kind: ErrorKind::Busy,
         reference: None,
     };
-    assert!(look.render(&page, None).contains("house style"));
+    assert!(page_in("en", &look, &page).contains("house style"));
 
     for (name, text, part) in [
         ("error.html", "<h1>{{ titel }}</h1>", "error.html: line 1"),
@@ -112,8 +124,10 @@ fn a_replaced_template_is_tried_before_it_is_put_in_force() {
             "fuel",
         ),
         ("login.html", "<form method=\"post\"></form>", "flow_fields"),
+        ("warn.html", "<form method=\"post\"></form>", "flow_fields"),
     ] {
         write("error.html", "ok");
+        write("login.html", include_str!("../../../templates/login.html"));
         write(name, text);
         let error = build().map(|_| ()).unwrap_err();
         assert!(error.contains(part), "{text}: {error}");
@@ -129,11 +143,79 @@ fn every_error_page_has_its_own_words() {
             kind,
             reference: Some("ref12345".into()),
         };
-        let html = look.render(&page, Some("en"));
+        let html = page_in("en", &look, &page);
         assert!(
             html.contains("ref12345") && !html.contains("error_"),
             "{html}"
         );
         assert!(seen.insert(html));
     }
+}
+
+#[test]
+fn every_page_is_there_in_every_language() {
+    let look = look();
+    let heading = |html: &str| {
+        let (_, rest) = html.split_once("<h1>").unwrap();
+        rest.split("</h1>").next().unwrap().to_owned()
+    };
+    let mut pages = plain_pages();
+    pages.push(Page::Login(Box::new(full_login())));
+    pages.push(Page::Warn(Box::new(full_warn())));
+    pages.push(Page::SignedOut(Box::default()));
+    pages.push(Page::SignOut {
+        action: "logout".into(),
+    });
+    for page in &pages {
+        let english = page_in("en", &look, page);
+        let german = page_in("de", &look, page);
+        assert!(
+            english.contains("<html lang=\"en\" dir=\"ltr\">"),
+            "{english}"
+        );
+        assert!(
+            german.contains("<html lang=\"de\" dir=\"ltr\">"),
+            "{german}"
+        );
+        assert_ne!(heading(&english), heading(&german));
+        // What no text was found for shows its key, which has an underscore.
+        assert!(!heading(&english).contains('_') && !heading(&german).contains('_'));
+    }
+}
+
+#[test]
+fn a_language_from_right_to_left_turns_the_page_and_goes_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts = "login_title = \"دخول\"\ndir = \"rtl\"\n";
+    std::fs::write(dir.path().join("messages.ar.toml"), texts).unwrap();
+    let look = Look::build(&config(Some(dir.path())), "/cas").unwrap();
+    let html = page_in("ar", &look, &Page::Login(Box::new(full_login())));
+    assert!(html.contains("<html lang=\"ar\" dir=\"rtl\">"), "{html}");
+    assert!(
+        html.contains("دخول") && html.contains("User name"),
+        "{html}"
+    );
+    let signed_in = Page::SignedIn {
+        username: "casuser".into(),
+    };
+    let html = page_in("ar", &look, &signed_in);
+    assert!(html.contains("href=\"/cas/logout?locale=ar\""), "{html}");
+}
+
+#[test]
+fn the_page_before_an_application_names_it_and_works_without_scripts() {
+    let html = page_in("en", &look(), &Page::Warn(Box::new(full_warn())));
+    for part in [
+        "<strong>App</strong>",
+        "https://app.example.edu</bdi>",
+        "<strong>casuser</strong>",
+        "<form method=\"post\" action=\"login?service=x\"",
+        "<input type=\"hidden\" name=\"execution\" value=\"AAAA_-sample\"/>",
+        "<input type=\"hidden\" name=\"_eventId\" value=\"proceed\"/>",
+        "<label for=\"ignorewarn\">",
+        "href=\"/cas/login?locale=en\"",
+    ] {
+        assert!(html.contains(part), "{part}\n{html}");
+    }
+    assert!(!html.contains("<script"));
 }

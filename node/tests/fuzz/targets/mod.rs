@@ -13,6 +13,7 @@ mod cookie;
 mod flow;
 mod form;
 mod gossip;
+mod language;
 mod pattern;
 mod service_json;
 mod service_url;
@@ -25,6 +26,7 @@ pub use cookie::cookie;
 pub use flow::flow;
 pub use form::form;
 pub use gossip::gossip;
+pub use language::language;
 pub use pattern::pattern;
 pub use service_json::service_json;
 pub use service_url::service_url;
@@ -34,7 +36,7 @@ pub use users::users;
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("admin", admin),
     ("client", client),
     ("config", config),
@@ -42,6 +44,7 @@ pub const ALL: [(&str, Target); 11] = [
     ("flow", flow),
     ("form", form),
     ("gossip", gossip),
+    ("language", language),
     ("pattern", pattern),
     ("service_json", service_json),
     ("service_url", service_url),

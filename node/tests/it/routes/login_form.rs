@@ -276,3 +276,33 @@ async fn too_many_sign_ins_are_told_so_and_validations_go_on() {
     }
     assert!(busy > 0);
 }
+
+#[tokio::test]
+async fn pages_speak_the_language_that_is_wanted_and_the_form_keeps_it() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new().with("accept-language", "fr, de-AT;q=0.8, en;q=0.5");
+    let german = browser.get(router, "/cas/login").await;
+    assert!(german.body.contains("<html lang=\"de\" dir=\"ltr\">"));
+    assert!(german.body.contains("Benutzername") && german.body.contains("action=\"login\""));
+    let path = "/cas/login?service=https://portal.example.edu/&locale=en";
+    let english = browser.get(router, path).await;
+    assert!(english.body.contains("<html lang=\"en\" dir=\"ltr\">"));
+    let kept = "action=\"login?service=https%3A%2F%2Fportal.example.edu%2F&amp;locale=en\"";
+    assert!(english.body.contains(kept), "{}", english.body);
+    let fields = [("username", "casuser"), ("password", "wrong")];
+    let again = browser.post(router, path, &fields).await;
+    assert!(again.body.contains("open for too long"), "{}", again.body);
+    for (path, status) in [
+        ("/cas/login?service=x&locale=de", 400),
+        ("/cas/x?locale=de", 404),
+    ] {
+        let error = Browser::new().get(router, path).await;
+        assert_eq!(error.status.as_u16(), status);
+        assert!(error.body.contains("<html lang=\"de\""), "{}", error.body);
+    }
+    let odd = browser
+        .get(router, "/cas/login?locale=%22%3E&locale=tlh")
+        .await;
+    assert!(odd.status == 200 && odd.body.contains("<html lang=\"de\""));
+}

@@ -8,3 +8,4 @@ mod proxy;
 mod rest;
 mod saml_validate;
 mod validate;
+mod warn;
