@@ -69,6 +69,18 @@ fn blows() -> Vec<(Duration, Blow)> {
     blows
 }
 
+/// How many service tickets may be refused. While a node was away or cut off, those who issued had too
+/// few others to share a ticket with, and a node that is powered off within a ticket's life after that takes
+/// its own along: no more than 10 s of what one node issues here.
+fn may_go(blows: &[(Duration, Blow)]) -> u64 {
+    let struck: Vec<Blow> = blows.iter().map(|(_, blow)| *blow).collect();
+    match struck.as_slice() {
+        [Blow::Crash(first), _, Blow::Crash(second), _] if first == second => 0,
+        [_, _, Blow::Crash(_), _] => 500,
+        _ => 0,
+    }
+}
+
 fn strike(sim: &mut Sim<'_>, blow: Blow, book: &Book) {
     tell(sim, &format!("{blow:?}"));
     let others = |victim: usize| (0..NODES).filter(move |other| *other != victim);
@@ -180,7 +192,9 @@ pub fn run(seed: u64, print: bool) -> Result<Outcome, Fault> {
 
 /// Lets time go on, with its blows, until everything was asked for and it is quiet.
 fn drive(sim: &mut Sim<'_>, book: &Book) -> Result<(), Fault> {
-    let mut coming = blows().into_iter().peekable();
+    let blows = blows();
+    book.borrow_mut().story.may_go = may_go(&blows);
+    let mut coming = blows.into_iter().peekable();
     let mut faults = Faults::default();
     let mut quiet = None;
     while sim.elapsed() < quiet.unwrap_or(END) {

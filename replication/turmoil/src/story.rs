@@ -13,6 +13,8 @@ use crate::trace;
 #[derive(Default)]
 pub struct Story {
     lines: Vec<Line>,
+    /// Service tickets that may be refused, because the nodes that knew them have gone.
+    pub may_go: u64,
     /// Callers that may call again; one that got no answer never does.
     free: Vec<u64>,
     callers: u64,
@@ -102,7 +104,11 @@ impl Story {
         }
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), text)?;
-        let verdict = check::run(file.path(), &Limits::default())?;
+        let limits = Limits {
+            refused_max: self.may_go,
+            ..Limits::default()
+        };
+        let verdict = check::run(file.path(), &limits)?;
         let mut broken = verdict.failures;
         broken.extend(verdict.examples.into_values().flatten());
         for rule in [verdict.b1, verdict.b3] {
