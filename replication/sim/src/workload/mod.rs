@@ -347,7 +347,11 @@ impl Workload {
             hard_expiry: session.body.hard_expiry,
             reason: DestroyReason::Logout,
         };
-        let alive = believed_alive(process);
+        // A stopped process takes it in when it goes on, and may have given everybody up by then.
+        let alive = match world.is_frozen(node) {
+            true => Vec::new(),
+            false => believed_alive(process),
+        };
         self.ask(world, node, command, What::End(no, alive));
     }
 
