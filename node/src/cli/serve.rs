@@ -80,7 +80,7 @@ pub(super) fn run(args: ServeArgs) -> Done {
 }
 
 /// The allocator asks for huge pages. For each of them the kernel moves others out of the way and clears
-/// 2 MiB: an empty node that fills itself spent a third of its time there, and held a sixth more memory.
+/// 2 MiB: an empty node that fills itself spent a third of its time there, and held a seventh more memory.
 fn small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "huge pages stay on");
