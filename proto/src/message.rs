@@ -98,7 +98,8 @@ pub enum Compare {
 pub enum PeerMessage {
     /// Heartbeat of a link: measures round trip and clock offset, and tells the phase.
     Ping {
-        /// Sender's monotonic clock, microseconds; echoed.
+        /// Sender's monotonic clock, microseconds; echoed. Greater in each heartbeat than in those before,
+        /// so that it tells which of two phases is the later one.
         sent: u64,
         /// Where the sender stands.
         phase: Phase,
@@ -109,7 +110,7 @@ pub enum PeerMessage {
         sent: u64,
         /// Answerer's own clock, milliseconds.
         wall: WallMs,
-        /// Where the answerer stands.
+        /// Where the answerer stood. Answers overtake each other, so it is not read any more.
         phase: Phase,
     },
     /// Receiver to origin: send me your stream from after `have` (rule 18).

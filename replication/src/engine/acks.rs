@@ -100,6 +100,9 @@ impl Engine {
             return self.lied(from, Lie::BeyondHead);
         }
         peer.inbound.head = peer.inbound.head.max(head);
+        if first > applied + 1 {
+            self.passed_over(from);
+        }
         let mut visited = Visited::new();
         if first <= applied + 1 {
             let known = usize::try_from(applied + 1 - first).unwrap_or(usize::MAX);
@@ -121,6 +124,17 @@ impl Engine {
                 services: visited,
             },
         );
+    }
+
+    /// The stream has gone on behind something that is not here, and has not said so: it was subscribed to
+    /// twice, or the word of it is late. Nothing that follows could be taken in, so where to go on is said
+    /// anew.
+    fn passed_over(&mut self, origin: &Member) {
+        let overdue = self.now.mono.saturating_sub(SUBSCRIBE_AGAIN);
+        let asked_at = |peer: &Peer| peer.inbound.asked_at;
+        if self.peers.exact(origin).map(asked_at) < Some(overdue) {
+            self.subscribe(origin);
+        }
     }
 
     /// Joins a run of deltas and gathers what is known of the sessions that they end. What the
@@ -187,12 +201,13 @@ impl Engine {
         }
         // What the ring still has is sent again; who lacks more fills or repairs itself. Whoever has
         // nothing gets the past from a peer's shards, never from one stream alone: there a session's end
-        // that another node has made would be missing (rule 20).
+        // that another node has made would be missing (rule 20). What some request waits for is sent to
+        // everybody: behind the stream's start no acknowledgement would ever vouch for it.
         let listened = |peer: &Peer| peer.out.ever && peer.serves();
         let newcomer = have == 0 && !self.peers.exact(from).is_some_and(listened);
         let next = match self.stream.oldest_awaited(from) {
-            Some(seq) if newcomer && !thin_fill() => seq.max(tail),
             _ if have + 1 >= tail && !newcomer => have + 1,
+            Some(seq) if !thin_fill() => seq.max(tail).max(have + 1),
             _ => head + 1,
         };
         let Some(peer) = self.peers.exact_mut(from) else {

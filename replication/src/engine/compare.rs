@@ -12,7 +12,7 @@ use castor_proto::message::{Compare, PeerMessage};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::digests::{Cut, bucket_of};
+use super::digests::{Cut, Cuts, bucket_of};
 use super::mutants::mutant;
 use super::ops::Op;
 use super::peers::{Gossip, Peer};
@@ -52,6 +52,8 @@ pub(super) struct CompareOp {
     sent: u64,
     /// The gap in the own stream that it closes.
     gap: Option<u64>,
+    /// It leaves nothing out, however far the clocks are apart.
+    whole: bool,
 }
 
 impl CompareOp {
@@ -69,6 +71,7 @@ impl CompareOp {
             received: 0,
             sent: 0,
             gap: None,
+            whole: false,
         }
     }
 }
@@ -157,12 +160,20 @@ impl Engine {
         if self.is_comparing(peer) {
             return;
         }
-        let first = self.first_with(peer);
-        let mut op = CompareOp::new(peer, first);
-        if let Some(peer) = self.peers.exact_mut(peer) {
+        let gap = self.peers.exact_mut(peer).and_then(|peer| {
             peer.repair_due = false;
-            op.gap = peer.out.gap.map(|gap| gap.number);
-        }
+            peer.out.gap.map(|gap| gap.number)
+        });
+        // What a gap lacks, or a filling node, may be in any bucket. What one of two clocks that are apart
+        // calls ended is then told in vain, and refused.
+        let whole = gap.is_some() || !self.fill.is_done();
+        let first = if whole {
+            self.cut().bucket()
+        } else {
+            self.first_with(peer)
+        };
+        let mut op = CompareOp::new(peer, first);
+        (op.gap, op.whole) = (gap, whole);
         let cut = self.cut().from(first);
         let mine = Compare::Shards(first, self.digests.shards(cut));
         self.compare_ask(op, mine);
@@ -181,6 +192,18 @@ impl Engine {
             op.wanted = wanted;
             op.give = give;
             self.compare_next(op);
+        }
+    }
+
+    /// The cuts that explain what a comparison finds to differ. Of a clock that is apart none does, where
+    /// nothing may be left out: what it calls ended may be what it never had.
+    fn cuts_for(&self, op: &CompareOp) -> Cuts {
+        let apart = self.clock.offset(&op.peer.node).unwrap_or(0);
+        let tolerance = self.config.tolerance_ms;
+        if op.whole && apart.unsigned_abs() > tolerance {
+            self.cuts_around(0, op.first)
+        } else {
+            self.cuts_around(apart, op.first)
         }
     }
 
@@ -227,7 +250,7 @@ impl Engine {
         };
         match theirs {
             Compare::Shards(_, theirs) => {
-                let cuts = self.cuts_of(from, op.first);
+                let cuts = self.cuts_for(&op);
                 op.shards = self.digests.differing_shards(&theirs, &cuts);
             }
             Compare::Buckets(theirs) => self.differing_buckets(&mut op, &theirs),
@@ -298,7 +321,7 @@ impl Engine {
     }
 
     fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
-        let cuts = self.cuts_of(&op.peer, op.first);
+        let cuts = self.cuts_for(op);
         for (shard, theirs) in theirs {
             op.asked_shards.retain(|asked| asked != shard);
             let range = (op.first, u32::MAX);

@@ -95,7 +95,11 @@ impl Engine {
 
     /// The cuts that a peer may have made in an answer that has just come.
     pub(super) fn cuts_of(&self, peer: &Member, first: u32) -> Cuts {
-        let offset = self.clock.offset(&peer.node).unwrap_or(0);
+        self.cuts_around(self.clock.offset(&peer.node).unwrap_or(0), first)
+    }
+
+    /// The cuts of a clock that differs from the own one by so many milliseconds.
+    pub(super) fn cuts_around(&self, offset: i64, first: u32) -> Cuts {
         let now = self.own().saturating_add_signed(offset);
         let tolerance = self.config.tolerance_ms;
         let earliest = now.saturating_sub(tolerance + ANSWER_TIMEOUT / MS);
