@@ -122,6 +122,8 @@ pub enum Seen {
         peer: Life,
         next: Option<u64>,
     },
+    /// `peer` has answered a step of a comparison that `origin` makes.
+    Compared { origin: Life, peer: Life },
 }
 
 type Tune = Box<dyn Fn(&mut Config) + Send>;

@@ -179,6 +179,7 @@ impl World {
                 peer,
                 have: *have,
             }),
+            PeerMessage::CompareReply { .. } => self.seen.push(Seen::Compared { origin, peer }),
             _ => {}
         }
     }
