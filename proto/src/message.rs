@@ -120,7 +120,7 @@ pub enum PeerMessage {
         /// Highest sequence applied of this origin incarnation; 0 for none.
         have: u64,
     },
-    /// Origin to receiver: the stream goes on at `next`; a jump over `have + 1` is a gap to repair.
+    /// Origin to receiver: the stream goes on at `next`; what it passes over behind `have` is a gap to repair.
     StreamStart {
         /// Echo of the question.
         nonce: u64,
@@ -129,7 +129,7 @@ pub enum PeerMessage {
         /// Highest sequence so far.
         head: u64,
     },
-    /// A run of the origin's deltas, `first` onwards without holes.
+    /// A run of the origin's deltas, `first` onwards without gaps.
     Deltas {
         /// Sequence of the first entry.
         first: u64,
@@ -140,7 +140,7 @@ pub enum PeerMessage {
     },
     /// Cumulative: everything up to `applied` is joined into the receiver's state.
     DeltasAck {
-        /// Highest applied sequence without holes.
+        /// Highest sequence up to which everything is applied.
         applied: u64,
         /// For each session destroyed by the acknowledged deltas, the applications the receiver
         /// knows of it (rule 15).

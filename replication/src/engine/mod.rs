@@ -166,11 +166,11 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input) {
         #[cfg(feature = "mutants")]
         mutants::enter(self.config.mutant);
-        let gap = now.mono.saturating_sub(self.now.mono);
+        let silence = now.mono.saturating_sub(self.now.mono);
         self.now = now;
-        if gap >= PAUSE {
+        if silence >= PAUSE {
             stats::count(&self.stats.pauses);
-            self.event(Event::Paused { gap });
+            self.event(Event::Paused { silence });
             self.fill_after_pause();
         }
         match input {

@@ -79,7 +79,7 @@ fn told_of(world: &World, origin: usize, peer: usize) -> (u64, bool) {
 /// A subscription over a gap acknowledges nothing of what is in the gap.
 #[test]
 fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
-    let mut leapt = 0;
+    let mut passed = 0;
     for seed in 0..10 {
         let mut world = World::with(2, seed, |config| {
             config.ring_max = 8;
@@ -97,7 +97,7 @@ fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
         };
         while lacks(&world) {
             let (lag, caught_up) = told_of(&world, 0, 1);
-            leapt += u32::from(caught_up);
+            passed += u32::from(caught_up);
             assert!(
                 lag >= world.now - began - 300 * MS,
                 "seed {seed}: {lag} µs, and the oldest is {} µs old",
@@ -109,7 +109,7 @@ fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
             told_of(w, 0, 1) == (0, true)
         });
     }
-    assert!(leapt > 0, "no subscription passed over anything");
+    assert!(passed > 0, "no subscription passed over anything");
 }
 
 /// Clocks apart leave nothing out of the comparison that closes a gap, not even what ends soon.
@@ -227,10 +227,10 @@ fn a_link_that_breaks_on_one_side_only_goes_on() {
     assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
 }
 
-/// A jump is told when the ring has dropped what a peer lacks. Overtaken by what came after it, it is old
+/// A gap is told when the ring has dropped what a peer lacks. Overtaken by what came after it, it is old
 /// news and no sign of a memory that went back.
 #[test]
-fn a_jump_that_comes_late_fences_nobody() {
+fn word_of_a_gap_that_comes_late_fences_nobody() {
     use castor_proto::message::PeerMessage;
     use castor_replication::engine::{Event, Input};
 

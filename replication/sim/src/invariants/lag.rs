@@ -24,18 +24,23 @@ struct Place {
     has: u64,
     /// The stream has passed over changes that it lacked: how far back the lag reaches until they are
     /// repaired is the engine's to say.
-    leapt: bool,
+    passed: bool,
     /// The oldest of these changes, while no answer of a comparison has come that might have closed the gap:
     /// until then the lag is no less than its age.
     owed: Option<u64>,
+    /// Where the stream began the last time.
+    began: u64,
+    /// What came up to here was compared since, whatever the peer says to have of the stream.
+    settled: u64,
 }
 
 impl Place {
     /// The stream goes on behind this. Whoever has nothing at all fills itself from others as well.
     fn pass_over(&mut self) {
-        self.leapt = true;
+        self.passed = true;
         if self.has > 0 {
-            self.owed = Some(self.owed.unwrap_or(u64::MAX).min(self.has + 1));
+            let oldest = self.has.max(self.settled) + 1;
+            self.owed = Some(self.owed.unwrap_or(u64::MAX).min(oldest));
         }
     }
 }
@@ -76,7 +81,7 @@ impl Lag {
         };
         // The engine's clock stands still between two inputs.
         let idle = world.mono(i).saturating_sub(node.handled);
-        if peer.lag + idle < least || (peer.lag > most && !place.leapt) {
+        if peer.lag + idle < least || (peer.lag > most && !place.passed) {
             return Err(format!(
                 "node {i} tells a lag of {} µs to {}, and it is {least} µs",
                 peer.lag, peer.node
@@ -85,7 +90,7 @@ impl Lag {
         if peer.lag == 0
             && let Some(place) = pair.and_then(|pair| self.books.get_mut(&pair))
         {
-            place.leapt = false;
+            place.passed = false;
         }
         Ok(())
     }
@@ -122,10 +127,12 @@ impl Invariant for Lag {
                     place.pass_over();
                 }
                 place.has = has.unwrap_or(place.has);
+                place.began = has.unwrap_or(place.began);
             }
             Seen::Compared { origin, peer } => {
                 if let Some(place) = self.books.get_mut(&(origin, peer)) {
                     place.owed = None;
+                    place.settled = place.began;
                 }
             }
         }

@@ -116,7 +116,7 @@ pub enum Seen {
     /// `peer` has asked for the stream of `origin`, and said what it has.
     Subscribed { origin: Life, peer: Life, have: u64 },
     /// `origin` has answered a subscription of `peer`: its stream begins here. Without a place, it has
-    /// jumped over what it does not keep any more.
+    /// passed over what it does not keep any more.
     Started {
         origin: Life,
         peer: Life,
