@@ -5,15 +5,15 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::demo::Demo;
-use crate::support::program::{Program, client_file, free_port, installed};
+use crate::support::program::{Program, bounded, client_file, free_ports, installed};
 use crate::support::visitor::Visitor;
 
 #[test]
 fn django_cas_ng_signs_in_with_attributes_and_hears_of_the_logout() {
     let demo = Demo::start();
     let folder = tempfile::tempdir().expect("a folder");
-    let manage = |arguments: &[&str]| {
-        let mut command = Command::new(installed("system-venv/bin/python"));
+    let python = installed("system-venv/bin/python");
+    let manage = |mut command: Command, arguments: &[&str]| {
         command
             .arg(client_file("django_project/manage.py"))
             .args(arguments)
@@ -22,12 +22,17 @@ fn django_cas_ng_signs_in_with_attributes_and_hears_of_the_logout() {
             .env("APP_DATA", folder.path());
         command
     };
-    let made = manage(&["migrate", "-v0"]).output().expect("python runs");
+    let made = manage(bounded(&python), &["migrate", "-v0"])
+        .output()
+        .expect("python runs");
     assert!(made.status.success(), "{made:?}");
-    let port = free_port();
+    let [port] = free_ports();
     let address = format!("127.0.0.1:{port}");
-    let mut serve = manage(&["runserver", "--noreload", &address]);
-    let _project = Program::start(&mut serve, folder.path(), port);
+    let serve = manage(
+        Command::new(&python),
+        &["runserver", "--noreload", &address],
+    );
+    let _project = Program::start(&serve, folder.path(), port);
     let home = format!("http://{address}/");
 
     let mut visitor = Visitor::new(&demo);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::PROXIES;
 use crate::support::demo::Demo;
-use crate::support::program::{Program, client_file, free_port, installed};
+use crate::support::program::{Program, client_file, free_ports, installed};
 use crate::support::visitor::Visitor;
 
 #[test]
@@ -16,7 +16,7 @@ fn http_cas_client_signs_in_proxies_and_hears_of_the_logout() {
     let demo =
         Demo::start_trusting_itself(&["--services", definitions.path().to_str().expect("UTF-8")]);
     let folder = tempfile::tempdir().expect("a folder");
-    let (listen, back_end, callback) = (free_port(), free_port(), free_port());
+    let [listen, back_end, callback] = free_ports();
     let web = demo.folder().join("web");
     let mut serve = Command::new("node");
     serve
@@ -29,7 +29,7 @@ fn http_cas_client_signs_in_proxies_and_hears_of_the_logout() {
         .env("APP_CALLBACK", callback.to_string())
         .env("APP_CERTIFICATE", web.join("front.pem"))
         .env("APP_KEY", web.join("front.key"));
-    let _server = Program::start(&mut serve, folder.path(), listen);
+    let _server = Program::start(&serve, folder.path(), listen);
     let home = format!("http://127.0.0.1:{listen}/home");
 
     let mut visitor = Visitor::new(&demo);

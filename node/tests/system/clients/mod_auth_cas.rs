@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::answer::Answer;
 use crate::support::demo::Demo;
-use crate::support::program::{Program, client_file, free_port};
+use crate::support::program::{Program, client_file, free_ports};
 use crate::support::visitor::Visitor;
 
 /// Whom Apache's processes run as when it is started as root.
@@ -42,7 +42,7 @@ impl Apache {
         fs::copy(&demo.cluster.ca_file, root.join("ca.pem")).expect("the authority");
         fs::create_dir(root.join("cookies")).expect("a folder");
         let identity = own_user(root);
-        let (port, port_of_saml) = (free_port(), free_port());
+        let [port, port_of_saml] = free_ports();
         let template = fs::read_to_string(client_file("mod_auth_cas.conf"));
         let config = template
             .expect("the configuration")
@@ -58,7 +58,7 @@ impl Apache {
         serve.arg("-d").arg(root).arg("-f").arg(file);
         serve.arg("-DFOREGROUND");
         Self {
-            _program: Program::start(&mut serve, root, port),
+            _program: Program::start(&serve, root, port),
             folder,
             site: format!("http://127.0.0.1:{port}"),
             saml: format!("http://127.0.0.1:{port_of_saml}"),

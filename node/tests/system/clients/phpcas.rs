@@ -6,13 +6,13 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::demo::Demo;
-use crate::support::program::{Program, client_file, free_port};
+use crate::support::program::{Program, client_file, free_ports};
 use crate::support::visitor::Visitor;
 
 /// A page that speaks `version`; its address.
 fn page(demo: &Demo, version: &str, folder: &Path) -> (Program, String) {
     let sessions = format!("session.save_path={}", folder.display());
-    let port = free_port();
+    let [port] = free_ports();
     let address = format!("127.0.0.1:{port}");
     let mut serve = Command::new("php");
     serve
@@ -22,7 +22,7 @@ fn page(demo: &Demo, version: &str, folder: &Path) -> (Program, String) {
         .env("CAS_FRONT", &demo.cluster.front)
         .env("CAS_CA", &demo.cluster.ca_file)
         .env("APP_VERSION", version);
-    let program = Program::start(&mut serve, folder, port);
+    let program = Program::start(&serve, folder, port);
     (program, format!("http://{address}/"))
 }
 

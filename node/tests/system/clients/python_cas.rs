@@ -1,14 +1,12 @@
 //! python-cas (PyPI), every protocol it speaks.
 
-use std::process::Command;
-
 use crate::support::demo::Demo;
-use crate::support::program::{client_file, installed};
+use crate::support::program::{bounded, client_file, installed};
 
 #[test]
 fn python_cas_signs_in_and_validates_through_the_front() {
     let demo = Demo::start();
-    let output = Command::new(installed("system-venv/bin/python"))
+    let output = bounded(&installed("system-venv/bin/python"))
         .arg(client_file("python_cas.py"))
         .arg(demo.folder().join("cluster.json"))
         .output()

@@ -1,7 +1,7 @@
 //! An application that somebody else wrote, as a process of its own.
 //!
 //! Promises: `start` returns when it takes connections; dropping it ends it with all its children,
-//! also after a failure, and then prints what it wrote.
+//! also after a failure, and then prints what it wrote. When the tests are interrupted it ends, too.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,10 +33,17 @@ pub(crate) fn installed(path: &str) -> PathBuf {
     file
 }
 
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> u16 {
-    let place = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    place.local_addr().expect("an address").port()
+/// Ports that nobody listens on now, all different.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let places = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    places.map(|place| place.local_addr().expect("an address").port())
+}
+
+/// Runs the test's own script to its end, or ends it after two minutes.
+pub(crate) fn bounded(program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("120").arg(program).stdin(Stdio::null());
+    command
 }
 
 /// A running application.
@@ -47,15 +54,24 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts `command` and waits until it listens on `port` of loopback; what it writes goes into `folder`.
-    pub(crate) fn start(command: &mut Command, folder: &Path, port: u16) -> Self {
+    pub(crate) fn start(command: &Command, folder: &Path, port: u16) -> Self {
+        // Nobody is dropped when Ctrl-C ends the tests: then the kernel ends it.
+        let mut bound = Command::new("setpriv");
+        bound
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (name, value) in command.get_envs() {
+            bound.env(name, value.unwrap_or_default());
+        }
         let log = folder.join("output.log");
         let output = File::create(&log).expect("a log file");
         let errors = output.try_clone().expect("a second handle of the log");
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        bound.stdin(Stdio::null()).stdout(output).stderr(errors);
         // Its own group, so that its children can be ended with it.
-        let child = command.process_group(0).spawn();
+        let child = bound.process_group(0).spawn();
         let child = child.unwrap_or_else(|error| {
-            panic!("{command:?}: {error}; .ci/packages test installs it");
+            panic!("{bound:?}: {error}; .ci/packages test installs it");
         });
         let mut program = Self { child, log };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -64,7 +80,10 @@ impl Program {
             let listens = TcpStream::connect(address).is_ok();
             (listens || ended.is_some()).then_some(ended)
         });
-        assert!(ended.is_none(), "{command:?} ended: {ended:?}");
+        assert!(
+            ended.is_none(),
+            "{bound:?} ended: {ended:?}; .ci/packages test installs what it needs"
+        );
         program
     }
 
