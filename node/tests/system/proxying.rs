@@ -12,9 +12,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 use crate::clients::PROXIES;
+use crate::clients::phpcas::page;
 use crate::support::demo::Demo;
 use crate::support::listener::Listener;
 use crate::support::person::{encode, validate_url};
+use crate::support::visitor::Visitor;
 use crate::support::wait;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -151,6 +153,51 @@ fn a_proxy_ticket_is_good_on_every_node_and_ends_with_the_session() {
     wait::until("the back end is told of the logout", LIMIT, || {
         (!back_end.requests("POST /inbox").is_empty()).then_some(())
     });
+}
+
+/// A proxy-granting ticket that the callback was told, for somebody who has just signed in.
+fn granted(demo: &Demo, callback: &Callback) -> String {
+    let mut person = demo.person();
+    let ticket = person.sign_in(&demo.cluster, &demo.cluster.front, SERVICE);
+    let url = validate_url(&demo.cluster.front, SERVICE, &ticket);
+    let told = ask(demo, &format!("{url}&pgtUrl={}", encode(&callback.url)));
+    let (iou, pgt) = callback.delivered();
+    let success = &told["authenticationSuccess"];
+    assert_eq!(success["proxyGrantingTicket"], json!(iou), "{told}");
+    pgt
+}
+
+#[test]
+fn phpcas_takes_tickets_of_the_proxy_it_allows_and_of_no_other() {
+    let (demo, _definitions) = demo();
+    let callback = Callback::start(&demo.folder().join("web"));
+    let pgt = granted(&demo, &callback);
+    let other = "https://localhost:1/pgt";
+    for (allowed, welcome) in [(callback.url.as_str(), true), (other, false)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_program, home) = page(&demo, "3.0", allowed, folder.path());
+        let target = encode(&home);
+        let front = &demo.cluster.front;
+        let url = format!("{front}/proxy?pgt={pgt}&targetService={target}&format=JSON");
+        let told = ask(&demo, &url);
+        let pt = told["proxySuccess"]["proxyTicket"].as_str();
+        let pt = pt.unwrap_or_else(|| panic!("{told}"));
+        let mut program = Visitor::new(&demo);
+        let answer = program.visit(&format!("{home}?ticket={pt}"));
+        let told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if welcome {
+            assert_eq!(
+                told["user"],
+                json!(demo.cluster.username),
+                "{}",
+                answer.body
+            );
+            assert_eq!(told["proxies"], json!([callback.url]));
+        } else {
+            assert_eq!(told["user"], Value::Null, "{}", answer.body);
+        }
+        assert_eq!(program.typed, 0, "a program has no password");
+    }
 }
 
 #[test]

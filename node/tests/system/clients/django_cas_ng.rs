@@ -50,6 +50,8 @@ fn django_cas_ng_signs_in_with_attributes_and_hears_of_the_logout() {
 
     visitor.sign_out();
     visitor.until_forgotten(&home);
-    visitor.read(&home);
-    assert_eq!(visitor.typed, 2, "nobody is signed in without a password");
+    visitor.sign_in();
+    let told = visitor.read(&home);
+    assert_eq!(told["attributes"]["isFromNewLogin"], "false");
+    assert_eq!(visitor.typed, 2, "single sign-on");
 }

@@ -47,4 +47,7 @@ fn http_cas_client_signs_in_proxies_and_hears_of_the_logout() {
 
     visitor.sign_out();
     visitor.until_forgotten(&home);
+    visitor.sign_in();
+    visitor.read(&home);
+    assert_eq!(visitor.typed, 2, "single sign-on");
 }

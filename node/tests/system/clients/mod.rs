@@ -6,7 +6,7 @@
 mod django_cas_ng;
 mod http_cas_client;
 mod mod_auth_cas;
-mod phpcas;
+pub(crate) mod phpcas;
 mod python_cas;
 
 /// A definition: applications of this machine may proxy, to a callback on `localhost`.

@@ -130,8 +130,7 @@ fn mod_auth_cas_lets_guests_in_by_gateway_and_knows_who_has_signed_in() {
         assert_eq!(guest.typed, 0, "nobody is asked: {site}");
 
         let mut person = Visitor::new(&demo);
-        let page = format!("{}/login", demo.cluster.front);
-        assert_eq!(person.visit(&page).status, 200);
+        person.sign_in();
         assert_eq!(told(&person.visit(&guests)), EVERYTHING, "{site}");
         assert_eq!(person.typed, 1, "{site}");
     }

@@ -9,8 +9,8 @@ use crate::support::demo::Demo;
 use crate::support::program::{Program, client_file, free_ports};
 use crate::support::visitor::Visitor;
 
-/// A page that speaks `version`; its address.
-fn page(demo: &Demo, version: &str, folder: &Path) -> (Program, String) {
+/// A page that speaks `version`, and takes tickets of this proxy; its address.
+pub(crate) fn page(demo: &Demo, version: &str, proxy: &str, folder: &Path) -> (Program, String) {
     let sessions = format!("session.save_path={}", folder.display());
     let [port] = free_ports();
     let address = format!("127.0.0.1:{port}");
@@ -21,7 +21,8 @@ fn page(demo: &Demo, version: &str, folder: &Path) -> (Program, String) {
         .arg(client_file("phpcas.php"))
         .env("CAS_FRONT", &demo.cluster.front)
         .env("CAS_CA", &demo.cluster.ca_file)
-        .env("APP_VERSION", version);
+        .env("APP_VERSION", version)
+        .env("APP_PROXY", proxy);
     let program = Program::start(&serve, folder, port);
     (program, format!("http://{address}/"))
 }
@@ -33,7 +34,7 @@ fn phpcas_signs_in_with_attributes_and_hears_of_the_logout() {
     let mut pages = Vec::new();
     for version in ["2.0", "3.0", "S1"] {
         let folder = tempfile::tempdir().expect("a folder");
-        let (program, home) = page(&demo, version, folder.path());
+        let (program, home) = page(&demo, version, "", folder.path());
         let told = visitor.read(&home);
         assert_eq!(told["user"], json!(demo.cluster.username), "{version}");
         let attributes = &told["attributes"];
@@ -47,4 +48,20 @@ fn phpcas_signs_in_with_attributes_and_hears_of_the_logout() {
     for (_, home, _) in &pages {
         visitor.until_forgotten(home);
     }
+}
+
+#[test]
+fn phpcas_knows_guests_and_people_by_gateway() {
+    let demo = Demo::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_program, home) = page(&demo, "3.0", "", folder.path());
+    let guests = format!("{home}guests");
+    let mut guest = Visitor::new(&demo);
+    assert_eq!(guest.read(&guests)["user"], json!(null));
+    assert_eq!(guest.typed, 0, "nobody is asked");
+    let mut person = Visitor::new(&demo);
+    person.sign_in();
+    let told = person.read(&guests);
+    assert_eq!(told["user"], json!(demo.cluster.username));
+    assert_eq!(person.typed, 1);
 }

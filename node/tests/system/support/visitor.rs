@@ -69,6 +69,16 @@ impl Visitor {
         parsed.unwrap_or_else(|_| panic!("{url}: {} {}", answer.status, answer.body))
     }
 
+    /// Signs in at the server, for no application.
+    pub(crate) fn sign_in(&mut self) {
+        let page = self.visit(&format!("{}/login", self.front));
+        assert!(
+            page.status == 200 && !page.asks_for_password(),
+            "{}",
+            page.body
+        );
+    }
+
     /// Signs out at the server.
     pub(crate) fn sign_out(&mut self) {
         let page = self.get(&format!("{}/logout", self.front));
