@@ -2,8 +2,8 @@
 //! failure, in text, XML, JSON and SAML 1.1, with status and headers.
 //!
 //! What differs from run to run (ticket ids, times, ports) is replaced by a word. An answer that changes on purpose
-//! is written anew with `CASTOR_WRITE_ANSWERS=1 cargo test -p castor-node --test it answers`; the difference is then
-//! there to be read. Does not judge pages for people.
+//! is written anew with `CASTOR_WRITE_ANSWERS=1 cargo test -p castor-node --test it answers`, which fails because nothing
+//! was compared; the difference is then there to be read. Does not judge pages for people.
 
 mod clients;
 mod proxy;
@@ -40,11 +40,15 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/answers")
 }
 
+fn writes() -> bool {
+    std::env::var_os("CASTOR_WRITE_ANSWERS").is_some()
+}
+
 /// Compares an answer with the file of this name.
 fn expect(name: &str, answer: &Answer) {
     let shown = show(answer);
     let file = folder().join(name);
-    if std::env::var_os("CASTOR_WRITE_ANSWERS").is_some() {
+    if writes() {
         std::fs::write(&file, &shown).unwrap();
     }
     let expected = std::fs::read_to_string(&file).unwrap_or_default();
@@ -168,6 +172,7 @@ fn encode(value: &str) -> String {
 /// A file that no test compares with would look like a promise.
 #[test]
 fn every_recorded_answer_is_compared() {
+    assert!(!writes(), "written, not compared");
     let sources = [
         include_str!("validation.rs"),
         include_str!("proxy.rs"),
