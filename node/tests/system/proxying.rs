@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 use crate::clients::PROXIES;
+use crate::clients::mod_auth_cas::Apache;
 use crate::clients::phpcas::page;
 use crate::support::demo::Demo;
 use crate::support::listener::Listener;
@@ -167,6 +168,37 @@ fn granted(demo: &Demo, callback: &Callback) -> String {
     pgt
 }
 
+/// A proxy ticket for this application.
+fn proxy_ticket(demo: &Demo, pgt: &str, application: &str) -> String {
+    let (front, target) = (&demo.cluster.front, encode(application));
+    let url = format!("{front}/proxy?pgt={pgt}&targetService={target}&format=JSON");
+    let told = ask(demo, &url);
+    let pt = told["proxySuccess"]["proxyTicket"].as_str();
+    pt.unwrap_or_else(|| panic!("{told}")).to_owned()
+}
+
+#[test]
+fn mod_auth_cas_takes_proxy_tickets_where_it_asks_for_proxies() {
+    let (demo, _definitions) = demo();
+    let callback = Callback::start(&demo.folder().join("web"));
+    let pgt = granted(&demo, &callback);
+    let apache = Apache::start(&demo);
+    for (site, user) in [(&apache.proxied, "casuser"), (&apache.site, "")] {
+        let home = format!("{site}/app/");
+        let pt = proxy_ticket(&demo, &pgt, &home);
+        let mut program = Visitor::new(&demo);
+        program.get(&format!("{home}?ticket={pt}"));
+        let answer = program.get(&home);
+        assert_eq!(
+            answer.header("x-seen-user"),
+            user,
+            "{home}: {}",
+            answer.status
+        );
+        assert_eq!(answer.status == 200, !user.is_empty(), "{home}");
+    }
+}
+
 #[test]
 fn phpcas_takes_tickets_of_the_proxy_it_allows_and_of_no_other() {
     let (demo, _definitions) = demo();
@@ -176,12 +208,7 @@ fn phpcas_takes_tickets_of_the_proxy_it_allows_and_of_no_other() {
     for (allowed, welcome) in [(callback.url.as_str(), true), (other, false)] {
         let folder = tempfile::tempdir().expect("a folder");
         let (_program, home) = page(&demo, "3.0", allowed, folder.path());
-        let target = encode(&home);
-        let front = &demo.cluster.front;
-        let url = format!("{front}/proxy?pgt={pgt}&targetService={target}&format=JSON");
-        let told = ask(&demo, &url);
-        let pt = told["proxySuccess"]["proxyTicket"].as_str();
-        let pt = pt.unwrap_or_else(|| panic!("{told}"));
+        let pt = proxy_ticket(&demo, &pgt, &home);
         let mut program = Visitor::new(&demo);
         let answer = program.visit(&format!("{home}?ticket={pt}"));
         let told: Value = serde_json::from_str(&answer.body).unwrap_or_default();

@@ -5,7 +5,7 @@
 
 mod django_cas_ng;
 mod http_cas_client;
-mod mod_auth_cas;
+pub(crate) mod mod_auth_cas;
 pub(crate) mod phpcas;
 mod python_cas;
 

@@ -15,18 +15,20 @@ use crate::support::visitor::Visitor;
 /// Whom Apache's processes run as when it is started as root.
 const USER: &str = "www-data";
 
-/// A running Apache with two sites.
-struct Apache {
+/// A running Apache with three sites.
+pub(crate) struct Apache {
     _program: Program,
     folder: TempDir,
     /// Validates with CAS 2.
-    site: String,
+    pub(crate) site: String,
     /// Validates with SAML 1.1.
     saml: String,
+    /// Takes proxy tickets, too.
+    pub(crate) proxied: String,
 }
 
 impl Apache {
-    fn start(demo: &Demo) -> Self {
+    pub(crate) fn start(demo: &Demo) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("castor-apache-")
             .permissions(fs::Permissions::from_mode(0o755))
@@ -42,7 +44,7 @@ impl Apache {
         fs::copy(&demo.cluster.ca_file, root.join("ca.pem")).expect("the authority");
         fs::create_dir(root.join("cookies")).expect("a folder");
         let identity = own_user(root);
-        let [port, port_of_saml] = free_ports();
+        let [port, port_of_saml, port_of_proxied] = free_ports();
         let template = fs::read_to_string(client_file("mod_auth_cas.conf"));
         let config = template
             .expect("the configuration")
@@ -51,7 +53,8 @@ impl Apache {
             .replace("@IDENTITY@", &identity)
             .replace("@FRONT@", &demo.cluster.front)
             .replace("@PORT@", &port.to_string())
-            .replace("@PORT_OF_SAML@", &port_of_saml.to_string());
+            .replace("@PORT_OF_SAML@", &port_of_saml.to_string())
+            .replace("@PORT_OF_PROXIED@", &port_of_proxied.to_string());
         let file = root.join("httpd.conf");
         fs::write(&file, config).expect("the configuration can be written");
         let mut serve = Command::new("/usr/sbin/apache2");
@@ -62,6 +65,7 @@ impl Apache {
             folder,
             site: format!("http://127.0.0.1:{port}"),
             saml: format!("http://127.0.0.1:{port_of_saml}"),
+            proxied: format!("http://127.0.0.1:{port_of_proxied}"),
         }
     }
 }
