@@ -14,8 +14,8 @@ use tracing::Instrument as _;
 
 use super::Cas;
 use super::paths::{
-    ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SERVICE_VALIDATE,
-    VALIDATE,
+    ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SAML_VALIDATE,
+    SERVICE_VALIDATE, VALIDATE,
 };
 use crate::clock;
 use crate::ops::audit::{Action, Event};
@@ -152,7 +152,9 @@ fn answers_unready(cas: &Cas, method: &Method, endpoint: &str) -> bool {
         PROXY,
     ];
     endpoint.strip_prefix(cas.prefix()).is_some_and(|path| {
-        path == ASSETS || (*method == Method::GET && validations.contains(&path))
+        path == ASSETS
+            || (*method == Method::GET && validations.contains(&path))
+            || (*method == Method::POST && path == SAML_VALIDATE)
     })
 }
 
