@@ -97,6 +97,20 @@ impl Registrar<'_> {
         ))
     }
 
+    fn operations(&self) -> Made<IntGauge> {
+        self.int_gauge(
+            "castor_replication_operations",
+            "Operations that wait for peers.",
+        )
+    }
+
+    fn failures(&self) -> Made<IntGauge> {
+        self.int_gauge(
+            "castor_replication_failure_counters",
+            "Counters of failed sign-ins held by this node, for throttling; all nodes hold the same.",
+        )
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Made<Gauge> {
         self.add(Gauge::new(name, help))
     }
@@ -294,14 +308,8 @@ impl Metrics {
                 "castor_bootstrap_duration_seconds",
                 "How long filling took, or has taken so far.",
             )?,
-            operations: add.int_gauge(
-                "castor_replication_operations",
-                "Operations that wait for peers.",
-            )?,
-            failures: add.int_gauge(
-                "castor_replication_failure_counters",
-                "Counters of failed sign-ins held by this node, for throttling; all nodes hold the same.",
-            )?,
+            operations: add.operations()?,
+            failures: add.failures()?,
             seen: Mutex::new(Seen {
                 plain: vec![0; PLAIN.len()],
                 ..Seen::default()
