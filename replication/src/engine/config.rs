@@ -72,7 +72,7 @@ pub struct Config {
     pub singles_max: usize,
     /// How long failed sign-ins are counted (rule 25). Default 1 h.
     pub failures_keep_ms: u64,
-    /// Most counters of failed sign-ins; beyond it the oldest make room. Default 100,000, about 12 MiB.
+    /// Most counters of failed sign-ins; beyond it the oldest make room. Default 100,000, about 11 MiB.
     pub failures_max: usize,
     /// Most operations under way at once. Default 65,536.
     pub ops_max: usize,

@@ -165,3 +165,70 @@ fn a_node_of_the_first_version_is_told_nothing_and_counts_for_itself() {
     let counted = [0, 1, 2].map(|node| tally(&world, node, 7).failures);
     assert_eq!(counted, [2, 2, 1]);
 }
+
+/// What happens to a cluster of five in one step of a bad day.
+fn trouble(world: &mut World, told: &mut u32) {
+    let (node, other) = (world.below(5) as usize, world.below(5) as usize);
+    match world.below(40) {
+        0 if world.running().count() > 3 => world.crash(node),
+        30..38 if world.nodes[node].is_none() => world.start(node),
+        2 => world.freeze(node, 3 * SECOND),
+        3 if node != other => world.cut(node, other),
+        4 => world.heal(),
+        5 => {
+            let number = world.below(6) as u16;
+            world.command_if_up(node, Command::Forgive(vec![key(number)]));
+        }
+        6..30 => {
+            let number = world.below(6) as u16;
+            *told += u32::from(world.command_if_up(node, Command::Failed(vec![key(number)])));
+        }
+        _ => {}
+    }
+}
+
+trait IfUp {
+    fn command_if_up(&mut self, node: usize, command: Command) -> bool;
+}
+
+impl IfUp for World {
+    fn command_if_up(&mut self, node: usize, command: Command) -> bool {
+        let up = self.nodes[node].is_some();
+        if up {
+            self.command(node, command);
+        }
+        up
+    }
+}
+
+#[test]
+fn after_a_bad_day_all_nodes_hold_the_same_and_nothing_is_counted_twice() {
+    for seed in 0..10 {
+        let mut world = World::new(5, seed);
+        world.skew_ms = vec![0, 900, -900, 400, -400];
+        world.weather = STORM;
+        let mut told = 0;
+        for _ in 0..200 {
+            trouble(&mut world, &mut told);
+            world.run_for(SECOND / 4);
+        }
+        world.weather = CALM;
+        world.heal();
+        (0..5).for_each(|node| {
+            if world.nodes[node].is_none() {
+                world.start(node);
+            }
+        });
+        world.until("all are ready", |w| (0..5).all(|node| w.is_ready(node)));
+        world.run_for(2 * WALK_EVERY + SECOND);
+        assert!(agree(&world), "seed {seed}");
+        let counted = counters(&world, 0);
+        let all: u32 = counted.iter().map(|(_, failed)| failed.count).sum();
+        // What only a crashed node knew is lost, and nothing else.
+        assert!(
+            all <= told && 2 * all > told,
+            "seed {seed}: {all} of {told}"
+        );
+        assert!(counted.iter().all(|(_, f)| f.forgiven <= f.count));
+    }
+}
