@@ -14,11 +14,12 @@
 //! | `/v1/tickets`, `/v1/users` | [`rest`] | the REST protocol of Apereo CAS |
 //! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
-//! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
-//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
+//! Shared by them: [`visit`] (who asks), `judging` (credentials), [`service_url`], `validation` (the order of
+//! work), `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
 
 pub mod assets;
 mod granting;
+mod judging;
 pub mod login;
 pub mod logout;
 pub mod outcome;
@@ -43,7 +44,7 @@ use castor_proto::seal::aead::NONCE_BYTES;
 use castor_replication::driver::Readiness;
 use tokio::sync::Semaphore;
 
-use crate::authn::Chain;
+use crate::authn::{Chain, Throttle};
 use crate::clock::Rng;
 use crate::config::Live;
 use crate::ops::audit::Audit;
@@ -77,6 +78,8 @@ pub struct Cas {
     pub services: Arc<Registry>,
     /// Who people are.
     pub authn: Chain,
+    /// Slows down whoever guesses passwords.
+    pub throttle: Throttle,
     /// Tickets.
     pub tickets: Tickets,
     /// The record of who did what.
@@ -106,6 +109,8 @@ pub struct Parts {
     pub services: Arc<Registry>,
     /// Who people are.
     pub authn: Chain,
+    /// Slows down whoever guesses passwords.
+    pub throttle: Throttle,
     /// Tickets.
     pub tickets: Tickets,
     /// The record of who did what.
@@ -134,6 +139,7 @@ impl Cas {
             web: parts.web,
             services: parts.services,
             authn: parts.authn,
+            throttle: parts.throttle,
             tickets: parts.tickets,
             audit: parts.audit,
             outbound: parts.outbound,

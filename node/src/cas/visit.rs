@@ -325,6 +325,13 @@ impl Visitor<'_> {
     }
 }
 
+/// Says in how many seconds it is worth while to ask again.
+pub(super) fn set_retry_after(response: &mut Response, seconds: u64) {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+}
+
 /// Puts a cookie on a response.
 pub(super) fn set_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
     if let Some(cookie) = cookie {

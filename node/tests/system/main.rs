@@ -24,4 +24,5 @@ mod reload;
 mod sign_in;
 mod single_logout;
 mod strangers;
+mod throttle;
 mod wire;

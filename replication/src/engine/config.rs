@@ -70,6 +70,10 @@ pub struct Config {
     pub bytes_max: u64,
     /// Most single-use tickets held. Default 1,000,000.
     pub singles_max: usize,
+    /// How long failed sign-ins are counted (rule 25). Default 1 h.
+    pub failures_keep_ms: u64,
+    /// Most counters of failed sign-ins; beyond it the oldest make room. Default 100,000, about 11 MiB.
+    pub failures_max: usize,
     /// Most operations under way at once. Default 65,536.
     pub ops_max: usize,
     /// A planted defect, for the simulator. Default none.
@@ -108,6 +112,8 @@ impl Config {
             entries_max: 5_000_000,
             bytes_max: 8 << 30,
             singles_max: 1_000_000,
+            failures_keep_ms: 3_600_000,
+            failures_max: 100_000,
             ops_max: 65_536,
             #[cfg(feature = "mutants")]
             mutant: None,

@@ -12,6 +12,7 @@ use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 
+use super::failures::Failures;
 use super::shared::{AtomicI64, AtomicU64, Table};
 
 use super::mutants::{digested, mutant};
@@ -136,6 +137,7 @@ pub struct Store {
     shards: Vec<Table<Record>>,
     digest_key: [u8; 32],
     gauges: Gauges,
+    failures: Failures,
     /// Own time minus the driver's monotonic time, milliseconds (rule 10).
     clock_base: AtomicI64,
     entries: AtomicU64,
@@ -154,6 +156,7 @@ impl Store {
             shards: (0..SHARDS).map(|_| Table::new()).collect(),
             digest_key,
             gauges: Gauges::default(),
+            failures: Failures::default(),
             clock_base: AtomicI64::new(0),
             entries: AtomicU64::new(0),
         }
@@ -172,6 +175,11 @@ impl Store {
     /// Counts by kind.
     pub fn gauges(&self) -> &Gauges {
         &self.gauges
+    }
+
+    /// Failed sign-ins of the whole cluster (rule 25).
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Own time at a monotonic moment in microseconds.

@@ -8,9 +8,9 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::{Asked, Refused};
-use crate::authn::credential::CredentialError;
-use crate::authn::{Credential, Decision};
-use crate::cas::visit::{Call, Visitor, set_cookie};
+use crate::authn::Throttled;
+use crate::cas::judging::Judged;
+use crate::cas::visit::{Call, Visitor, set_cookie, set_retry_after};
 use crate::ops::audit::Action;
 use crate::slo::{Reason, SessionEnd};
 use crate::tickets::{Session, SessionStart, TicketError};
@@ -162,23 +162,8 @@ impl Visitor<'_> {
         if let Some(failure) = failure {
             return self.form(&asked, Some(failure), &username);
         }
-        let credential = match Credential::new(&username, &password) {
-            Ok(credential) => credential,
-            Err(CredentialError::Missing) => {
-                return self.form(&asked, Some(Failure::Missing), &username);
-            }
-            Err(CredentialError::TooLong | CredentialError::Malformed) => {
-                self.audit(Action::AuthenticationEventTriggered, None, "password");
-                self.audit(Action::AuthenticationFailed, None, "impossible credential");
-                return self.form(&asked, Some(Failure::Credentials), "");
-            }
-        };
-        let username = credential.username();
-        self.audit(Action::AuthenticationEventTriggered, None, "password");
-        match self.cas.authn.authenticate(&credential).await {
-            Decision::Accepted { principal, handler } => {
-                let what = format!("{handler}: accepted");
-                self.audit(Action::AuthenticationSuccess, Some(&principal.id), what);
+        match self.judge_credentials(&username, &password).await {
+            Judged::Accepted { principal, handler } => {
                 let start = SessionStart {
                     principal,
                     handler,
@@ -191,12 +176,15 @@ impl Visitor<'_> {
                 };
                 self.signed_in(&asked, start, warn, headers).await
             }
-            Decision::Rejected(rejection) => {
-                let what = rejection.as_str();
-                self.audit(Action::AuthenticationFailed, Some(username), what);
-                self.form(&asked, Some(Failure::Credentials), username)
+            Judged::Rejected => self.form(&asked, Some(Failure::Credentials), username.trim()),
+            Judged::Missing => self.form(&asked, Some(Failure::Missing), &username),
+            Judged::Throttled(Throttled { seconds, .. }) => {
+                let failure = Failure::Throttled { seconds };
+                let mut response = self.form(&asked, Some(failure), username.trim());
+                set_retry_after(&mut response, seconds);
+                response
             }
-            Decision::NotNow => self.error(ErrorKind::Busy),
+            Judged::NotNow => self.error(ErrorKind::Busy),
         }
     }
 

@@ -229,7 +229,21 @@ pub(super) const RULES: &[(&str, What)] = &[
     ),
     (
         "cas.warning-cookie.*",
-        What::Dropped("the cookie of `warn` cannot be configured"),
+        What::Anyway(
+            "the cookie CASPRIVACY is always Secure and HttpOnly, with the path of TGC; web.offer_warn",
+        ),
+    ),
+    (
+        "cas.warning-cookie.name",
+        What::AnywayIf(&["CASPRIVACY", ""], "the cookie is called CASPRIVACY"),
+    ),
+    (
+        "cas.warning-cookie.same-site-policy",
+        What::Map(values::same_site, true),
+    ),
+    (
+        "cas.warning-cookie.domain",
+        What::AnywayIf(&[""], "the cookie goes to this host alone"),
     ),
     // Single sign-on.
     (
@@ -337,7 +351,31 @@ pub(super) const RULES: &[(&str, What)] = &[
     ),
     (
         "cas.authn.throttle.*",
-        What::Missing("failed logins are not throttled by these properties"),
+        What::Anyway("failures are counted for the whole cluster by Castor itself"),
+    ),
+    (
+        "cas.authn.throttle.failure.threshold",
+        What::Map(values::throttle_threshold, true),
+    ),
+    (
+        "cas.authn.throttle.failure.range-seconds",
+        What::Map(values::throttle_range, true),
+    ),
+    (
+        "cas.authn.throttle.failure.throttle-window-seconds",
+        What::Map(values::throttle_pause, true),
+    ),
+    (
+        "cas.authn.throttle.core.username-parameter",
+        What::Anyway("failures count by user and address, and by address alone"),
+    ),
+    (
+        "cas.authn.throttle.bucket4j.*",
+        What::Missing("only failures are throttled; limit requests in the proxy"),
+    ),
+    (
+        "cas.authn.throttle.hazelcast.*",
+        What::Anyway("failures are counted for the whole cluster by Castor itself"),
     ),
     (
         "cas.authn.mfa.*",

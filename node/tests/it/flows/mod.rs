@@ -6,3 +6,4 @@ mod service_policies;
 mod service_states;
 mod single_logout;
 mod sso;
+mod throttle;

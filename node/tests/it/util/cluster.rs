@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use castor_node::authn::file::FileAuthenticator;
 use castor_node::authn::password::{self, Cost, HashPool};
-use castor_node::authn::{Authenticator, Chain};
+use castor_node::authn::{Authenticator, Chain, Throttle};
 use castor_node::cas::{Cas, Parts};
 use castor_node::clock::{Clock, Rng};
 use castor_node::config::{Config, Live};
@@ -235,12 +235,15 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
         clock: Clock::system(),
         metrics: SloMetrics::register(&metrics).unwrap(),
     });
+    let people = vec![users];
+    let throttle = Throttle::new(handle.clone(), live.clone(), people.clone(), &metrics).unwrap();
     let cas = Arc::new(Cas::new(Parts {
+        throttle,
         outbound,
         slo,
         web: Arc::new(Web::open(&config.web, &config.http.prefix.0).unwrap()),
         services: registry,
-        authn: Chain::new(vec![users], &metrics).unwrap(),
+        authn: Chain::new(people, &metrics).unwrap(),
         tickets,
         audit,
         rng: Rng::system(),
