@@ -49,7 +49,7 @@ pub async fn logout(
     if !cas.serves() {
         return visitor.error(ErrorKind::Unready);
     }
-    let presented = cookies::read(request.headers(), &cas.tickets.keyring());
+    let presented = visitor.presented();
     let query = request.uri().query();
     if visitor.asks_first(request.method(), &presented) {
         return visitor.question(query);

@@ -15,7 +15,7 @@
 //! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
 //! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
-//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
+//! `sessions` (beginning one), `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
 
 pub mod assets;
 mod granting;
@@ -32,6 +32,7 @@ pub mod saml_request;
 pub mod saml_validate;
 pub mod service_url;
 pub mod service_validate;
+mod sessions;
 pub mod validate;
 mod validation;
 pub mod visit;
@@ -53,6 +54,7 @@ use crate::slo::Slo;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
+use crate::web::pin::Pins;
 
 /// How long a sign-in waits for a node that is about to serve. A node that was stopped, or has just
 /// started, needs some hundred milliseconds.
@@ -83,6 +85,7 @@ pub struct Cas {
     /// Tells applications that a session has ended.
     pub slo: Slo,
     cookies: CookieJar,
+    pins: Pins,
     prefix: String,
     public_host: Option<String>,
     patient: Semaphore,
@@ -117,6 +120,10 @@ impl Cas {
         let config = parts.config.load();
         let prefix = config.http.prefix.0.clone();
         let cookies = CookieJar::new(&prefix, config.web.cookie.same_site);
+        let pins = Pins {
+            address: config.web.cookie.pin_to_address,
+            user_agent: config.web.cookie.pin_to_user_agent,
+        };
         let public_host = config.http.public_url.as_ref().and_then(|url| {
             let rest = url.0.split_once("://")?.1;
             Some(rest.split('/').next()?.to_ascii_lowercase())
@@ -133,6 +140,7 @@ impl Cas {
             rng: parts.rng,
             slo: parts.slo,
             cookies,
+            pins,
             prefix,
             public_host,
             patient: Semaphore::new(PATIENT),

@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::{Asked, Refused};
 use crate::authn::credential::CredentialError;
@@ -19,7 +19,6 @@ use crate::cas::visit::{Visit, Visitor, set_cookie};
 use crate::ops::audit::Action;
 use crate::slo::{Reason, SessionEnd};
 use crate::tickets::{Session, SessionStart, TicketError};
-use crate::web::cookies;
 use crate::web::flow::FlowState;
 use crate::web::form::{Form, FormError};
 use crate::web::headers::Needs;
@@ -71,7 +70,7 @@ pub async fn submit(
     };
     match visitor.read(head.uri.query(), &body) {
         Err(refused) => visitor.refuse(&refused),
-        Ok(submitted) => visitor.accept(submitted, &head.headers).await,
+        Ok(submitted) => visitor.accept(submitted).await,
     }
 }
 
@@ -158,7 +157,7 @@ impl Visitor<'_> {
         })
     }
 
-    async fn accept(&self, submitted: Submitted, headers: &HeaderMap) -> Response {
+    async fn accept(&self, submitted: Submitted) -> Response {
         let Submitted {
             asked,
             username,
@@ -192,17 +191,17 @@ impl Visitor<'_> {
             Decision::Accepted { principal, handler } => {
                 let what = format!("{handler}: accepted");
                 self.audit(Action::AuthenticationSuccess, Some(&principal.id), what);
+                let target = asked.target.as_ref();
+                let lifetimes = target.map(|target| target.registered.lifetimes);
                 let start = SessionStart {
                     principal,
                     handler,
                     remember_me,
                     client_address: self.visit.client.address_text(),
-                    max_life: asked
-                        .target
-                        .as_ref()
-                        .and_then(|target| target.registered.lifetimes.session),
+                    max_life: lifetimes.and_then(|own| own.session),
+                    max_idle: lifetimes.and_then(|own| own.session_idle),
                 };
-                self.signed_in(&asked, start, warn, headers).await
+                self.signed_in(&asked, start, warn).await
             }
             Decision::Rejected(rejection) => {
                 let what = rejection.as_str();
@@ -213,24 +212,11 @@ impl Visitor<'_> {
         }
     }
 
-    async fn signed_in(
-        &self,
-        asked: &Asked,
-        start: SessionStart,
-        warn: bool,
-        headers: &HeaderMap,
-    ) -> Response {
+    async fn signed_in(&self, asked: &Asked, start: SessionStart, warn: bool) -> Response {
         let who = start.principal.id.clone();
-        let session = match self.continue_or_start(asked, start, headers).await {
+        let session = match self.continue_or_start(asked, start).await {
             Ok(session) => session,
-            Err(error) => {
-                self.audit(
-                    Action::TicketGrantingTicketNotCreated,
-                    Some(&who),
-                    error.to_string(),
-                );
-                return self.ticket_error(error);
-            }
+            Err(error) => return self.ticket_error(error),
         };
         let mut response = match &asked.target {
             Some(target) => self.grant_by_login(target, &session).await,
@@ -252,11 +238,9 @@ impl Visitor<'_> {
         &self,
         asked: &Asked,
         start: SessionStart,
-        headers: &HeaderMap,
     ) -> Result<Session, TicketError> {
         let tickets = &self.cas.tickets;
-        let presented = cookies::read(headers, &tickets.keyring());
-        let (present, _) = self.session_of(&presented).await;
+        let (present, _) = self.session_of(&self.presented()).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
         let target = asked.target.as_ref();
         let enough =
@@ -270,10 +254,7 @@ impl Visitor<'_> {
         {
             return Ok(session.clone());
         }
-        let who = start.principal.id.clone();
-        let session = tickets.start_session(start).await?;
-        let what = session.id.masked();
-        self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
+        let session = self.begin(start, present.as_ref()).await?;
         if let Some(old) = present {
             self.replace(old, &session).await;
         }
