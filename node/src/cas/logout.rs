@@ -6,17 +6,12 @@
 //! followed only when it is registered and the configuration says so: else anybody could send people
 //! anywhere.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::{Request, State};
 use axum::response::Response;
 use castor_proto::ticket::TicketId;
 use http::{Method, StatusCode};
 
-use super::Cas;
 use super::service_url::ServiceUrl;
-use super::visit::{Visit, Visitor, set_cookie};
+use super::visit::{Call, Visitor, set_cookie};
 use crate::ops::audit::Action;
 use crate::slo::{By, FrontNotice, Reason, SessionEnd};
 use crate::tickets::{Found, TicketError};
@@ -36,22 +31,14 @@ pub(super) struct Outcome {
 }
 
 /// Answers `/logout`.
-pub async fn logout(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: request.headers(),
-    };
-    if !cas.serves() {
+pub async fn logout(call: Call) -> Response {
+    let visitor = call.visitor();
+    if !visitor.cas.serves() {
         return visitor.error(ErrorKind::Unready);
     }
     let presented = visitor.presented();
-    let query = request.uri().query();
-    if visitor.asks_first(request.method(), &presented) {
+    let query = call.head.uri.query();
+    if visitor.asks_first(&call.head.method, &presented) {
         return visitor.question(query);
     }
     let outcome = match visitor.end(&presented).await {
@@ -67,10 +54,10 @@ pub async fn logout(
         next => visitor.signed_out(outcome, next.map(|url| url.redirect())),
     };
     if presented != Presented::None {
-        set_cookie(&mut response, cas.cookies.remove());
+        set_cookie(&mut response, visitor.cas.cookies.remove());
     }
-    if cookies::warns(request.headers()) {
-        set_cookie(&mut response, cas.cookies.remove_warn());
+    if cookies::warns(&call.head.headers) {
+        set_cookie(&mut response, visitor.cas.cookies.remove_warn());
     }
     response
 }

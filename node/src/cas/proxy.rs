@@ -1,42 +1,29 @@
 //! `/proxy` (section 2.7 of the specification): a proxy-granting ticket becomes a proxy ticket for
 //! another application.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::{Request, State};
 use axum::response::Response;
 use castor_proto::ticket::{TicketId, TicketKind};
 
-use super::Cas;
 use super::outcome::{Code, ProxyOutcome};
 use super::response::{Format, respond_proxy};
 use super::service_url::ServiceUrl;
-use super::visit::{Visit, Visitor, log_ticket};
+use super::visit::{Call, Visitor, log_ticket};
 use crate::ops::audit::Action;
 use crate::services::access::Access;
 use crate::tickets::{FoundProxy, ProxySession, TicketError};
 use crate::web::form::Form;
 
 /// Answers `GET /proxy`.
-pub async fn get(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: request.headers(),
-    };
-    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+pub async fn get(call: Call) -> Response {
+    let visitor = call.visitor();
+    let query = call.query();
     let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
     let format = Format::of_parameter(format);
     let outcome = match query {
         Ok(form) => visitor.proxy(&form).await,
         Err(error) => ProxyOutcome::bad_request(error),
     };
-    respond_proxy(&outcome, format, visit.https)
+    respond_proxy(&outcome, format, visitor.visit.https)
 }
 
 impl Visitor<'_> {

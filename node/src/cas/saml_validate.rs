@@ -3,21 +3,16 @@
 //! `TARGET` is the service; the ticket comes in the SOAP body. Proxy tickets are not for this
 //! protocol. Nothing is signed: clients of this protocol check no signature and rely on TLS.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-use super::Cas;
 use super::outcome::{Code, Outcome};
 use super::paths::SAML_VALIDATE;
 use super::response::saml1::{self, Frame};
 use super::saml_request::{self, REQUEST_MAX, SamlRequest, SamlRequestError};
 use super::validation::{Accepts, Validation, iso_8601};
-use super::visit::{Visit, Visitor};
+use super::visit::{Call, Visitor};
 use crate::web::form::{Form, FormError};
 use crate::web::headers;
 
@@ -26,18 +21,10 @@ use crate::web::headers;
 const HOLDS_MS: u64 = 30_000;
 
 /// Answers `POST /samlValidate`.
-pub async fn post(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: &head.headers,
-    };
-    let query = Form::parse(head.uri.query().unwrap_or_default().as_bytes());
+pub async fn post(mut call: Call) -> Response {
+    let body = call.take_body();
+    let visitor = call.visitor();
+    let query = call.query();
     let read = match to_bytes(body, REQUEST_MAX).await {
         Ok(body) => saml_request::read(&body),
         Err(_) => Err(SamlRequestError::TooLarge),

@@ -3,12 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
 use tracing::Instrument as _;
 
 use super::Cas;
@@ -22,6 +21,7 @@ use crate::server::Peer;
 use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
 use crate::web::cookies::{self, Presented};
+use crate::web::form::{Form, FormError};
 use crate::web::headers::{self, Needs};
 use crate::web::language::{self, Tag, Wanted};
 use crate::web::pages::{ErrorKind, Page};
@@ -154,6 +154,50 @@ impl Drop for Finish {
     }
 }
 
+/// A request as an endpoint takes it.
+pub struct Call {
+    pub(super) cas: Arc<Cas>,
+    pub(super) visit: Visit,
+    pub(super) head: request::Parts,
+    body: Body,
+}
+
+impl FromRequest<Arc<Cas>> for Call {
+    type Rejection = StatusCode;
+
+    async fn from_request(request: Request, cas: &Arc<Cas>) -> Result<Self, Self::Rejection> {
+        let (mut head, body) = request.into_parts();
+        let visit = head.extensions.remove();
+        Ok(Self {
+            cas: Arc::clone(cas),
+            // Only a path that `identify` does not see has none.
+            visit: visit.ok_or(StatusCode::INTERNAL_SERVER_ERROR)?,
+            head,
+            body,
+        })
+    }
+}
+
+impl Call {
+    pub(super) fn visitor(&self) -> Visitor<'_> {
+        Visitor {
+            cas: &self.cas,
+            visit: &self.visit,
+            headers: &self.head.headers,
+        }
+    }
+
+    /// The query, taken apart.
+    pub(super) fn query(&self) -> Result<Form, FormError> {
+        Form::parse(self.head.uri.query().unwrap_or_default().as_bytes())
+    }
+
+    /// The body, once.
+    pub(super) fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+}
+
 /// A request with what is needed to answer it.
 pub(super) struct Visitor<'a> {
     pub(super) cas: &'a Cas,
@@ -260,15 +304,7 @@ pub(super) fn set_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
 }
 
 /// The page for a path that is not there.
-pub async fn not_found(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: request.headers(),
-    };
+pub async fn not_found(call: Call) -> Response {
+    let visitor = call.visitor();
     visitor.error(ErrorKind::Missing)
 }

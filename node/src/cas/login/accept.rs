@@ -3,19 +3,14 @@
 //! The order of the checks is the order of their cost, and the password comes last: a form that is
 //! damaged, foreign, too old or for an unknown application never reaches the password threads.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
 use super::{Asked, Refused};
 use crate::authn::credential::CredentialError;
 use crate::authn::{Credential, Decision};
-use crate::cas::Cas;
-use crate::cas::visit::{Visit, Visitor, set_cookie};
+use crate::cas::visit::{Call, Visitor, set_cookie};
 use crate::ops::audit::Action;
 use crate::slo::{Reason, SessionEnd};
 use crate::tickets::{Session, SessionStart, TicketError};
@@ -50,25 +45,17 @@ enum Event {
 }
 
 /// Answers `POST /login`.
-pub async fn submit(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: &head.headers,
-    };
-    if !cas.serves() {
+pub async fn submit(mut call: Call) -> Response {
+    let body = call.take_body();
+    let visitor = call.visitor();
+    if !visitor.cas.serves() {
         return visitor.error(ErrorKind::Unready);
     }
-    let limit = cas.config.load().http.max_body.0;
+    let limit = visitor.cas.config.load().http.max_body.0;
     let Ok(body) = to_bytes(body, limit).await else {
         return visitor.error_as(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::Request);
     };
-    match visitor.read(head.uri.query(), &body) {
+    match visitor.read(call.head.uri.query(), &body) {
         Err(refused) => visitor.refuse(&refused),
         Ok(submitted) => visitor.accept(submitted).await,
     }

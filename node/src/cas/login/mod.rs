@@ -6,14 +6,11 @@ mod warn;
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
-use super::Cas;
 use super::service_url::{ServiceUrl, ServiceUrlError};
-use super::visit::{Visit, Visitor, set_cookie};
+use super::visit::{Call, Visitor, set_cookie};
 use crate::ops::audit::Action;
 use crate::services::participation::SessionFacts;
 use crate::services::{RegisteredService, ResponseType};
@@ -69,20 +66,12 @@ impl From<ServiceUrlError> for Refused {
 }
 
 /// Answers `GET /login`.
-pub async fn request(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: request.headers(),
-    };
-    if !cas.receives() {
+pub async fn request(call: Call) -> Response {
+    let visitor = call.visitor();
+    if !visitor.cas.receives() {
         return visitor.error(ErrorKind::Unready);
     }
-    let asked = match asked_by_query(&visitor, request.uri().query()) {
+    let asked = match asked_by_query(&visitor, call.head.uri.query()) {
         Ok(asked) => asked,
         Err(refused) => return visitor.refuse(&refused),
     };

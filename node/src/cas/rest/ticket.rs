@@ -1,18 +1,14 @@
 //! `/v1/tickets/{id}`: a service ticket within a session, whether the session is alive, its end.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::Path;
 use axum::response::Response;
 use castor_proto::ticket::{TicketId, TicketKind};
 use http::StatusCode;
 
-use crate::cas::Cas;
 use crate::cas::granting::{NotGranted, Wish};
 use crate::cas::service_url::ServiceUrl;
-use crate::cas::visit::{Visit, Visitor, log_ticket};
+use crate::cas::visit::{Call, Visitor, log_ticket};
 use crate::ops::audit::Action;
 use crate::tickets::{Found, Session};
 use crate::web::cookies::Presented;
@@ -21,18 +17,9 @@ use crate::web::form::Form;
 const TEXT: &str = "text/plain;charset=UTF-8";
 
 /// Answers `POST /v1/tickets/{id}`.
-pub async fn post(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: &head.headers,
-    };
+pub async fn post(Path(id): Path<String>, mut call: Call) -> Response {
+    let body = call.take_body();
+    let visitor = call.visitor();
     let form = match visitor.rest_form(body).await {
         Ok(form) => form,
         Err(refused) => return refused,
@@ -45,17 +32,8 @@ pub async fn post(
 
 /// Answers `GET /v1/tickets/{id}`. Only sessions can be asked for: looking at a service ticket is no
 /// business of whoever has its id.
-pub async fn get(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: request.headers(),
-    };
+pub async fn get(Path(id): Path<String>, call: Call) -> Response {
+    let visitor = call.visitor();
     if let Err(refused) = visitor.rest_form(Body::empty()).await {
         return refused;
     }
@@ -67,17 +45,8 @@ pub async fn get(
 
 /// Answers `DELETE /v1/tickets/{id}`, as signing out does: the applications are told. A session that
 /// has gone already is answered in the same way.
-pub async fn delete(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: request.headers(),
-    };
+pub async fn delete(Path(id): Path<String>, call: Call) -> Response {
+    let visitor = call.visitor();
     if let Err(refused) = visitor.rest_form(Body::empty()).await {
         return refused;
     }

@@ -1,32 +1,19 @@
 //! `POST /v1/tickets`: credentials become a session.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::{Request, State};
 use axum::response::Response;
 use castor_proto::ticket::TicketId;
 use http::{HeaderValue, StatusCode, header};
 
 use super::wants_page;
-use crate::cas::Cas;
 use crate::cas::paths::REST_TICKETS;
-use crate::cas::visit::{Visit, Visitor};
+use crate::cas::visit::{Call, Visitor};
 use crate::tickets::SessionStart;
 use crate::web::form::Form;
 
 /// Answers `POST /v1/tickets`.
-pub async fn post(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: &head.headers,
-    };
+pub async fn post(mut call: Call) -> Response {
+    let body = call.take_body();
+    let visitor = call.visitor();
     let form = match visitor.rest_form(body).await {
         Ok(form) => form,
         Err(refused) => return refused,

@@ -1,29 +1,16 @@
 //! `POST /v1/users`: who somebody is, without a session.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::cas::Cas;
 use crate::cas::validation::iso_8601;
-use crate::cas::visit::{Visit, Visitor};
+use crate::cas::visit::Call;
 
 /// Answers `POST /v1/users`.
-pub async fn post(
-    State(cas): State<Arc<Cas>>,
-    Extension(visit): Extension<Visit>,
-    request: Request,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let visitor = Visitor {
-        cas: &cas,
-        visit: &visit,
-        headers: &head.headers,
-    };
+pub async fn post(mut call: Call) -> Response {
+    let body = call.take_body();
+    let visitor = call.visitor();
     let form = match visitor.rest_form(body).await {
         Ok(form) => form,
         Err(refused) => return refused,
@@ -40,7 +27,7 @@ pub async fn post(
         .collect();
     let says = json!({
         "authentication": {
-            "authenticationDate": iso_8601(cas.tickets.now()),
+            "authenticationDate": iso_8601(visitor.cas.tickets.now()),
             "principal": { "id": person.principal.id, "attributes": attributes },
             "attributes": { "authenticationMethod": [person.handler] },
         },

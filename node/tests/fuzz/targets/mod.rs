@@ -4,7 +4,6 @@
 //! libFuzzer calls them with bytes of its own making (`make fuzz`), [`super`] with the kept ones.
 
 use castor_proto::seal::KeyRing;
-use peak_alloc::PeakAlloc;
 
 mod admin;
 mod client;
@@ -14,7 +13,10 @@ mod flow;
 mod form;
 mod gossip;
 mod language;
+#[path = "../../../../proto/tests/fuzz/targets/memory.rs"]
+mod memory;
 mod pattern;
+mod saml_request;
 mod service_json;
 mod service_url;
 mod users;
@@ -27,16 +29,15 @@ pub use flow::flow;
 pub use form::form;
 pub use gossip::gossip;
 pub use language::language;
+pub use memory::{Target, within};
 pub use pattern::pattern;
+pub use saml_request::saml_request;
 pub use service_json::service_json;
 pub use service_url::service_url;
 pub use users::users;
 
-/// A target: asserts something of the decoder of its name.
-pub type Target = fn(&[u8]);
-
 /// Every target by the name of its corpus.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 13] = [
     ("admin", admin),
     ("client", client),
     ("config", config),
@@ -46,26 +47,11 @@ pub const ALL: [(&str, Target); 12] = [
     ("gossip", gossip),
     ("language", language),
     ("pattern", pattern),
+    ("saml_request", saml_request),
     ("service_json", service_json),
     ("service_url", service_url),
     ("users", users),
 ];
-
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
-
-/// Does some work and asserts that it never held more than `most` bytes more than before.
-pub fn within<T>(most: usize, work: impl FnOnce() -> T) -> T {
-    MEMORY.reset_peak_usage();
-    let before = MEMORY.current_usage();
-    let result = work();
-    let held = MEMORY.peak_usage().saturating_sub(before);
-    assert!(
-        held <= most,
-        "{held} bytes held at once, at most {most} allowed"
-    );
-    result
-}
 
 /// A key ring that only these targets have.
 fn ring() -> KeyRing {
