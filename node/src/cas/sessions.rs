@@ -25,15 +25,9 @@ impl Visitor<'_> {
     ) -> Result<Session, TicketError> {
         let who = start.principal.id.clone();
         let begun = self.begin_within_limit(start, replaces).await;
-        match &begun {
-            Ok(session) => {
-                let what = session.id.masked();
-                self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
-            }
-            Err(error) => {
-                let action = Action::TicketGrantingTicketNotCreated;
-                self.audit(action, Some(&who), error.to_string());
-            }
+        if let Err(error) = &begun {
+            let action = Action::TicketGrantingTicketNotCreated;
+            self.audit(action, Some(&who), error.to_string());
         }
         begun
     }
@@ -51,6 +45,8 @@ impl Visitor<'_> {
             return Err(TicketError::TooMany);
         }
         let session = tickets.start_session(start).await?;
+        let (who, what) = (&session.tgt.principal.id, session.id.masked());
+        self.audit(Action::TicketGrantingTicketCreated, Some(who), what);
         let look = Look::AfterSignIn { replaces };
         if self.end_too_many(&session, look).await {
             tickets.count_refused();
