@@ -3,7 +3,12 @@
 //! `cargo bench -p castor-replication --bench people -- [SESSIONS]` (default 1,000,000, of a tenth as many
 //! people). Creates the sessions, then looks a person up, and ends sessions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
