@@ -63,7 +63,7 @@ impl Visitor<'_> {
         }
         let registered = ServiceUrl::parse(target)
             .ok()
-            .and_then(|url| self.cas.services.find(&url.matchable()))
+            .and_then(|url| self.cas.registered(&url))
             .filter(|r| r.access(&session.pgt.principal, &self.asking()) == Access::Granted);
         let Some(registered) = registered else {
             return self.no_proxy_ticket(who, target, ProxyOutcome::unauthorized());
