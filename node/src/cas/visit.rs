@@ -22,6 +22,7 @@ use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
 use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
+use crate::web::cookies::{self, Presented};
 use crate::web::form::{Form, FormError};
 use crate::web::headers::{self, Needs};
 use crate::web::language::{self, Tag, Wanted};
@@ -263,7 +264,7 @@ impl Visitor<'_> {
     /// An error page.
     pub(super) fn error(&self, kind: ErrorKind) -> Response {
         let status = match kind {
-            ErrorKind::Service | ErrorKind::Access => StatusCode::FORBIDDEN,
+            ErrorKind::Service | ErrorKind::Access | ErrorKind::Sessions => StatusCode::FORBIDDEN,
             ErrorKind::Request => StatusCode::BAD_REQUEST,
             ErrorKind::Busy | ErrorKind::Unready => StatusCode::SERVICE_UNAVAILABLE,
             // Every other node is as full: a proxy must neither ask it nor hold this against us.
@@ -302,6 +303,17 @@ impl Visitor<'_> {
         headers.insert(header::LOCATION, location);
         headers::of_any(headers, self.visit.https);
         response
+    }
+
+    /// The session's cookie.
+    pub(super) fn presented(&self) -> Presented {
+        let pin = self.pin();
+        cookies::read(self.headers, &self.cas.tickets.keyring(), pin.as_deref())
+    }
+
+    /// What a session's cookie is bound to, when it is.
+    pub(super) fn pin(&self) -> Option<String> {
+        self.cas.pins.of(self.visit.client.address, self.headers)
     }
 
     /// What access rules look at.

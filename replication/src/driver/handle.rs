@@ -24,8 +24,8 @@ use crate::engine::{
 };
 
 /// A logout for a session that no node knows is remembered this long, milliseconds: the longest
-/// life of any session.
-const TOMBSTONE_MS: u64 = 14 * 24 * 3_600_000;
+/// life that can be configured for any session.
+const TOMBSTONE_MS: u64 = 90 * 24 * 3_600_000;
 
 /// Whether this node serves requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,6 +40,9 @@ pub struct Config {
     pub idle_grace_ms: u64,
     /// Whether applications are told of sessions that expire (rule 15b). Default no.
     pub tell_expired: bool,
+    /// Whether the store keeps which sessions each person has. Default no: it takes some 100 bytes for
+    /// each session.
+    pub index_people: bool,
     /// How long an empty node waits for silent seeds (rule 20.5). Default 5 s.
     pub bootstrap_wait: Micros,
     /// Bound of a drain (rule 21). Default 15 s.
@@ -99,6 +102,7 @@ impl Config {
             tolerance_ms: 2_000,
             idle_grace_ms: 600_000,
             tell_expired: false,
+            index_people: false,
             bootstrap_wait: 5_000 * MS,
             drain_timeout: 15_000 * MS,
             quiet: 10_000 * MS,

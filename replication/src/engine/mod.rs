@@ -27,6 +27,7 @@ mod mutants;
 mod ops;
 mod output;
 mod peers;
+mod people;
 #[cfg(all(test, feature = "shuttle"))]
 mod races;
 mod random;

@@ -5,7 +5,7 @@
 
 use axum::body::{Bytes, to_bytes};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::{Asked, Refused};
 use crate::authn::Throttled;
@@ -14,7 +14,6 @@ use crate::cas::visit::{Call, Visitor, set_cookie, set_retry_after};
 use crate::ops::audit::Action;
 use crate::slo::{Reason, SessionEnd};
 use crate::tickets::{Session, SessionStart, TicketError};
-use crate::web::cookies;
 use crate::web::flow::FlowState;
 use crate::web::form::{Form, FormError};
 use crate::web::headers::Needs;
@@ -58,7 +57,7 @@ pub async fn submit(mut call: Call) -> Response {
     };
     match visitor.read(call.head.uri.query(), &body) {
         Err(refused) => visitor.refuse(&refused),
-        Ok(submitted) => visitor.accept(submitted, &call.head.headers).await,
+        Ok(submitted) => visitor.accept(submitted).await,
     }
 }
 
@@ -145,7 +144,7 @@ impl Visitor<'_> {
         })
     }
 
-    async fn accept(&self, submitted: Submitted, headers: &HeaderMap) -> Response {
+    async fn accept(&self, submitted: Submitted) -> Response {
         let Submitted {
             asked,
             username,
@@ -164,17 +163,17 @@ impl Visitor<'_> {
         }
         match self.judge_credentials(&username, &password).await {
             Judged::Accepted { principal, handler } => {
+                let target = asked.target.as_ref();
+                let lifetimes = target.map(|target| target.registered.lifetimes);
                 let start = SessionStart {
                     principal,
                     handler,
                     remember_me,
                     client_address: self.visit.client.address_text(),
-                    max_life: asked
-                        .target
-                        .as_ref()
-                        .and_then(|target| target.registered.lifetimes.session),
+                    max_life: lifetimes.and_then(|own| own.session),
+                    max_idle: lifetimes.and_then(|own| own.session_idle),
                 };
-                self.signed_in(&asked, start, warn, headers).await
+                self.signed_in(&asked, start, warn).await
             }
             Judged::Rejected => self.form(&asked, Some(Failure::Credentials), username.trim()),
             Judged::Missing => self.form(&asked, Some(Failure::Missing), &username),
@@ -188,24 +187,11 @@ impl Visitor<'_> {
         }
     }
 
-    async fn signed_in(
-        &self,
-        asked: &Asked,
-        start: SessionStart,
-        warn: bool,
-        headers: &HeaderMap,
-    ) -> Response {
+    async fn signed_in(&self, asked: &Asked, start: SessionStart, warn: bool) -> Response {
         let who = start.principal.id.clone();
-        let session = match self.continue_or_start(asked, start, headers).await {
+        let session = match self.continue_or_start(asked, start).await {
             Ok(session) => session,
-            Err(error) => {
-                self.audit(
-                    Action::TicketGrantingTicketNotCreated,
-                    Some(&who),
-                    error.to_string(),
-                );
-                return self.ticket_error(error);
-            }
+            Err(error) => return self.ticket_error(error),
         };
         let mut response = match &asked.target {
             Some(target) => self.grant_by_login(target, &session).await,
@@ -227,11 +213,9 @@ impl Visitor<'_> {
         &self,
         asked: &Asked,
         start: SessionStart,
-        headers: &HeaderMap,
     ) -> Result<Session, TicketError> {
         let tickets = &self.cas.tickets;
-        let presented = cookies::read(headers, &tickets.keyring());
-        let (present, _) = self.session_of(&presented).await;
+        let (present, _) = self.session_of(&self.presented()).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
         let target = asked.target.as_ref();
         let enough =
@@ -245,10 +229,7 @@ impl Visitor<'_> {
         {
             return Ok(session.clone());
         }
-        let who = start.principal.id.clone();
-        let session = tickets.start_session(start).await?;
-        let what = session.id.masked();
-        self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
+        let session = self.begin(start, present.as_ref()).await?;
         if let Some(old) = present {
             self.replace(old, &session).await;
         }

@@ -111,6 +111,10 @@ impl Visitor<'_> {
                 StatusCode::INSUFFICIENT_STORAGE,
                 "the cluster holds as many tickets as it may".to_owned(),
             )),
+            TicketError::TooMany => {
+                let says = "the person has as many sessions as they may".to_owned();
+                self.rest_refused((StatusCode::FORBIDDEN, says))
+            }
             TicketError::SessionEnded => self.rest_unknown(),
             TicketError::NotNow | TicketError::TooLarge => self.rest_busy(),
         }

@@ -104,6 +104,20 @@ pub(super) const RULES: &[(&str, What)] = &[
         What::Map(values::remember_life, true),
     ),
     (
+        "cas.ticket.tgt.remember-me.supported-user-agents",
+        What::AnywayIf(
+            &["", ".*"],
+            "everybody may ask to be remembered, with whatever browser",
+        ),
+    ),
+    (
+        "cas.ticket.tgt.remember-me.supported-ip-addresses",
+        What::AnywayIf(
+            &["", ".*"],
+            "everybody may ask to be remembered, from wherever",
+        ),
+    ),
+    (
         "cas.tgc.remember-me-max-age",
         What::Anyway("the cookie lives as long as tickets.remember_me.max_life"),
     ),
@@ -221,11 +235,22 @@ pub(super) const RULES: &[(&str, What)] = &[
     ),
     (
         "cas.tgc.pin-to-session",
-        What::AnywayIf(&["false"], "sessions are not bound to address and browser"),
+        What::Map(values::pin_to_session, true),
     ),
     (
         "cas.tgc.allowed-ip-addresses-pattern",
-        What::Dropped("sessions are not bound to addresses"),
+        What::Dropped(
+            "a cookie that is bound to an address (web.cookie.pin_to_address) is bound to its own alone",
+        ),
+    ),
+    (
+        "cas.tgc.auto-configure-cookie-path",
+        What::Anyway("the cookie's path is http.prefix"),
+    ),
+    ("cas.tgc.comment", What::Anyway("the cookie has no comment")),
+    (
+        "cas.tgc.geo-locate-client-session",
+        What::AnywayIf(&["false"], "nobody is located"),
     ),
     (
         "cas.warning-cookie.*",
@@ -393,6 +418,18 @@ pub(super) const RULES: &[(&str, What)] = &[
     (
         "cas.authn.attribute-repository.*",
         What::Missing("attributes come from the users file (authn.file.path)"),
+    ),
+    (
+        "cas.authn.policy.unique-principal.enabled",
+        What::Map(values::unique_principal, true),
+    ),
+    (
+        "cas.authn.policy.unique-principal.maximum-allowed-sessions",
+        What::AnywayIf(&["1"], "set tickets.max_sessions_per_user to this number"),
+    ),
+    (
+        "cas.authn.policy.unique-principal.*",
+        What::Dropped("see tickets.max_sessions_per_user and tickets.at_user_limit"),
     ),
     (
         "cas.authn.*",

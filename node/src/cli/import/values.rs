@@ -122,6 +122,25 @@ pub(super) fn remember_enabled(value: &str) -> Mapped {
     Ok(vec![("tickets.remember_me.enabled", flag(value)?.into())])
 }
 
+/// The cookie of a session is bound to address and browser, both or neither.
+pub(super) fn pin_to_session(value: &str) -> Mapped {
+    let pin = flag(value)?;
+    Ok(vec![
+        ("web.cookie.pin_to_address", pin.into()),
+        ("web.cookie.pin_to_user_agent", pin.into()),
+    ])
+}
+
+/// Apereo's policy refuses a sign-in when there is a session already.
+pub(super) fn unique_principal(value: &str) -> Mapped {
+    if !flag(value)? {
+        return Ok(Vec::new());
+    }
+    let mut keys = text("tickets.at_user_limit", "refuse");
+    keys.push(("tickets.max_sessions_per_user", 1.into()));
+    Ok(keys)
+}
+
 pub(super) fn st_life(value: &str) -> Mapped {
     lifetime("tickets.st.life", value)
 }

@@ -139,6 +139,8 @@ pub enum ErrorKind {
     Busy,
     /// As many sessions or tickets as there may be.
     Full,
+    /// As many sessions as this person may have.
+    Sessions,
     /// The node takes no requests.
     Unready,
     /// Something failed inside.
@@ -148,12 +150,13 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Service,
         Self::Access,
         Self::Request,
         Self::Busy,
         Self::Full,
+        Self::Sessions,
         Self::Unready,
         Self::Failed,
         Self::Missing,
@@ -166,6 +169,7 @@ impl ErrorKind {
             Self::Request => "request",
             Self::Busy => "busy",
             Self::Full => "full",
+            Self::Sessions => "sessions",
             Self::Unready => "unready",
             Self::Failed => "failed",
             Self::Missing => "missing",
@@ -271,7 +275,10 @@ fn error_context(
         let key = format!("error_{}_{part}", kind.word());
         messages::text(texts, &key).to_owned()
     };
-    let helps = matches!(kind, ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full);
+    let helps = matches!(
+        kind,
+        ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full | ErrorKind::Sessions
+    );
     context! {
         kind => kind.word(),
         title => part("title"),

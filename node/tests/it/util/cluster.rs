@@ -17,7 +17,7 @@ use castor_node::routes;
 use castor_node::server::RequestMetrics;
 use castor_node::services::file::ServiceFolder;
 use castor_node::slo::{self, Slo, SloMetrics};
-use castor_node::tickets::{Policy, Tickets};
+use castor_node::tickets::{LimitMetrics, Policy, Tickets};
 use castor_node::web::Web;
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::seal::{ClusterKey, KeyId, KeyRing};
@@ -225,7 +225,8 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
         OutboundMetrics::register(&metrics).unwrap(),
     );
     let registry = folder.registry();
-    let tickets = Tickets::new(handle.clone(), Policy::from(&config.tickets));
+    let limit = LimitMetrics::register(&metrics).unwrap();
+    let tickets = Tickets::new(handle.clone(), Policy::from(&config.tickets)).counting(limit);
     let slo = Slo::start(slo::Parts {
         config: live.clone(),
         tickets: tickets.clone(),
