@@ -5,6 +5,7 @@
 //! nothing about what may be logged: secrets and whole ticket ids have no way to print themselves.
 
 use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use super::levels::{Levels, TooMany};
 use crate::config::Log;
 use crate::config::types::{LogFormat, LogLevel};
 
@@ -25,12 +27,16 @@ pub enum LoggingError {
     /// The level does not parse.
     #[error("log.level: {0}")]
     Level(String),
+    /// Too many targets have a level of their own.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
 }
 
 /// Changes the level of the running process.
 #[derive(Clone, Debug)]
 pub struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
+    levels: Arc<Mutex<Levels>>,
 }
 
 /// Starts logging for the whole process.
@@ -39,14 +45,17 @@ pub struct Logging {
 ///
 /// When it was started before, or the level does not parse.
 pub fn start(config: &Log) -> Result<Logging, LoggingError> {
-    let (filter, handle) = reload::Layer::new(filter(&config.level)?);
+    let (filter, handle) = reload::Layer::new(filter(&config.level.0)?);
     let lines = lines(config.format, std::io::stderr);
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init()
         .map_err(|_| LoggingError::Twice)?;
-    Ok(Logging { filter: handle })
+    Ok(Logging {
+        filter: handle,
+        levels: Arc::new(Mutex::new(Levels::new(&config.level.0))),
+    })
 }
 
 /// What writes lines of a format.
@@ -70,20 +79,57 @@ where
 }
 
 impl Logging {
-    /// Writes lines of `level` from now on.
+    /// Writes lines of the configured `level` from now on. What operators have set for the time being stays
+    /// as long as the configured level does.
     ///
     /// # Errors
     ///
     /// When the level does not parse; the old one stays.
     pub fn set_level(&self, level: &LogLevel) -> Result<(), LoggingError> {
+        let mut levels = self.locked();
+        let mut next = levels.clone();
+        next.configure(&level.0);
+        self.take(&mut levels, next)
+    }
+
+    /// The levels in force.
+    pub fn levels(&self) -> Levels {
+        self.locked().clone()
+    }
+
+    /// Sets the level of a target, or of everything else with `None`, until the process ends or
+    /// `log.level` changes; without a level the configured one counts again.
+    ///
+    /// # Errors
+    ///
+    /// Too many targets have one.
+    pub fn set_for_now(
+        &self,
+        target: Option<&str>,
+        level: Option<&'static str>,
+    ) -> Result<(), LoggingError> {
+        let mut levels = self.locked();
+        let mut next = levels.clone();
+        next.set_for_now(target, level)?;
+        self.take(&mut levels, next)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Levels> {
+        // They are replaced whole, so a panic elsewhere leaves none half changed.
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, levels: &mut Levels, next: Levels) -> Result<(), LoggingError> {
         self.filter
-            .reload(filter(level)?)
-            .map_err(|error| LoggingError::Level(error.to_string()))
+            .reload(filter(&next.directives())?)
+            .map_err(|error| LoggingError::Level(error.to_string()))?;
+        *levels = next;
+        Ok(())
     }
 }
 
-fn filter(level: &LogLevel) -> Result<EnvFilter, LoggingError> {
+fn filter(directives: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::builder()
-        .parse(&level.0)
+        .parse(directives)
         .map_err(|error| LoggingError::Level(error.to_string()))
 }

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod health;
+pub mod levels;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;

@@ -5,6 +5,7 @@
 //! more, whoever forgot it. What the events mean is decided by the rooms that record them.
 
 mod line;
+mod recent;
 mod sink;
 
 use std::net::IpAddr;
@@ -17,9 +18,11 @@ use std::time::Duration;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::clock::Clock;
+use recent::Recent;
 use sink::Sink;
 
 pub use line::masked;
+pub use recent::{KEPT_MAX, Kept};
 
 /// Declares the actions with the name each has in the record.
 macro_rules! actions {
@@ -84,6 +87,14 @@ actions! {
     NodeResumed = "NODE_RESUMED",
     /// An operator looked at sessions.
     SessionsListed = "SESSIONS_LISTED",
+    /// An operator looked at tickets other than sessions.
+    TicketsListed = "TICKETS_LISTED",
+    /// An operator looked at the newest events of this record.
+    AuditListed = "AUDIT_LISTED",
+    /// An operator looked at what an application would learn about somebody.
+    AttributesShown = "ATTRIBUTES_SHOWN",
+    /// An operator changed which log lines are written.
+    LogLevelChanged = "LOG_LEVEL_CHANGED",
     /// An operator looked at who has failed to sign in.
     ThrottlesListed = "THROTTLES_LISTED",
     /// An operator let somebody who had failed sign in again.
@@ -131,6 +142,7 @@ struct Inner {
     place: Place,
     events: IntCounterVec,
     dropped: IntCounter,
+    recent: Recent,
 }
 
 /// Takes events; cheap to clone.
@@ -211,12 +223,14 @@ fn start_with(
     registry.register(Box::new(dropped.clone()))?;
     let (sender, receiver) = sync_channel(queue);
     let reopen = Arc::new(AtomicBool::new(false));
+    let recent = Recent::default();
     let writer = Writer {
         sink,
         reopen: Arc::clone(&reopen),
         dropped: dropped.clone(),
         failing: false,
         written: false,
+        recent: recent.clone(),
     };
     let thread = std::thread::Builder::new()
         .name("audit".to_owned())
@@ -229,6 +243,7 @@ fn start_with(
         place,
         events,
         dropped,
+        recent,
     };
     Ok((Audit(Arc::new(inner)), thread))
 }
@@ -247,6 +262,11 @@ impl Audit {
         if inner.queue.try_send(message).is_err() {
             inner.dropped.inc();
         }
+    }
+
+    /// The newest events of this node since it started, newest first; a copy.
+    pub fn recent(&self) -> Vec<Arc<Kept>> {
+        self.0.recent.newest_first()
     }
 
     /// Opens the file again after it was rotated; never waits.
@@ -273,6 +293,7 @@ struct Writer {
     failing: bool,
     /// A line was taken since the last failure; in a buffer, maybe.
     written: bool,
+    recent: Recent,
 }
 
 /// How often a sink with unwritten lines is flushed when nothing else happens.
@@ -304,6 +325,7 @@ impl Writer {
             match message {
                 Message::Line { action, json, when } => {
                     self.write(action.name(), &json, when);
+                    self.recent.keep(json, when);
                 }
                 Message::Reopen => {}
                 Message::Flush(done) => {

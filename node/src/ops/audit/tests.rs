@@ -190,6 +190,7 @@ fn a_full_disk_is_told_once_until_a_line_has_arrived() {
         dropped: IntCounter::new("dropped", "Lost.").unwrap(),
         failing: false,
         written: false,
+        recent: Recent::default(),
     };
     let when = Clock::manual(WHEN_MS).timestamp();
     writer.write("A", "{}", when);
@@ -278,4 +279,28 @@ proptest::proptest! {
         let shown = masked(&text);
         proptest::prop_assert!(!shown.contains(&secret));
     }
+}
+
+#[test]
+fn the_newest_events_are_kept_whatever_the_output_and_no_more_than_the_bound() {
+    let mut config = config(AuditOutput::Syslog);
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    config.syslog = SyslogTarget::Udp(receiver.local_addr().unwrap());
+    let (audit, _) = started(&config);
+    for number in 0..KEPT_MAX + 7 {
+        audit.record(&Event {
+            who: Some(format!("user{number}")),
+            ..event()
+        });
+    }
+    audit.flush(Duration::from_secs(10));
+    let kept = audit.recent();
+    assert_eq!(kept.len(), KEPT_MAX);
+    let who = |at: usize| {
+        let event: serde_json::Value = serde_json::from_str(&kept[at].json).unwrap();
+        event["who"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(who(0), format!("user{}", KEPT_MAX + 6), "the newest first");
+    assert_eq!(who(KEPT_MAX - 1), "user7");
+    assert!(!kept[0].json.contains("abcdefghijklmnopqrstuvwxyz"));
 }
