@@ -1,5 +1,6 @@
 //! The Castor CAS server, room by room.
 //!
+//! - [`actuator`]: what Apereo's actuator endpoints tell and do, in their shape
 //! - [`admin`]: drain, sessions and keys, on the administration socket
 //! - [`app`]: the only place where rooms are assembled
 //! - [`authn`]: who is this?
@@ -21,6 +22,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)
 )]
 
+pub mod actuator;
 pub mod admin;
 pub mod app;
 pub mod authn;

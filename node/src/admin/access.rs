@@ -13,25 +13,34 @@ use crate::config::value::Secret;
 use crate::server::{Peer, PeerAddress};
 
 /// How somebody proves that they may administer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Access {
     /// By having opened the administration socket, whose mode and group decide.
     Socket,
     /// By the bearer token.
     Token(Secret),
+    /// Not at all: no token is configured.
+    Closed,
+}
+
+impl Access {
+    /// What opens the operations listener.
+    pub fn over_tcp(token: Option<&Secret>) -> Self {
+        token.map_or(Self::Closed, |token| Self::Token(token.clone()))
+    }
 }
 
 /// Who administers; a request extension.
 #[derive(Clone, Debug)]
-pub(super) struct Actor {
+pub(crate) struct Actor {
     /// Name in the audit record.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where they are; `None` on this machine.
-    pub(super) client: Option<IpAddr>,
+    pub(crate) client: Option<IpAddr>,
 }
 
 /// Lets a request through with its [`Actor`], or refuses it.
-pub(super) async fn authorise(
+pub(crate) async fn authorise(
     State(access): State<Arc<Access>>,
     mut request: Request,
     next: Next,
@@ -51,6 +60,8 @@ enum Refused {
     NoToken,
     /// Not over the socket.
     NotLocal,
+    /// No token is configured.
+    Closed,
 }
 
 impl Refused {
@@ -65,6 +76,12 @@ impl Refused {
             Self::NotLocal => {
                 (StatusCode::FORBIDDEN, "This is for the Unix socket.\n").into_response()
             }
+            Self::Closed => (
+                StatusCode::FORBIDDEN,
+                "This is for the Unix socket ops.admin_socket, or needs a bearer token: \
+                 configure ops.token_file.\n",
+            )
+                .into_response(),
         }
     }
 }
@@ -81,6 +98,7 @@ fn actor(access: &Access, request: &Request) -> Result<Actor, Refused> {
             client: peer.and_then(Peer::ip),
         }),
         (Access::Token(_), _) => Err(Refused::NoToken),
+        (Access::Closed, _) => Err(Refused::Closed),
         (Access::Socket, _) => Err(Refused::NotLocal),
     }
 }

@@ -14,7 +14,7 @@ use crate::ops::audit::{Action, Event};
 use crate::ops::replica;
 
 impl Admin {
-    pub(super) fn record(&self, actor: &Actor, action: Action, what: String) {
+    pub(crate) fn record(&self, actor: &Actor, action: Action, what: String) {
         self.audit.record(&Event {
             action,
             who: Some(actor.name.clone()),
@@ -26,7 +26,7 @@ impl Admin {
 }
 
 /// An error as JSON, with what to do.
-pub(super) fn refusal(code: StatusCode, says: impl Into<String>) -> Response {
+pub(crate) fn refusal(code: StatusCode, says: impl Into<String>) -> Response {
     (code, Json(json!({ "error": says.into() }))).into_response()
 }
 

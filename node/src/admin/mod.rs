@@ -23,8 +23,15 @@ use crate::authn::Throttle;
 use crate::ops::audit::Audit;
 use crate::slo::Slo;
 
+pub(crate) use access::{Actor, authorise};
+pub(crate) use api::refusal;
+pub(crate) use sessions::{Ended, EndedSession, Filter, LIMIT_MAX, Pick, Session, is_named};
+
 pub use access::Access;
 pub use sessions::handle_of;
+
+/// Requests that end sessions, at one time: each works on when its client goes away.
+const ENDING_MAX: usize = 4;
 
 /// What the API works on.
 #[derive(Clone)]
@@ -36,6 +43,8 @@ pub struct Admin {
     prefix: String,
     /// Looking through all sessions is work; one at a time is enough for people.
     scans: Arc<Semaphore>,
+    /// Places for those who end sessions.
+    endings: Arc<Semaphore>,
     demo: Option<Arc<DemoFill>>,
 }
 
@@ -81,6 +90,7 @@ impl Admin {
             throttle: parts.throttle,
             prefix: parts.prefix,
             scans: Arc::new(Semaphore::new(1)),
+            endings: Arc::new(Semaphore::new(ENDING_MAX)),
             demo: None,
         }
     }
@@ -113,7 +123,7 @@ impl Admin {
             .with_state(self.clone())
             .layer(axum::middleware::from_fn_with_state(
                 Arc::new(access),
-                access::authorise,
+                authorise,
             ))
     }
 }

@@ -4,6 +4,7 @@
 //! ticket id: sessions are named by a digest under a key of the cluster, the same on every node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
@@ -27,7 +28,7 @@ use crate::slo::{By, Reason, SessionEnd};
 
 /// Sessions in one answer, unless asked for fewer, and at most.
 const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 10_000;
+pub(crate) const LIMIT_MAX: usize = 10_000;
 /// Sessions that are ended at one time: each waits for every other node.
 const END_AT_ONCE: usize = 32;
 /// Bytes of a handle before it is written as hexadecimal digits.
@@ -36,19 +37,19 @@ const HANDLE_BYTES: usize = 10;
 /// Which sessions; all that is given must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// Handle of the session.
-    handle: Option<String>,
+    pub(crate) handle: Option<String>,
     /// Name of the user, exactly.
-    user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Part of the URL of a visited application.
-    service: Option<String>,
+    pub(crate) service: Option<String>,
     /// Address at sign-in, exactly.
-    address: Option<String>,
+    pub(crate) address: Option<String>,
     /// Signed in at least this many seconds ago.
-    older_than: Option<u64>,
+    pub(crate) older_than: Option<u64>,
     /// How many at most.
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 impl Filter {
@@ -65,7 +66,7 @@ impl Filter {
     }
 
     /// What the audit record says was asked for.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let texts = [
             ("handle", &self.handle),
             ("user", &self.user),
@@ -98,15 +99,16 @@ fn digest(secret: &[u8; 32], key: &TicketKey) -> String {
 
 /// Whether `handle` names the session, under any key of the ring: it may have been written down
 /// before the last change of keys.
-fn is_named(ring: &KeyRing, key: &TicketKey, handle: &str) -> bool {
+pub(crate) fn is_named(ring: &KeyRing, key: &TicketKey, handle: &str) -> bool {
     ring.iter()
         .any(|entry| digest(entry.subkey(Purpose::SessionHandle), key) == handle)
 }
 
-struct Session {
-    entry: Entry,
-    body: TicketBody,
-    tgt: Tgt,
+/// A session of the replica.
+pub(crate) struct Session {
+    pub(crate) entry: Entry,
+    pub(crate) body: TicketBody,
+    pub(crate) tgt: Tgt,
 }
 
 impl Session {
@@ -181,38 +183,80 @@ impl Session {
     }
 }
 
-struct Found {
-    sessions: Vec<Session>,
+/// What a search found.
+pub(crate) struct Found {
+    pub(crate) sessions: Vec<Session>,
     /// There are more than the limit.
-    more: bool,
+    pub(crate) more: bool,
 }
 
 /// Which sessions are taken when there are more than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pick {
+pub(crate) enum Pick {
     /// Those used last; all are looked at.
     LastUsed,
     /// Those found first.
     Any,
 }
 
-/// Goes through the replica; the most recently used sessions first.
-async fn find(admin: &Admin, filter: &Filter, pick: Pick) -> Result<Found, Box<Response>> {
-    let Ok(_scan) = admin.scans.try_acquire() else {
-        return Err(Box::new(refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "somebody else is looking through the sessions; try again in a moment",
-        )));
-    };
-    let handle = admin.handle.clone();
-    let filter = filter.clone();
-    let scan = tokio::task::spawn_blocking(move || scan(&handle, &filter, pick));
-    scan.await.map_err(|error| {
-        Box::new(refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            error.to_string(),
-        ))
-    })
+impl Admin {
+    /// Looks through the replica on a thread that may be busy; one look at a time.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Handle) -> T + Send + 'static,
+    ) -> Result<T, Box<Response>> {
+        let Ok(scan) = Arc::clone(&self.scans).try_acquire_owned() else {
+            return Err(Box::new(refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "somebody else is looking; try again in a moment",
+            )));
+        };
+        let handle = self.handle.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let _scan = scan;
+            work(&handle)
+        });
+        looked.await.map_err(|error| {
+            let says = error.to_string();
+            Box::new(refusal(StatusCode::INTERNAL_SERVER_ERROR, says))
+        })
+    }
+
+    /// Finds sessions; the most recently used first.
+    pub(crate) async fn find_sessions(
+        &self,
+        filter: &Filter,
+        pick: Pick,
+    ) -> Result<Found, Box<Response>> {
+        let filter = filter.clone();
+        self.look(move |handle| scan(handle, &filter, pick)).await
+    }
+
+    /// Ends every session that the filter finds, up to its limit, and has their applications told. Goes
+    /// on to the end when whoever asked goes away.
+    pub(crate) async fn end_sessions(
+        &self,
+        actor: &Actor,
+        filter: &Filter,
+    ) -> Result<Ended, Box<Response>> {
+        let Ok(place) = Arc::clone(&self.endings).try_acquire_owned() else {
+            return Err(Box::new(refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "others are ending sessions; try again in a moment",
+            )));
+        };
+        let (admin, actor, filter) = (self.clone(), actor.clone(), filter.clone());
+        let work = async move {
+            let _place = place;
+            let found = admin.find_sessions(&filter, Pick::Any).await?;
+            Ok(end_all(&admin, &actor, found).await)
+        };
+        let ended = tokio::spawn(work).await;
+        ended.unwrap_or_else(|error| {
+            let says = error.to_string();
+            Err(Box::new(refusal(StatusCode::INTERNAL_SERVER_ERROR, says)))
+        })
+    }
 }
 
 fn scan(handle: &Handle, filter: &Filter, pick: Pick) -> Found {
@@ -245,7 +289,7 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
 ) -> Response {
     admin.record(&actor, Action::SessionsListed, filter.words());
-    match find(&admin, &filter, Pick::LastUsed).await {
+    match admin.find_sessions(&filter, Pick::LastUsed).await {
         Ok(found) => {
             let ring = admin.handle.keyring();
             let sessions: Vec<Value> = found.sessions.iter().map(|s| s.summary(&ring)).collect();
@@ -265,7 +309,7 @@ pub(super) async fn show(
         ..Filter::default()
     };
     admin.record(&actor, Action::SessionsListed, filter.words());
-    match find(&admin, &filter, Pick::Any).await {
+    match admin.find_sessions(&filter, Pick::Any).await {
         Ok(found) => match found.sessions.first() {
             Some(session) => Json(session.details(&admin.handle.keyring())).into_response(),
             None => refusal(StatusCode::NOT_FOUND, "no session has this handle"),
@@ -285,11 +329,18 @@ pub(super) async fn end(
             "say which sessions: by handle, user, service, address or older_than",
         );
     }
-    let found = match find(&admin, &filter, Pick::Any).await {
-        Ok(found) => found,
-        Err(refusal) => return *refusal,
+    match admin.end_sessions(&actor, &filter).await {
+        Ok(ended) => ended.answer(),
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn end_all(admin: &Admin, actor: &Actor, found: Found) -> Ended {
+    let mut done = Ended {
+        more: found.more,
+        ..Ended::default()
     };
-    let mut done = Ended::default();
+    let ring = admin.handle.keyring();
     let mut under_way = JoinSet::new();
     let mut sessions = found.sessions.into_iter();
     loop {
@@ -308,19 +359,20 @@ pub(super) async fn end(
         }
         match under_way.join_next().await {
             Some(Ok((session, Ok(destroyed)))) => {
-                done.sessions += 1;
+                done.sessions
+                    .push(EndedSession::of(&session, &destroyed, &ring));
                 done.unconfirmed += usize::from(destroyed.missing > 0);
                 let id = session.body.id.masked();
                 let what = format!("{id} of {}", session.tgt.principal.id);
-                admin.record(&actor, Action::TicketGrantingTicketDestroyed, what);
-                tell(&admin, &actor, session, destroyed);
+                admin.record(actor, Action::TicketGrantingTicketDestroyed, what);
+                tell(admin, actor, session, destroyed);
             }
             Some(Ok((_, Err(error)))) => done.failure = Some(error.to_string()),
             Some(Err(error)) => done.failure = Some(error.to_string()),
             None => break,
         }
     }
-    done.answer(found.more)
+    done
 }
 
 /// Has the applications of an ended session told; nobody waits for them.
@@ -344,26 +396,57 @@ fn tell(admin: &Admin, actor: &Actor, session: Session, destroyed: Destroyed) {
     });
 }
 
+/// A session that was ended.
+#[derive(Debug)]
+pub(crate) struct EndedSession {
+    pub(crate) handle: String,
+    /// URLs of the applications that are being told.
+    pub(crate) applications: Vec<String>,
+}
+
+impl EndedSession {
+    fn of(session: &Session, destroyed: &Destroyed, ring: &KeyRing) -> Self {
+        let told = destroyed.services.iter().filter(|_| !destroyed.already);
+        Self {
+            handle: handle_of(ring, &session.entry.key),
+            applications: told
+                .map(|(_, visited)| audit::masked(&visited.url))
+                .collect(),
+        }
+    }
+}
+
 /// What became of sessions that were to be ended.
 #[derive(Debug, Default)]
-struct Ended {
-    sessions: usize,
+pub(crate) struct Ended {
+    pub(crate) sessions: Vec<EndedSession>,
     /// Of these, not confirmed by every node.
-    unconfirmed: usize,
+    pub(crate) unconfirmed: usize,
+    /// There were more than the limit.
+    pub(crate) more: bool,
     failure: Option<String>,
 }
 
 impl Ended {
-    fn answer(self, more: bool) -> Response {
-        let Self {
-            sessions: ended,
-            unconfirmed,
-            failure,
-        } = self;
-        if let Some(error) = failure {
-            let says = format!("{error}; {ended} sessions were ended before");
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, says);
+    /// What to answer when not all could be ended.
+    pub(crate) fn failed(&self) -> Option<Response> {
+        let error = self.failure.as_ref()?;
+        let says = format!(
+            "{error}; {} sessions were ended before",
+            self.sessions.len()
+        );
+        Some(refusal(StatusCode::SERVICE_UNAVAILABLE, says))
+    }
+
+    fn answer(self) -> Response {
+        if let Some(failed) = self.failed() {
+            return failed;
         }
-        Json(json!({ "ended": ended, "unconfirmed": unconfirmed, "more": more })).into_response()
+        let ended = json!({
+            "ended": self.sessions.len(),
+            "unconfirmed": self.unconfirmed,
+            "more": self.more,
+        });
+        Json(ended).into_response()
     }
 }

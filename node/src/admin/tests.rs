@@ -457,3 +457,30 @@ async fn who_is_refused_is_shown_and_cleared_and_audited() {
         assert_eq!(Ask::new("GET", path).of(&by_token).await.0, 401, "{path}");
     }
 }
+
+#[tokio::test]
+async fn sessions_are_ended_though_nobody_waits_for_the_answer() {
+    let fixture = fixture().await;
+    let socket = fixture.socket();
+    let mut ids = Vec::new();
+    for _ in 0..50 {
+        ids.push(fixture.sign_in("jane", "192.0.2.1").await);
+    }
+    let end = Ask {
+        form: "user=jane",
+        ..Ask::new("POST", "/admin/v1/sessions/end")
+    };
+    tokio::select! {
+        biased;
+        (code, _) = end.of(&socket) => panic!("answered {code} before it could be given up"),
+        () = tokio::task::yield_now() => {}
+    }
+    let store = fixture.node.handle.store();
+    let ended = async {
+        while !ids.iter().all(|id| store.is_destroyed(&id.key())) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ended).await;
+    assert!(ended.is_ok(), "some sessions live on");
+}

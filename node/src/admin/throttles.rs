@@ -71,18 +71,8 @@ impl Filter {
 
 /// Goes through the counters, on a thread that may be busy.
 async fn find(admin: &Admin, which: Which) -> Result<Vec<Counted>, Box<Response>> {
-    let Ok(_scan) = admin.scans.try_acquire() else {
-        return Err(Box::new(refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "somebody else is looking; try again in a moment",
-        )));
-    };
     let throttle = admin.throttle.clone();
-    let scan = tokio::task::spawn_blocking(move || throttle.counted(&which));
-    scan.await.map_err(|error| {
-        let says = error.to_string();
-        Box::new(refusal(StatusCode::INTERNAL_SERVER_ERROR, says))
-    })
+    admin.look(move |_| throttle.counted(&which)).await
 }
 
 fn when(ms: u64) -> String {

@@ -120,6 +120,7 @@ impl App {
                 metrics: &metrics,
                 clock: &clock,
                 rng,
+                logging: logging.clone(),
             },
         )?;
         let targets = reloads::Targets {

@@ -11,6 +11,7 @@ use castor_replication::driver::{Handle, Readiness};
 use super::AppError;
 use super::preflight::Checked;
 use super::shared::Shared;
+use crate::actuator::{self, Actuator};
 use crate::admin::{self, Access, Admin, DemoFill};
 use crate::authn::{Authenticator, Chain, Throttle};
 use crate::cas::{self, Cas};
@@ -49,6 +50,7 @@ impl Routers {
             outbound,
             tickets,
             slo,
+            logging,
         } = shared;
         let registry = metrics.registry();
         let config = &checked.loaded.config;
@@ -84,16 +86,23 @@ impl Routers {
             prefix: config.http.prefix.0.clone(),
         })
         .with_demo(demo);
-        let over_tcp = match &config.ops.token {
-            Some(token) => admin.router(Access::Token(token.clone())),
-            None => Router::new(),
-        };
+        let actuator = Actuator::new(actuator::Parts {
+            admin: admin.clone(),
+            cas: Arc::clone(&cas),
+            handle: handle.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            logging: logging.clone(),
+        });
+        let for_operators =
+            |access: Access| admin.router(access.clone()).merge(actuator.router(access));
+        let over_tcp = for_operators(Access::over_tcp(config.ops.token.as_ref()));
         let body_limit = DefaultBodyLimit::max(config.http.max_body.0);
         let probes = health.probes(&config.http.prefix.0);
         Ok(Self {
             http: routes::router(&cas, requests, probes).layer(body_limit),
             ops: health::router(&health, metrics, live, over_tcp),
-            admin: admin.router(Access::Socket),
+            admin: for_operators(Access::Socket),
         })
     }
 }

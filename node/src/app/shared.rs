@@ -7,6 +7,7 @@ use super::preflight::Checked;
 use crate::clock::{Clock, Rng};
 use crate::config::Live;
 use crate::ops::audit::Audit;
+use crate::ops::logging::Logging;
 use crate::ops::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundMetrics};
 use crate::slo::{self, Slo, SloMetrics};
@@ -31,6 +32,8 @@ pub struct Shared {
     pub outbound: Outbound,
     /// Tells applications that a session has ended.
     pub slo: Slo,
+    /// Levels of log lines; absent where nothing is logged.
+    pub logging: Option<Logging>,
 }
 
 /// What is there already.
@@ -48,6 +51,8 @@ pub struct Base<'a> {
     pub clock: &'a Clock,
     /// Randomness.
     pub rng: Rng,
+    /// Levels of log lines; absent where nothing is logged.
+    pub logging: Option<Logging>,
 }
 
 impl Shared {
@@ -64,6 +69,7 @@ impl Shared {
             metrics,
             clock,
             rng,
+            logging,
         } = base;
         let registry = metrics.registry();
         let outbound = Outbound::new(
@@ -92,6 +98,7 @@ impl Shared {
             rng,
             outbound,
             slo,
+            logging,
         })
     }
 }

@@ -169,6 +169,12 @@ impl Authenticator for FileAuthenticator {
         })
     }
 
+    fn look_up(&self, username: &str) -> Option<Principal> {
+        let users = self.users.load();
+        let user = users.by_name.get(username)?;
+        (!user.disabled).then(|| user.principal.clone())
+    }
+
     fn visit_names(&self, visit: &mut dyn FnMut(&str)) {
         self.users.load().names().for_each(visit);
     }

@@ -97,6 +97,12 @@ pub trait Authenticator: Send + Sync {
     /// Judges a credential. Takes about the same time for a user it does not know.
     fn authenticate<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Verdict>;
 
+    /// The person of a user name, without a password; `None` for who cannot sign in, and where the source
+    /// does not tell.
+    fn look_up(&self, _username: &str) -> Option<Principal> {
+        None
+    }
+
     /// Shows every user name it can list, in no order; none where the source cannot tell.
     fn visit_names(&self, _visit: &mut dyn FnMut(&str)) {}
 }
@@ -134,6 +140,12 @@ impl Chain {
         )?;
         metrics.register(Box::new(attempts.clone()))?;
         Ok(Self { handlers, attempts })
+    }
+
+    /// The person of a user name, as a sign-in would have it, and the handler's name.
+    pub fn look_up(&self, username: &str) -> Option<(Principal, &'static str)> {
+        let mut handlers = self.handlers.iter();
+        handlers.find_map(|handler| Some((handler.look_up(username)?, handler.name())))
     }
 
     /// Asks handler after handler until one knows the user.

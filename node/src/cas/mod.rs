@@ -190,7 +190,7 @@ impl Cas {
     /// The definition that covers an application. None also when another one covers the same URL in
     /// the spelling in which the application's own server reads it: whoever chooses the spelling would
     /// choose the definition.
-    fn registered(&self, url: &ServiceUrl) -> Option<Arc<RegisteredService>> {
+    pub fn registered(&self, url: &ServiceUrl) -> Option<Arc<RegisteredService>> {
         let found = self.services.find(&url.matchable())?;
         if let Some(plain) = url.plain() {
             let same = self.services.find(&plain).filter(|s| s.id == found.id);

@@ -9,13 +9,13 @@ use super::value::Secret;
 section! {
     /// The listeners for operators: health, metrics and the administration socket.
     pub struct Ops("ops") {
-        /// Where `/live`, `/ready`, `/started`, `/metrics` and `/status` are served. They are read
-        /// only and without personal data, but plain text.
+        /// Where `/live`, `/ready`, `/started`, `/metrics`, `/status` and the actuator endpoints are
+        /// served. Without a token they are read only and without personal data; they are plain text.
         listen: Listen = "127.0.0.1:8444", Restart;
         /// Addresses beside loopback that may ask the operations listener; others get 403.
         allow: Vec<Cidr> = "", Reload;
-        /// Bearer token that opens the administration API on the operations listener; unset, only
-        /// the administration socket has it. Needs a local `ops.listen`, because the token would
+        /// Bearer token that opens the administration API and the guarded actuator endpoints on the
+        /// operations listener; unset, only the administration socket has them. Needs a local `ops.listen`, because the token would
         /// cross the network in plain text.
         token: Option<Secret> = "", Restart;
         /// Unix socket of the administration API, mode 0660.

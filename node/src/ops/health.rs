@@ -125,14 +125,19 @@ async fn started(State(ops): State<Ops>) -> Response {
 }
 
 async fn metrics_page(State(ops): State<Ops>) -> Response {
-    ops.metrics
+    exposition(&ops.health, &ops.metrics).await
+}
+
+/// Every metric, up to date, in Prometheus' text format.
+pub async fn exposition(health: &Health, metrics: &Metrics) -> Response {
+    metrics
         .ready
-        .set(i64::from(ops.health.readiness() == Readiness::Ready));
-    if let Err(error) = ops.health.handle.refresh_metrics().await {
+        .set(i64::from(health.readiness() == Readiness::Ready));
+    if let Err(error) = health.handle.refresh_metrics().await {
         // The scrape shows the last values; the counter of refused requests says why.
         tracing::warn!(%error, "the gauges of replication are not fresh");
     }
-    match ops.metrics.expose() {
+    match metrics.expose() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot print the metrics");

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod actuator;
 mod answers;
 mod flows;
 mod protocol;

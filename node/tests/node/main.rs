@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod actuator;
 mod support;
 
 use support::{House, Node, castor, get};

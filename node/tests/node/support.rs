@@ -251,6 +251,16 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     ask(address, &request)
 }
 
+/// Code and body of a request with a bearer token and a JSON body.
+pub(crate) fn send(address: &str, token: &str, what: &str, json: &str) -> (u16, String) {
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
+    );
+    ask(address, &request)
+}
+
 fn ask(address: &str, request: &str) -> (u16, String) {
     let mut answer = String::new();
     let asked = TcpStream::connect(address).and_then(|mut stream| {

@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 9] = [
     &["main"],
     &["cli", "demo"],
     &["app"],
-    &["routes"],
+    &["routes", "actuator"],
     &["cas", "saml", "admin"],
     &["slo"],
     &["authn", "services", "tickets", "web", "xml", "ops"],

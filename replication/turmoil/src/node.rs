@@ -83,6 +83,7 @@ impl Node {
             metrics: &metrics,
             clock: &wall_clock,
             rng: Rng::system(),
+            logging: None,
         };
         let shared = Shared::new(&checked, base)?;
         let routers = Routers::build(&checked, &shared)?;

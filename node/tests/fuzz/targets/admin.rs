@@ -1,4 +1,4 @@
-//! What operators ask: paths, queries, forms and bearer tokens, answered by a real replica.
+//! What operators ask: paths, queries, forms, JSON and bearer tokens, answered by a real replica.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use castor_node::actuator::{self, Actuator};
 use castor_node::admin::{self, Access, Admin};
-use castor_node::authn::Throttle;
-use castor_node::clock::Clock;
+use castor_node::authn::{Chain, Throttle};
+use castor_node::cas::{self, Cas};
+use castor_node::clock::{Clock, Rng};
 use castor_node::config::types::AuditOutput;
 use castor_node::config::value::{Secret, Value as _};
 use castor_node::config::{Config, Live};
@@ -22,6 +24,7 @@ use castor_node::outbound::{Outbound, OutboundMetrics, Trust};
 use castor_node::server::{Peer, PeerAddress};
 use castor_node::slo::{self, Slo, SloMetrics};
 use castor_node::tickets::{Policy, Tickets};
+use castor_node::web::Web;
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::ticket::{Payload, Principal, Tgt, TicketId};
 use castor_replication::driver::memory::MemoryNet;
@@ -37,6 +40,9 @@ const TOKEN: &str = "0123456789abcdef-token";
 const SESSIONS: usize = 4;
 /// After so many sessions a replica is replaced: what has ended is kept for hours.
 const REPLACED: usize = 400;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
 
 type Answered = Pin<Box<dyn Future<Output = (StatusCode, Bytes)>>>;
 type Ask = Box<dyn Fn(Request<Full<Bytes>>) -> Answered>;
@@ -55,8 +61,8 @@ thread_local! {
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-/// A byte that chooses the listener and whether the token is right; a line with method and path; a
-/// line with what stands in `Authorization` instead; a form.
+/// A byte that chooses the listener, whether the token is right and whether the body is JSON; a line with method and path; a
+/// line with what stands in `Authorization` instead; a body.
 pub fn admin(bytes: &[u8]) {
     let Some((&how, rest)) = bytes.split_first() else {
         return;
@@ -70,7 +76,7 @@ pub fn admin(bytes: &[u8]) {
     else {
         return;
     };
-    let (local, right) = (how & 1 == 0, how & 2 == 0);
+    let (local, right, json) = (how & 1 == 0, how & 2 == 0, how & 4 != 0);
     let token = format!("Bearer {TOKEN}");
     let bearer = if right { token.as_bytes() } else { bearer };
     let may = local || bearer == token.as_bytes();
@@ -78,7 +84,7 @@ pub fn admin(bytes: &[u8]) {
         .method(method)
         .uri(target)
         .header(header::AUTHORIZATION, bearer)
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::CONTENT_TYPE, if json { JSON } else { FORM })
         .extension(peer(local))
         .body(Full::new(Bytes::copy_from_slice(form)));
     let Ok(request) = request else {
@@ -89,15 +95,47 @@ pub fn admin(bytes: &[u8]) {
             *slot = None;
         }
         let world = slot.get_or_insert_with(World::start);
-        let administers = request.uri().path().starts_with("/admin/");
+        let asked = Asked::of(&request);
         let ask = if local { &world.socket } else { &world.ops };
         let most = 64 * bytes.len() + (1 << 20);
         let (status, answer) = super::within(most, || {
             world.runtime.block_on(async { ask(request).await })
         });
-        world.judge(administers, may, status, &answer);
+        world.judge(asked, may, status, &answer);
         world.mend();
     });
+}
+
+/// What a request is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The administration API.
+    Admin,
+    /// An actuator endpoint that is not for everybody.
+    Guarded {
+        /// It may end sessions.
+        ends: bool,
+    },
+    /// Anything else.
+    Open,
+}
+
+impl Asked {
+    fn of<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        if path.starts_with("/admin/") {
+            return Self::Admin;
+        }
+        let first = path
+            .strip_prefix("/cas/actuator/")
+            .and_then(|rest| rest.split('/').next());
+        match first {
+            None | Some("" | "health" | "info" | "prometheus" | "statistics") => Self::Open,
+            Some(name) => Self::Guarded {
+                ends: name == "ssoSessions" && request.method() == "DELETE",
+            },
+        }
+    }
 }
 
 fn peer(local: bool) -> Peer {
@@ -152,6 +190,32 @@ fn tells_nobody(handle: &Handle, audit: &Audit, live: &Live, registry: &Registry
     })
 }
 
+/// A server without definitions and people.
+fn knows_nobody(
+    handle: &Handle,
+    (audit, slo, throttle): (&Audit, &Slo, &Throttle),
+    live: &Live,
+    registry: &Registry,
+) -> Cas {
+    let config = live.load();
+    Cas::new(cas::Parts {
+        web: Arc::new(Web::open(&config.web, "/cas").expect("built-in pages")),
+        services: Arc::default(),
+        authn: Chain::new(Vec::new(), registry).expect("a metric"),
+        throttle: throttle.clone(),
+        tickets: Tickets::new(handle.clone(), Policy::from(&config.tickets)),
+        audit: audit.clone(),
+        rng: Rng::system(),
+        outbound: Outbound::new(
+            live.clone(),
+            Trust::load(None).expect("no file to fail"),
+            OutboundMetrics::register(&Registry::new()).expect("metrics"),
+        ),
+        slo: slo.clone(),
+        config: live.clone(),
+    })
+}
+
 impl World {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -193,21 +257,32 @@ impl World {
         };
         let registry = metrics.registry();
         let throttle = Throttle::new(handle.clone(), live.clone(), Vec::new(), registry);
+        let throttle = throttle.expect("a metric");
+        let cas = knows_nobody(&handle, (&audit, &slo, &throttle), &live, registry);
         let admin = Admin::new(admin::Parts {
             handle: handle.clone(),
             audit,
             slo,
-            throttle: throttle.expect("a metric"),
+            throttle,
             prefix: "/cas".to_owned(),
         });
+        let actuator = Actuator::new(actuator::Parts {
+            admin: admin.clone(),
+            cas: Arc::new(cas),
+            handle: handle.clone(),
+            health: Health::new(handle.clone()),
+            metrics: metrics.clone(),
+            logging: None,
+        });
+        let routes = |access: Access| admin.router(access.clone()).merge(actuator.router(access));
         let token = toml::Value::String(TOKEN.to_owned());
         let token = Secret::from_toml(&token, std::path::Path::new("")).expect("a secret");
-        let over_tcp = admin.router(Access::Token(token));
+        let over_tcp = routes(Access::Token(token));
         let health = Health::new(handle.clone());
         let mut world = Self {
             runtime,
             handle,
-            socket: ask(admin.router(Access::Socket)),
+            socket: ask(routes(Access::Socket)),
             ops: ask(health::router(&health, &metrics, &live, over_tcp)),
             sessions: Vec::new(),
             made: 0,
@@ -246,8 +321,8 @@ impl World {
         }
     }
 
-    fn judge(&self, administers: bool, may: bool, status: StatusCode, answer: &[u8]) {
-        let known = [200, 400, 401, 403, 404, 405, 413, 414, 415, 422, 503];
+    fn judge(&self, asked: Asked, may: bool, status: StatusCode, answer: &[u8]) {
+        let known = [200, 400, 401, 403, 404, 405, 413, 414, 415, 422, 423, 503];
         assert!(known.contains(&status.as_u16()), "{status}");
         let text = String::from_utf8_lossy(answer);
         for id in &self.sessions {
@@ -257,7 +332,7 @@ impl World {
         let left = self.sessions.iter().filter(|id| self.is_live(id)).count();
         if !may {
             assert!(
-                !administers || status != StatusCode::OK,
+                asked == Asked::Open || status != StatusCode::OK,
                 "let in without a token"
             );
             assert_eq!(left, SESSIONS, "ended without a token");
@@ -267,7 +342,10 @@ impl World {
                 "drained without a token"
             );
         }
-        if !administers || status != StatusCode::OK {
+        if asked != (Asked::Guarded { ends: true }) && asked != Asked::Admin {
+            assert_eq!(left, SESSIONS, "ended by a request that ends none");
+        }
+        if asked != Asked::Admin || status != StatusCode::OK {
             return;
         }
         let answer: serde_json::Value = serde_json::from_slice(answer).expect("JSON");

@@ -4,6 +4,7 @@ pub(crate) mod application;
 pub(crate) mod browser;
 pub(crate) mod callback;
 pub(crate) mod cluster;
+pub(crate) mod operators;
 
 pub(crate) use browser::{Answer, Browser};
 pub(crate) use callback::Callback;
