@@ -11,7 +11,7 @@ use super::Actuator;
 use super::input::{Said, bad, given};
 use crate::admin::Actor;
 use crate::ops::audit::Action;
-use crate::services::pattern::{Extent, Pattern};
+use crate::services::pattern::{Extent, Pattern, TooHard};
 
 /// Longest interval, in days: nothing that is kept is older.
 const INTERVAL_MAX_DAYS: i64 = 366;
@@ -73,12 +73,17 @@ async fn find(actuator: &Actuator, actor: &Actor, search: &Search) -> Response {
             .iter()
             .filter(|kept| filter.since.is_none_or(|since| kept.when > since));
         let read = recent.filter_map(|kept| serde_json::from_str::<Value>(&kept.json).ok());
-        read.filter(|event| filter.has(event))
-            .map(|event| shown(&event))
-            .collect::<Vec<Value>>()
+        let mut found = Vec::new();
+        for event in read {
+            if filter.has(&event)? {
+                found.push(shown(&event));
+            }
+        }
+        Ok::<_, TooHard>(found)
     };
     match actuator.admin.look(look).await {
-        Ok(events) => Json(events).into_response(),
+        Ok(Ok(events)) => Json(events).into_response(),
+        Ok(Err(too_hard)) => bad(format!("{too_hard}; give a simpler pattern")),
         Err(refusal) => *refusal,
     }
 }
@@ -142,12 +147,15 @@ impl Filter {
         Ok(Self { since, patterns })
     }
 
-    /// A pattern that cannot be decided within its bounds does not match.
-    fn has(&self, event: &Value) -> bool {
-        self.patterns.iter().all(|(key, pattern)| {
-            let text = event[*key].as_str().unwrap_or_default();
-            pattern.matches(text).unwrap_or(false)
-        })
+    /// Whether an event is one of those. The first pattern that cannot be decided ends the search: each
+    /// further event could take as long.
+    fn has(&self, event: &Value) -> Result<bool, TooHard> {
+        for (key, pattern) in &self.patterns {
+            if !pattern.matches(event[*key].as_str().unwrap_or_default())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -235,7 +243,7 @@ mod tests {
                 action_performed: Some(action.to_owned()),
                 ..Search::default()
             };
-            Filter::of(&search, 0).map(|filter| filter.has(&event))
+            Filter::of(&search, 0).map(|filter| filter.has(&event).unwrap())
         };
         assert_eq!(filter("jane", ""), Ok(true));
         assert_eq!(filter("ja.*", "AUTHENTICATION_.+"), Ok(true));

@@ -116,6 +116,13 @@ async fn the_audit_log_is_filtered_by_patterns() {
         assert_eq!(code, 400, "{body}");
         assert!(answer["error"].is_string(), "{body}: {answer}");
     }
+    let hard = r#"{"resourceOperatedUpon":"(.|.)*(.|.)*(.|..)*\\1\\1\\1\\1\\1/"}"#;
+    let (code, answer) = operators.json("POST", "/auditLog", hard).await;
+    assert_eq!(code, 400, "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("simpler"),
+        "{answer}"
+    );
     let long = format!("{{\"principal\":\"{}\"}}", "a".repeat(5_000));
     assert_eq!(operators.json("POST", "/auditLog", &long).await.0, 400);
     let huge = format!("{{\"principal\":\"{}\"}}", "a".repeat(80_000));
