@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use super::visit::Visitor;
 use crate::ops::audit::Action;
-use crate::outbound::{Call, Purpose, Reach, Target, names_host};
+use crate::outbound::{Call, Purpose, Reach, Target};
 use crate::services::RegisteredService;
 use crate::tickets::{ClaimRequest, Granted, ProxyGranting, TicketError};
 use crate::web::form;
@@ -91,9 +91,8 @@ impl Visitor<'_> {
                 };
             }
         };
-        let covers = |url: &str| registered.proxy.allows(url);
         let whole = with_ids(url, &made);
-        if let Err(why) = self.call_back(&whole, names_host(url, covers)).await {
+        if let Err(why) = self.call_back(&whole, registered.proxy.names_host(url)).await {
             tracing::warn!(service = registered.id, %why, "proxy-granting ticket not delivered");
             not_created(&why);
             self.take_back(&made.id).await;

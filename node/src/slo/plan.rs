@@ -6,7 +6,7 @@ use castor_proto::delta::{ServiceKey, ServiceUse};
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::Principal;
 
-use crate::outbound::{self, Reach};
+use crate::outbound::Reach;
 use crate::services::Registry;
 use crate::services::definition::{LogoutType, RegisteredService};
 
@@ -101,8 +101,7 @@ fn definition(
 
 /// Into which networks the service URL itself may be called.
 fn reach(service: &RegisteredService, url: &str) -> Reach {
-    let covers = |url: &str| service.covers(url) == Ok(true);
-    if outbound::names_host(&without_session(url), covers) {
+    if service.names_host(&without_session(url)) {
         Reach::Named
     } else {
         Reach::Public

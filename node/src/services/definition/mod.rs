@@ -321,6 +321,22 @@ impl RegisteredService {
                 .is_some_and(|begin| begin.eq_ignore_ascii_case(begins))),
         }
     }
+
+    /// Whether the definition covers a service URL by naming its host: whoever wrote it meant this
+    /// very host, and nobody can put another one in its place.
+    pub fn names_host(&self, url: &str) -> bool {
+        self.covers(url) == Ok(true)
+            && match &self.matcher {
+                Matcher::Pattern(pattern) => pattern.names_host(url),
+                Matcher::Literal { .. } => true,
+                // A beginning is a pattern with nothing but letters in it.
+                Matcher::Prefix { begins } => {
+                    let pattern = format!("\\Q{begins}\\E.*");
+                    Pattern::compile(&pattern, Extent::Full, true)
+                        .is_ok_and(|pattern| pattern.names_host(url))
+                }
+            }
+    }
 }
 
 /// Why a class of definitions is refused.

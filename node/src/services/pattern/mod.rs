@@ -15,6 +15,7 @@ use anchored::Anchored;
 mod anchored;
 mod java;
 mod literals;
+mod named;
 
 /// Largest pattern, in bytes.
 pub const PATTERN_MAX: usize = 4096;
@@ -49,6 +50,7 @@ pub struct Pattern {
     /// What it covers at least, in the syntax of the linear engine.
     superset: String,
     engine: Engine,
+    extent: Extent,
     ignore_case: bool,
 }
 
@@ -134,6 +136,7 @@ impl Pattern {
             source: source.to_owned(),
             superset: translated.superset,
             engine,
+            extent,
             ignore_case,
         })
     }
@@ -227,6 +230,12 @@ impl Pattern {
     /// pattern covers, whatever the case.
     pub fn needles(&self) -> Vec<Vec<Vec<u8>>> {
         literals::needles(&self.superset)
+    }
+
+    /// Whether the host of a URL that is covered is written out in the pattern, so that nobody but its
+    /// author chose it.
+    pub fn names_host(&self, url: &str) -> bool {
+        named::names_host(&self.superset, self.extent, url)
     }
 
     /// The pattern as its author wrote it.
