@@ -29,24 +29,23 @@ pub async fn post(mut call: Call) -> Response {
         Ok(body) => saml_request::read(&body),
         Err(_) => Err(SamlRequestError::TooLarge),
     };
-    let (outcome, target) = match parameters(&query) {
-        Err(outcome) => (outcome, ""),
-        Ok((target, renew)) => match &read {
-            Err(error) => (Outcome::bad_request(error), target),
-            Ok(asked) => {
-                let validation = Validation {
-                    endpoint: SAML_VALIDATE,
-                    accepts: Accepts::Service,
-                    service: target,
-                    ticket: &asked.artifact,
-                    pgt_url: None,
-                    format: None,
-                    renew,
-                };
-                (visitor.validate(Ok(validation)).await, target)
-            }
-        },
+    let (asked, target) = match (parameters(&query), &read) {
+        (Err(outcome), _) => (Err(outcome), ""),
+        (Ok((target, _)), Err(error)) => (Err(Outcome::bad_request(error)), target),
+        (Ok((target, renew)), Ok(asked)) => {
+            let validation = Validation {
+                endpoint: SAML_VALIDATE,
+                accepts: Accepts::Service,
+                service: target,
+                ticket: &asked.artifact,
+                pgt_url: None,
+                format: None,
+                renew,
+            };
+            (Ok(validation), target)
+        }
     };
+    let outcome = visitor.validate(asked).await;
     visitor.saml_answer(&outcome, target, read.as_ref().ok())
 }
 
