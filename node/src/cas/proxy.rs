@@ -10,6 +10,7 @@ use super::service_url::ServiceUrl;
 use super::visit::{Call, Visitor, log_ticket};
 use crate::ops::audit::Action;
 use crate::services::access::Access;
+use crate::services::participation::SessionFacts;
 use crate::tickets::{FoundProxy, ProxySession, TicketError};
 use crate::web::form::Form;
 
@@ -21,7 +22,7 @@ pub async fn get(call: Call) -> Response {
     let format = Format::of_parameter(format);
     let outcome = match query {
         Ok(form) => visitor.proxy(&form).await,
-        Err(error) => ProxyOutcome::bad_request(error),
+        Err(error) => visitor.malformed_proxy(ProxyOutcome::bad_request(error)),
     };
     respond_proxy(&outcome, format, visitor.visit.https)
 }
@@ -33,8 +34,10 @@ impl Visitor<'_> {
         }
         let (pgt, target) = match (form.one("pgt"), form.one("targetService")) {
             (Ok(Some(pgt)), Ok(Some(target))) => (pgt, target),
-            (Err(error), _) | (_, Err(error)) => return ProxyOutcome::bad_request(error),
-            _ => return ProxyOutcome::missing_parameters(),
+            (Err(error), _) | (_, Err(error)) => {
+                return self.malformed_proxy(ProxyOutcome::bad_request(error));
+            }
+            _ => return self.malformed_proxy(ProxyOutcome::missing_parameters()),
         };
         let id = match TicketId::parse(pgt) {
             Ok(id) if id.kind() == Some(TicketKind::Pgt) => id,
@@ -61,10 +64,18 @@ impl Visitor<'_> {
         if !may_proxy {
             return self.no_proxy_ticket(who, target, ProxyOutcome::may_not_proxy());
         }
+        let facts = SessionFacts {
+            principal: &session.pgt.principal,
+            authenticated_at: session.authenticated_at,
+            last_used: session.last_used,
+            now: self.cas.tickets.now(),
+        };
         let registered = ServiceUrl::parse(target)
             .ok()
             .and_then(|url| self.cas.services.find(&url.matchable()))
-            .filter(|r| r.access(&session.pgt.principal, &self.asking()) == Access::Granted);
+            .filter(|r| r.access(&session.pgt.principal, &self.asking()) == Access::Granted)
+            // Nobody is there who could be asked for fresh credentials.
+            .filter(|r| r.takes_session(&facts));
         let Some(registered) = registered else {
             return self.no_proxy_ticket(who, target, ProxyOutcome::unauthorized());
         };
@@ -92,6 +103,15 @@ impl Visitor<'_> {
                 ProxyOutcome::undecided()
             }
         }
+    }
+
+    /// Records a request that cannot be read, without what was sent.
+    fn malformed_proxy(&self, outcome: ProxyOutcome) -> ProxyOutcome {
+        if let ProxyOutcome::Failure(failure) = &outcome {
+            let what = format!("{}: {}", failure.code.as_str(), failure.text);
+            self.audit(Action::ProxyTicketNotCreated, None, what);
+        }
+        outcome
     }
 
     fn no_proxy_ticket(

@@ -24,7 +24,7 @@ use castor_proto::ticket::Principal;
 use super::access::{Access, AccessStrategy, Asking};
 use super::json;
 use super::key::EncryptingKey;
-use super::participation::Participation;
+use super::participation::{Participation, SessionFacts};
 use super::pattern::{Extent, Pattern, TooHard};
 use super::proxy::ProxyPolicy;
 use super::release::{AttributeRelease, Choice, UsernameProvider};
@@ -210,7 +210,7 @@ impl RegisteredService {
             information_url: fields.web_url("informationUrl"),
             privacy_url: fields.web_url("privacyUrl"),
             response_type: response_type(fields),
-            redirect_url: fields.text("redirectUrl"),
+            redirect_url: fields.web_url("redirectUrl"),
             logout_type: logout_type(fields),
             logout_urls: logout_urls(fields),
             lifetimes: lifetimes::read(fields),
@@ -280,6 +280,11 @@ impl RegisteredService {
         } else {
             Access::Refused
         }
+    }
+
+    /// Whether a session is enough, or fresh credentials are wanted.
+    pub fn takes_session(&self, session: &SessionFacts<'_>) -> bool {
+        self.access.sso_enabled() && self.participation.accepts(session)
     }
 
     /// Whether matching a URL may need many steps.

@@ -302,6 +302,11 @@ async fn what_is_wrong_with_a_request_for_a_proxy_ticket() {
             "UNAUTHORIZED_SERVICE",
         ),
         (
+            // It wants fresh credentials (`ssoEnabled: false`).
+            format!("pgt={pgt}&targetService=https://payroll.example.edu/x"),
+            "UNAUTHORIZED_SERVICE",
+        ),
+        (
             format!("pgt={pgt}&targetService=javascript:alert(1)"),
             "UNAUTHORIZED_SERVICE",
         ),
@@ -322,4 +327,11 @@ async fn what_is_wrong_with_a_request_for_a_proxy_ticket() {
             json.body
         );
     }
+    // Each is on record, also what could not be read, and nothing of what was sent.
+    let actions = cluster.actions(0);
+    let refused = actions.iter().filter(|a| *a == "PROXY_TICKET_NOT_CREATED");
+    assert_eq!(refused.count(), 13 + 12);
+    let text = serde_json::to_string(&cluster.audit(0)).unwrap();
+    assert!(text.contains("INVALID_REQUEST: The request is malformed"));
+    assert!(!text.contains(&pgt) && !text.contains("<b>"));
 }
