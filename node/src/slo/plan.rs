@@ -9,6 +9,7 @@ use castor_proto::ticket::Principal;
 use crate::outbound::Reach;
 use crate::services::Registry;
 use crate::services::definition::{LogoutType, RegisteredService};
+use crate::web::headers;
 
 /// One request to one address of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct Plan {
     pub(super) back: Vec<Notice>,
     /// Told by the browser.
     pub(super) front: Vec<Notice>,
+    /// Told by nobody, because no browser fetches such a URL.
+    pub(super) unreachable: Vec<Notice>,
     /// Not told: no longer registered, disabled, or not wishing to be.
     pub(super) nobody: Vec<(ServiceKey, WallMs)>,
 }
@@ -46,14 +49,11 @@ impl Plan {
         for (key, used) in visited {
             let service = definition(registry, *key, used);
             let service = service.filter(|service| service.access.is_enabled());
-            let to = match service.as_ref().map(|service| service.logout_type) {
-                Some(LogoutType::BackChannel) => &mut plan.back,
-                Some(LogoutType::FrontChannel) => &mut plan.front,
-                Some(LogoutType::None) | None => {
-                    plan.nobody.push((*key, used.stamp));
-                    continue;
-                }
-            };
+            let logout_type = service.as_ref().map(|service| service.logout_type);
+            if matches!(logout_type, Some(LogoutType::None) | None) {
+                plan.nobody.push((*key, used.stamp));
+                continue;
+            }
             let Some(service) = service else { continue };
             let user = principal.and_then(|principal| {
                 let url = without_session(&used.url);
@@ -70,12 +70,22 @@ impl Plan {
                 reach,
                 name: service.name.clone(),
             };
-            if service.logout_urls.is_empty() {
-                to.push(notice(&used.url, reach(&service, &used.url)));
+            let notices = if service.logout_urls.is_empty() {
+                vec![notice(&used.url, reach(&service, &used.url))]
             } else {
                 // Whoever wrote the definition wrote these very addresses.
                 let urls = service.logout_urls.iter();
-                to.extend(urls.map(|url| notice(url, Reach::Named)));
+                urls.map(|url| notice(url, Reach::Named)).collect()
+            };
+            for notice in notices {
+                let to = match logout_type {
+                    Some(LogoutType::FrontChannel) if !headers::is_fetchable(&notice.url) => {
+                        &mut plan.unreachable
+                    }
+                    Some(LogoutType::FrontChannel) => &mut plan.front,
+                    _ => &mut plan.back,
+                };
+                to.push(notice);
             }
         }
         plan
@@ -164,6 +174,7 @@ mod tests {
             ),
             service(4, "https://d\\.edu/.*", r#", "logoutType": "NONE""#),
             service(5, "https://e\\.edu/.*", disabled),
+            service(6, "app://.*", r#", "logoutType": "FRONT_CHANNEL""#),
             service(9, "https://.*", ""),
         ]));
         let principal = Principal {
@@ -176,6 +187,7 @@ mod tests {
             visit(3, "https://c.edu/"),
             visit(4, "https://d.edu/"),
             visit(5, "https://e.edu/"),
+            visit(6, "app://phone/"),
             visit(8, "https://gone.edu/"),
             visit(9, "https://10.0.0.1/"),
             // Another definition covers it by now.
@@ -194,7 +206,8 @@ mod tests {
         );
         assert_eq!(plan.back[0].user.as_deref(), Some("JANE"));
         assert_eq!(told(&plan.front), [("https://c.edu/", Reach::Named)]);
+        assert_eq!(told(&plan.unreachable), [("app://phone/", Reach::Public)]);
         let skipped: Vec<_> = plan.nobody.iter().map(|(key, _)| *key).collect();
-        assert_eq!(skipped, [visited[3].0, visited[4].0, visited[5].0]);
+        assert_eq!(skipped, [visited[3].0, visited[4].0, visited[6].0]);
     }
 }
