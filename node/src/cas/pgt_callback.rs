@@ -92,7 +92,10 @@ impl Visitor<'_> {
             }
         };
         let whole = with_ids(url, &made);
-        if let Err(why) = self.call_back(&whole, registered.proxy.names_host(url)).await {
+        if let Err(why) = self
+            .call_back(&whole, registered.proxy.names_host(url))
+            .await
+        {
             tracing::warn!(service = registered.id, %why, "proxy-granting ticket not delivered");
             not_created(&why);
             self.take_back(&made.id).await;
@@ -134,8 +137,8 @@ impl Visitor<'_> {
 
 /// The callback with the ticket and its name; a fragment is never sent.
 fn with_ids(url: &str, made: &ProxyGranting) -> String {
-    let joint = if url.contains('?') { '&' } else { '?' };
     let bare = url.split('#').next().unwrap_or(url);
+    let joint = if bare.contains('?') { '&' } else { '?' };
     let iou = form::encode(made.iou.as_str());
     let id = form::encode(made.id.as_str());
     format!("{bare}{joint}pgtIou={iou}&pgtId={id}")
@@ -160,5 +163,22 @@ mod tests {
         assert_eq!(host_of("https://a.edu/x?pgt=1"), "https://a.edu");
         assert_eq!(host_of("https://a.edu"), "https://a.edu");
         assert_eq!(host_of("nonsense/x"), "nonsense");
+    }
+
+    #[test]
+    fn what_is_added_stands_in_the_query() {
+        let id = |kind: &str| TicketId::parse(&format!("{kind}-1-{}", "a".repeat(20)));
+        let (Ok(id), Ok(iou)) = (id("PGT"), id("PGTIOU")) else {
+            panic!("ids that can be parsed")
+        };
+        let added = format!("pgtIou={}&pgtId={}", iou.as_str(), id.as_str());
+        let made = ProxyGranting { id, iou };
+        for (url, begins) in [
+            ("https://a.edu/pgt", "https://a.edu/pgt?"),
+            ("https://a.edu/pgt?x=1", "https://a.edu/pgt?x=1&"),
+            ("https://a.edu/pgt#a?b", "https://a.edu/pgt?"),
+        ] {
+            assert_eq!(with_ids(url, &made), format!("{begins}{added}"), "{url}");
+        }
     }
 }

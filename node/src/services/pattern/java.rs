@@ -11,6 +11,8 @@ use super::PatternError;
 pub(super) struct Translated {
     pub(super) text: String,
     pub(super) needs_backtracking: bool,
+    /// Some of it is whatever the case, by a flag of its own.
+    pub(super) folds: bool,
     /// Covers at least what `text` covers, without anything that needs backtracking.
     pub(super) superset: String,
 }
@@ -28,6 +30,7 @@ pub(super) fn translate(source: &str, part: bool) -> Result<Translated, PatternE
         classes: Vec::new(),
         item: Item::Start,
         needs_backtracking: false,
+        folds: false,
         quantified: Quantified::No,
     };
     while translator.step()? {}
@@ -40,6 +43,7 @@ pub(super) fn translate(source: &str, part: bool) -> Result<Translated, PatternE
     Ok(Translated {
         text: translator.out,
         needs_backtracking: translator.needs_backtracking,
+        folds: translator.folds,
         superset: translator.superset,
     })
 }
@@ -83,6 +87,7 @@ struct Translator<'a> {
     /// The last thing in the innermost class.
     item: Item,
     needs_backtracking: bool,
+    folds: bool,
     quantified: Quantified,
     /// Whether `$` also stands before the last line end.
     loose_end: bool,
@@ -216,6 +221,7 @@ impl Translator<'_> {
             .collect();
         // `(?m)` gives `$` a meaning that it has here too.
         self.loose_end &= !flags.contains('m');
+        self.folds |= flags.contains('i');
         match flags.chars().find(|c| !matches!(c, 'i' | 's' | 'm' | '-')) {
             None if !flags.is_empty() => Ok(()),
             Some(flag) => Err(error(format!(

@@ -137,7 +137,7 @@ impl Pattern {
             superset: translated.superset,
             engine,
             extent,
-            ignore_case,
+            ignore_case: ignore_case || translated.folds,
         })
     }
 
