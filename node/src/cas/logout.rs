@@ -181,7 +181,7 @@ impl Visitor<'_> {
     fn registered_service(&self, query: Option<&str>) -> Option<ServiceUrl> {
         let query = Form::parse(query?.as_bytes()).ok()?;
         let url = ServiceUrl::parse(query.one("service").ok()??).ok()?;
-        let registered = self.cas.services.find(&url.matchable())?;
+        let registered = self.cas.registered(&url)?;
         registered.is_open(&self.asking()).then_some(url)
     }
 }

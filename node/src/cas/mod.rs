@@ -48,11 +48,12 @@ use crate::clock::Rng;
 use crate::config::Live;
 use crate::ops::audit::Audit;
 use crate::outbound::Outbound;
-use crate::services::Registry;
+use crate::services::{RegisteredService, Registry};
 use crate::slo::Slo;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
+use service_url::ServiceUrl;
 
 /// How long a sign-in waits for a node that is about to serve. A node that was stopped, or has just
 /// started, needs some hundred milliseconds.
@@ -60,6 +61,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most sign-ins that wait so at once; further ones are answered 503 and counted with the others.
 const PATIENT: usize = 256;
+
+/// Most requests that are done to their end at once, whether somebody waits or not. Each lasts for
+/// some seconds at most, by the bounds of what it asks.
+const UNDER_WAY: usize = 4096;
 
 /// What the endpoints need; given to each as state.
 #[derive(Debug)]
@@ -86,6 +91,8 @@ pub struct Cas {
     prefix: String,
     public_host: Option<String>,
     patient: Semaphore,
+    /// Places for requests that are done to their end though nobody waits.
+    under_way: Arc<Semaphore>,
 }
 
 /// What [`Cas`] is made of.
@@ -136,6 +143,7 @@ impl Cas {
             prefix,
             public_host,
             patient: Semaphore::new(PATIENT),
+            under_way: Arc::new(Semaphore::new(UNDER_WAY)),
         }
     }
 
@@ -163,6 +171,24 @@ impl Cas {
     /// Whether people may begin here.
     fn receives(&self) -> bool {
         self.tickets.readiness() == Readiness::Ready
+    }
+
+    /// The definition that covers an application. None also when another one covers the same URL in
+    /// the spelling in which the application's own server reads it: whoever chooses the spelling would
+    /// choose the definition.
+    fn registered(&self, url: &ServiceUrl) -> Option<Arc<RegisteredService>> {
+        let found = self.services.find(&url.matchable())?;
+        if let Some(plain) = url.plain() {
+            let same = self.services.find(&plain).filter(|s| s.id == found.id);
+            if same.is_none() {
+                tracing::warn!(
+                    service = found.id,
+                    "service URL refused: another definition covers its plain spelling"
+                );
+                return None;
+            }
+        }
+        Some(found)
     }
 
     fn nonce(&self) -> [u8; NONCE_BYTES] {

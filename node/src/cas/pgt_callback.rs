@@ -5,6 +5,8 @@
 //! none and the validation goes on without, as in Apereo CAS; a URL that is allowed and cannot be
 //! reached ends the validation with `INVALID_PROXY_CALLBACK`, and the ticket is taken back.
 
+use std::time::Duration;
+
 use castor_proto::ticket::TicketId;
 use http::StatusCode;
 
@@ -20,6 +22,10 @@ const CALLBACK_MAX: usize = 2048;
 
 /// Most proxies in one chain.
 pub(super) const CHAIN_MAX: usize = 8;
+
+/// Longest time for a callback, whatever `outbound.timeout` says: the proxies in front give a validation
+/// three seconds, and would then ask another node, to which the ticket is used up.
+const CALLBACK_TIME: Duration = Duration::from_millis(2_500);
 
 /// Answers that say the application has taken it. Redirects are none: what is at their end may be
 /// another application.
@@ -125,7 +131,8 @@ impl Visitor<'_> {
             form: None,
             answer_max: 0,
         };
-        let answer = self.cas.outbound.call(call).await;
+        let answer = tokio::time::timeout(CALLBACK_TIME, self.cas.outbound.call(call)).await;
+        let answer = answer.map_err(|_| format!("no answer within {CALLBACK_TIME:?}"))?;
         let answer = answer.map_err(|error| error.to_string())?;
         if TAKEN.contains(&answer.status) {
             Ok(())

@@ -72,7 +72,7 @@ impl Visitor<'_> {
         };
         let registered = ServiceUrl::parse(target)
             .ok()
-            .and_then(|url| self.cas.services.find(&url.matchable()))
+            .and_then(|url| self.cas.registered(&url))
             .filter(|r| r.access(&session.pgt.principal, &self.asking()) == Access::Granted)
             // Nobody is there who could be asked for fresh credentials.
             .filter(|r| r.takes_session(&facts));

@@ -3,9 +3,14 @@
 //! Compared as the field does: without `;jsessionid` and
 //! fragment, percent-decoded, whatever the case; nothing else is normalised. Redirects go to the URL
 //! as it was received, the ticket before the fragment.
+//!
+//! Definitions are matched with the URL as it was received, and browsers and servers read it in their
+//! own way. So that nobody gets round a strict definition, or gets a ticket sent elsewhere, what the
+//! two read differently is refused, or looked up in [both spellings](ServiceUrl::plain).
 
 use castor_proto::limits::SERVICE_URL_MAX;
 
+use crate::services::url::{authority_end, path_end, without_session};
 use crate::web::form;
 
 /// A service URL that can be redirected to.
@@ -27,6 +32,11 @@ pub enum ServiceUrlError {
     /// Where it leads could be read in two ways: by us as one host, by a browser as another.
     #[error("the service URL has characters in its host, or a backslash, that browsers misread")]
     Authority,
+    /// Browsers go somewhere else than what definitions are matched with.
+    #[error(
+        "the service URL has `.` or `..` in its path, which browsers resolve; send it resolved"
+    )]
+    Dots,
 }
 
 /// Schemes that run something in the browser instead of leading anywhere.
@@ -81,6 +91,28 @@ impl ServiceUrl {
         without_session(&self.0)
     }
 
+    /// The URL as most servers read it, when that is another text: host in small letters, no default
+    /// port, path decoded, no empty segments. Definitions must not tell the two apart.
+    pub fn plain(&self) -> Option<String> {
+        let matchable = self.matchable();
+        let (scheme, rest) = matchable.split_once("://")?;
+        let (authority, after) = rest.split_at(authority_end(rest));
+        let (path, query) = after.split_at(path_end(after));
+        let scheme = scheme.to_ascii_lowercase();
+        let mut host = authority.to_ascii_lowercase();
+        if let Some(port) = default_port(&scheme)
+            && let Some(bare) = host.strip_suffix(port)
+        {
+            host.truncate(bare.len());
+        }
+        let mut path = decode(path, Plus::Stays).unwrap_or_else(|| path.to_owned());
+        while path.contains("//") {
+            path = path.replace("//", "/");
+        }
+        let plain = format!("{scheme}://{host}{path}{query}");
+        (plain != matchable).then_some(plain)
+    }
+
     /// The URL a browser is sent to, without a ticket.
     pub fn redirect(&self) -> String {
         to_ascii(&self.0)
@@ -125,7 +157,7 @@ fn check_authority(scheme: &str, rest: &str) -> Result<(), ServiceUrlError> {
             || c.is_whitespace()
             || c.is_control()
     };
-    let path = after.split(['?', '#']).next().unwrap_or_default();
+    let (path, _) = after.split_at(path_end(after));
     // Browsers skip further slashes of these two and take the next word for the host.
     let needs_host = ["http", "https"]
         .iter()
@@ -133,28 +165,26 @@ fn check_authority(scheme: &str, rest: &str) -> Result<(), ServiceUrlError> {
     if authority.contains(misread) || path.contains('\\') || (needs_host && authority.is_empty()) {
         return Err(ServiceUrlError::Authority);
     }
+    // Every browser resolves them in these two, however they are spelt, and some servers also with
+    // parameters behind.
+    let is_dots = |segment: &str| {
+        let name = segment.split(';').next().unwrap_or_default();
+        let name = name.to_ascii_lowercase().replace("%2e", ".");
+        name == "." || name == ".."
+    };
+    if needs_host && path.split('/').any(is_dots) {
+        return Err(ServiceUrlError::Dots);
+    }
     Ok(())
 }
 
-/// Where the authority ends in what follows `://`.
-fn authority_end(rest: &str) -> usize {
-    rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())
-}
-
-/// Cuts `;jsession...` up to the query, or to the end. What looks like it in the authority stays:
-/// it would hide the host.
-fn without_session(url: &str) -> String {
-    let after_scheme = url.find("://").map_or(0, |at| at + 3);
-    let rest = url.get(after_scheme..).unwrap_or_default();
-    let path = after_scheme + authority_end(rest);
-    let lower = url.to_ascii_lowercase();
-    let found = lower.get(path..).and_then(|text| text.find(";jsession"));
-    let Some(start) = found.map(|at| path + at) else {
-        return url.to_owned();
-    };
-    let (before, rest) = url.split_at(start);
-    let query = rest.find('?').and_then(|at| rest.get(at..)).unwrap_or("");
-    format!("{before}{query}")
+/// The port that need not be written, as it would stand behind a host.
+fn default_port(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "http" => Some(":80"),
+        "https" => Some(":443"),
+        _ => None,
+    }
 }
 
 /// Whether the service of a validation is the one that a ticket was issued for.
@@ -171,17 +201,26 @@ pub fn is_same(issued: &str, presented: &str) -> bool {
 fn comparable(url: &str) -> String {
     let whole = without_session(url);
     let url = whole.split('#').next().unwrap_or(&whole);
-    decode(url).unwrap_or_else(|| url.to_owned())
+    decode(url, Plus::IsBlank).unwrap_or_else(|| url.to_owned())
 }
 
-/// Percent-decoding as the field does it, `+` being a blank; `None` when it is malformed.
-fn decode(url: &str) -> Option<String> {
+/// What a plus sign means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plus {
+    /// A blank, as in forms: so the field compares service URLs.
+    IsBlank,
+    /// Itself, as in paths.
+    Stays,
+}
+
+/// Percent-decoding as the field does it; `None` when it is malformed.
+fn decode(url: &str, plus: Plus) -> Option<String> {
     let mut bytes = Vec::with_capacity(url.len());
     let mut rest = url.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         rest = tail;
         bytes.push(match first {
-            b'+' => b' ',
+            b'+' if plus == Plus::IsBlank => b' ',
             b'%' => {
                 let (digits, tail) = rest.split_at_checked(2)?;
                 rest = tail;
@@ -235,6 +274,13 @@ mod tests {
             ("https://a.edu/", "https://a.edu:443/", false),
             ("https://a.edu/", "http://a.edu/", false),
             ("https://a.edu/x", "https://a.edu/../x", false),
+            ("https://a.edu/x;jsessionid=1/y", "https://a.edu/x", false),
+            ("https://a.edu/x;jsessionid=1/y", "https://a.edu/x/y", true),
+            (
+                "https://a.edu/x?u=a;jsession&v=1",
+                "https://a.edu/x?u=a",
+                false,
+            ),
             ("https://a.edu/x?a=%23b", "https://a.edu/x?a=%23c", false),
             ("https://a.edu/%", "https://a.edu/", false),
             ("https://a.edu;jsessionid=1", "https://a.edu", false),
@@ -332,11 +378,60 @@ mod tests {
             ("https://a.edu?u=a@b;c\\d", "https://a.edu?u=a@b;c\\d"),
             ("https://a.edu#a\\b@c", "https://a.edu#a\\b@c"),
             ("https://a.edu/;jsessionid=1@x?q", "https://a.edu/?q"),
+            ("https://a.edu/;jsessionid=1/x?q", "https://a.edu//x?q"),
+            (
+                "https://a.edu/?q;jsessionid=1",
+                "https://a.edu/?q;jsessionid=1",
+            ),
             ("https://[::1]:8443/;JSESSION", "https://[::1]:8443/"),
             ("edu.campus.app:///cas", "edu.campus.app:///cas"),
         ] {
             let url = ServiceUrl::parse(text).unwrap();
             assert_eq!(url.matchable(), matchable);
+        }
+    }
+
+    #[test]
+    fn a_path_that_browsers_resolve_is_refused() {
+        for text in [
+            "https://a.edu/app1;jsessionid=x/../../~mallory/",
+            "https://a.edu/app1;jsessionid=x/%2e%2E/~mallory/",
+            "https://a.edu/app1/..",
+            "https://a.edu/./app1",
+            "HTTP://a.edu/x/.%2e;y/z?q",
+            "https://a.edu/..#x",
+        ] {
+            let error = Err(ServiceUrlError::Dots);
+            assert_eq!(ServiceUrl::parse(text), error, "{text}");
+        }
+        for text in [
+            "https://a.edu/.well-known/x..y/...",
+            "https://a.edu/x?next=/../y",
+            "https://a.edu/x#/../y",
+            "edu.campus.app://x/../y",
+        ] {
+            assert!(ServiceUrl::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_a_url_are_known() {
+        for (text, plain) in [
+            (
+                "https://a.edu/%61dmin/?q=%61",
+                Some("https://a.edu/admin/?q=%61"),
+            ),
+            ("https://A.edu/x", Some("https://a.edu/x")),
+            ("HTTPS://a.edu:443/x", Some("https://a.edu/x")),
+            ("http://a.edu:80", Some("http://a.edu")),
+            ("https://a.edu//x///y", Some("https://a.edu/x/y")),
+            ("https://a.edu/x;jsession=1//y", Some("https://a.edu/x/y")),
+            ("https://a.edu/x+y?a//b%20", None),
+            ("http://a.edu:443/x", None),
+            ("https://a.edu/%zz", None),
+        ] {
+            let url = ServiceUrl::parse(text).unwrap();
+            assert_eq!(url.plain().as_deref(), plain, "{text}");
         }
     }
 
@@ -360,7 +455,8 @@ mod tests {
         #[test]
         fn a_redirect_is_a_header_value_and_keeps_its_parts(text in "https://a[/?#][ -~é]{0,60}") {
             let parsed = ServiceUrl::parse(&text);
-            prop_assume!(parsed != Err(ServiceUrlError::Authority));
+            let misread = [ServiceUrlError::Authority, ServiceUrlError::Dots];
+            prop_assume!(!misread.map(Err).contains(&parsed));
             let url = parsed.unwrap();
             let target = url.redirect_with_ticket(None, "ST-1-abc");
             prop_assert!(http::HeaderValue::try_from(target.as_str()).is_ok());

@@ -9,6 +9,8 @@
 //! | `/proxyValidate`, `/p3/proxyValidate` | service and proxy tickets | name, attributes, proxies |
 //! | `/samlValidate` | service tickets | name, attributes |
 
+use std::sync::Arc;
+
 use castor_proto::ticket::{Payload, TicketId};
 
 use super::outcome::{AuthenticationFacts, Outcome, Success};
@@ -17,6 +19,7 @@ use super::service_url::{self, ServiceUrl};
 use super::visit::{Visitor, log_ticket};
 use crate::clock;
 use crate::ops::audit::Action;
+use crate::services::RegisteredService;
 use crate::services::access::Access;
 use crate::tickets::{ClaimRequest, Consumed, Granted};
 use crate::web::form::{Form, FormError};
@@ -195,13 +198,13 @@ impl Visitor<'_> {
         }
         // The definition may have changed since the ticket was issued; the one now in force counts.
         let principal = &granted.session.principal;
-        let found = ServiceUrl::parse(grant.service).ok().and_then(|url| {
-            let url = url.matchable();
-            let registered = self.cas.services.find(&url)?;
-            let granted = registered.access(principal, &self.asking()) == Access::Granted;
-            let released = registered.release(principal, &url)?;
-            granted.then_some((registered, released))
-        });
+        let found = self
+            .definition(grant, validation)
+            .and_then(|(registered, url)| {
+                let granted = registered.access(principal, &self.asking()) == Access::Granted;
+                let released = registered.release(principal, &url)?;
+                granted.then_some((registered, released))
+            });
         let Some((registered, released)) = found else {
             return Outcome::unauthorized();
         };
@@ -230,6 +233,24 @@ impl Visitor<'_> {
             pgt_iou,
             proxies: grant.proxies.to_vec(),
         }))
+    }
+}
+
+impl Visitor<'_> {
+    /// The definition of the application, and its URL as definitions see it. The two URLs may be two
+    /// spellings of one; then one definition must cover both.
+    fn definition(
+        &self,
+        grant: &Grant<'_>,
+        validation: &Validation<'_>,
+    ) -> Option<(Arc<RegisteredService>, String)> {
+        let url = ServiceUrl::parse(grant.service).ok()?;
+        let registered = self.cas.registered(&url)?;
+        if validation.service != grant.service {
+            let presented = ServiceUrl::parse(validation.service).ok()?;
+            (self.cas.registered(&presented)?.id == registered.id).then_some(())?;
+        }
+        Some((registered, url.matchable()))
     }
 }
 

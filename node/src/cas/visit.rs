@@ -6,8 +6,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::Cas;
@@ -74,6 +76,9 @@ impl Visit {
 ///
 /// A node that cannot serve answers 503 whatever was asked, so that a proxy asks another one. Only a
 /// sign-in, which no proxy sends twice, is kept for a moment in case the node is about to serve.
+///
+/// What changes something is done to its end also when nobody waits for the answer any more: people
+/// close the page that signs them out, and proxies give up a validation and ask another node.
 pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: Next) -> Response {
     let visit = Visit::of(&cas, &request);
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -96,8 +101,12 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
             || answers_unready(&cas, method, endpoint)
             || (is_sign_in(&cas, method, endpoint) && cas.serves_soon().await);
         let response = if serves {
+            let keep = cas.under_way(method, endpoint);
             request.extensions_mut().insert(visit);
-            next.run(request).await
+            match keep {
+                Some(permit) => to_the_end(permit, next.run(request)).await,
+                None => next.run(request).await,
+            }
         } else {
             let visitor = Visitor {
                 cas: &cas,
@@ -110,6 +119,25 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
         response
     };
     answered.instrument(span).await
+}
+
+/// Does the work in a task of its own, which goes on when the other end goes away.
+async fn to_the_end(
+    permit: OwnedSemaphorePermit,
+    work: impl Future<Output = Response> + Send + 'static,
+) -> Response {
+    let work = async move {
+        let _permit = permit;
+        work.await
+    };
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The program ends.
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        },
+    }
 }
 
 /// What a node that cannot serve answers itself: the page that says so needs its style sheet, and
@@ -174,6 +202,17 @@ impl FromRequest<Arc<Cas>> for Call {
             head,
             body,
         })
+    }
+}
+
+impl Cas {
+    /// A place for a request that is done to its end; none for one that changes nothing. When there is
+    /// none left, a request ends with its connection, as the connections are bounded.
+    fn under_way(&self, method: &Method, endpoint: &str) -> Option<OwnedSemaphorePermit> {
+        let path = endpoint.strip_prefix(self.prefix())?;
+        let changes = *method != Method::GET || (path != LOGIN && path != ASSETS);
+        let places = changes.then(|| Arc::clone(&self.under_way))?;
+        places.try_acquire_owned().ok()
     }
 }
 

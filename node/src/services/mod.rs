@@ -22,6 +22,7 @@ pub mod registry;
 pub mod release;
 #[cfg(test)]
 mod testing;
+pub mod url;
 
 pub use definition::{RegisteredService, ResponseType};
 pub use registry::Registry;

@@ -9,6 +9,7 @@ use castor_proto::ticket::Principal;
 use crate::outbound::Reach;
 use crate::services::Registry;
 use crate::services::definition::{LogoutType, RegisteredService};
+use crate::services::url::without_session;
 use crate::web::headers;
 
 /// One request to one address of an application.
@@ -116,16 +117,6 @@ fn reach(service: &RegisteredService, url: &str) -> Reach {
     } else {
         Reach::Public
     }
-}
-
-/// As definitions see a URL: without what Java servers put before the query.
-fn without_session(url: &str) -> String {
-    let Some(at) = url.to_ascii_lowercase().find(";jsession") else {
-        return url.to_owned();
-    };
-    let (before, rest) = url.split_at(at);
-    let query = rest.find('?').and_then(|at| rest.get(at..)).unwrap_or("");
-    format!("{before}{query}")
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Visitor<'_> {
             });
         };
         let url = ServiceUrl::parse(service)?;
-        let Some(registered) = self.cas.services.find(&url.matchable()) else {
+        let Some(registered) = self.cas.registered(&url) else {
             self.audit(
                 Action::ServiceAccessEnforcementTriggered,
                 None,

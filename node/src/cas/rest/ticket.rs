@@ -92,7 +92,7 @@ impl Visitor<'_> {
             Ok(url) => url,
             Err(error) => return bad(error.to_string()),
         };
-        let found = self.cas.services.find(&url.matchable());
+        let found = self.cas.registered(&url);
         let Some(registered) = found.filter(|registered| registered.is_open(&self.asking())) else {
             self.audit(
                 Action::ServiceAccessEnforcementTriggered,

@@ -29,9 +29,10 @@ const BACKTRACK_MAX: usize = 50_000;
 #[error("{0}")]
 pub struct PatternError(pub String);
 
-/// A match could not be decided within its bounds.
+/// A match could not be decided: it would take too many steps, or whatever the case would mean
+/// something else than in Java.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the pattern needs too many steps for this text")]
+#[error("the pattern cannot be decided for this text")]
 pub struct TooHard;
 
 /// How much of the text the pattern must cover.
@@ -144,11 +145,9 @@ impl Pattern {
     /// Whether the text matches.
     ///
     /// # Errors
-    /// [`TooHard`] when a backtracking pattern reaches its step limit.
+    /// [`TooHard`] when a backtracking pattern reaches its step limit, or a letter folds as in no Java.
     pub fn matches(&self, text: &str) -> Result<bool, TooHard> {
-        if self.is_out_of_reach(text) {
-            return Ok(false);
-        }
+        self.within_reach(text)?;
         match &self.engine {
             Engine::Whole(anchored) => Ok(anchored.covers(text)),
             Engine::Linear(regex) => Ok(regex.is_match(text)),
@@ -166,11 +165,9 @@ impl Pattern {
     /// took no part.
     ///
     /// # Errors
-    /// [`TooHard`] when a backtracking pattern reaches its step limit.
+    /// [`TooHard`] when a backtracking pattern reaches its step limit, or a letter folds as in no Java.
     pub fn groups(&self, text: &str) -> Result<Option<Vec<Option<String>>>, TooHard> {
-        if self.is_out_of_reach(text) {
-            return Ok(None);
-        }
+        self.within_reach(text)?;
         Ok(match &self.engine {
             Engine::Whole(anchored) => anchored.groups(text),
             Engine::Linear(regex) => regex.captures(text).map(|groups| {
@@ -200,11 +197,9 @@ impl Pattern {
     /// The text without what the pattern matches.
     ///
     /// # Errors
-    /// [`TooHard`] when a backtracking pattern reaches its step limit.
+    /// [`TooHard`] when a backtracking pattern reaches its step limit, or a letter folds as in no Java.
     pub fn remove_from(&self, text: &str) -> Result<String, TooHard> {
-        if self.is_out_of_reach(text) {
-            return Ok(text.to_owned());
-        }
+        self.within_reach(text)?;
         match &self.engine {
             Engine::Whole(anchored) if anchored.covers(text) => Ok(String::new()),
             Engine::Whole(_) => Ok(text.to_owned()),
@@ -216,9 +211,14 @@ impl Pattern {
         }
     }
 
-    /// The two characters beyond ASCII that fold to ASCII letters here, but not in Java.
-    fn is_out_of_reach(&self, text: &str) -> bool {
-        self.ignore_case && text.contains(['\u{17f}', '\u{212a}'])
+    /// Two characters beyond ASCII fold to ASCII letters here, but not in Java. A text with one of them
+    /// is not decided: "no match" would hand it to the next definition, or let a value through that is
+    /// to be kept out.
+    fn within_reach(&self, text: &str) -> Result<(), TooHard> {
+        if self.ignore_case && text.contains(['\u{17f}', '\u{212a}']) {
+            return Err(TooHard);
+        }
+        Ok(())
     }
 
     /// Whether matching may need many steps for one text.

@@ -29,6 +29,16 @@ pub fn service_url(bytes: &[u8]) {
         host(one),
         "what is matched has the host that is visited"
     );
+    let matched = url.matchable();
+    let (path, _) = matched.split_at(matched.find(['?', '#']).unwrap_or(matched.len()));
+    let http = ["http://", "https://"].map(|scheme| path.get(..scheme.len()) == Some(scheme));
+    assert!(
+        !http.contains(&true)
+            || path
+                .split('/')
+                .all(|segment| segment != ".." && segment != "."),
+        "a browser would resolve what is matched: {matched:?}"
+    );
     let target = url.redirect_with_ticket(None, TICKET);
     for sent in [&plain, &target] {
         assert!(

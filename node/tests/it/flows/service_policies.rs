@@ -1,6 +1,7 @@
 //! What a definition's policies mean to the people and applications that meet them.
 
 use castor_node::tickets::SessionStart;
+use castor_node::web::form;
 use castor_proto::ticket::Principal;
 
 use crate::util::{Answer, Browser, Cluster, Options};
@@ -160,4 +161,68 @@ async fn a_session_lives_no_longer_than_its_first_application_wants() {
         let session = tickets.start_session(start).await.unwrap();
         assert_eq!(session.hard_expiry - session.created, expected);
     }
+}
+
+/// A strict definition before one that covers the whole host.
+const HOST: [&str; 3] = [
+    r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 40, "name": "Admin",
+    "serviceId": "^https://host\\.example\\.edu/admin/.*", "evaluationOrder": 40,
+    "accessStrategy": {
+      "@class": "org.apereo.cas.services.DefaultRegisteredServiceAccessStrategy",
+      "enabled": false}}"#,
+    r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 41, "name": "Role",
+    "serviceId": "^https://host\\.example\\.edu/app\\?role=admin$", "evaluationOrder": 41,
+    "accessStrategy": {
+      "@class": "org.apereo.cas.services.DefaultRegisteredServiceAccessStrategy",
+      "requiredAttributes": {"@class": "java.util.HashMap",
+        "memberOf": ["java.util.HashSet", ["^nobody$"]]}}}"#,
+    r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 42, "name": "Host",
+    "serviceId": "^https://host\\.example\\.edu/.*", "evaluationOrder": 42}"#,
+];
+
+#[tokio::test]
+async fn another_spelling_does_not_choose_another_definition() {
+    let cluster = with(&HOST).await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    browser.sign_in(router, "/cas/login").await;
+    let mut ask = async |service: &str| {
+        let path = format!("/cas/login?service={}", form::encode(service));
+        browser.get(router, &path).await
+    };
+    for service in [
+        "https://host.example.edu/admin/",
+        "https://host.example.edu/%61dmin/",
+        "https://host.example.edu//admin/",
+        "https://host.example.edu/admin%2F",
+        "https://host.example.edu:443/admin/",
+        "https://host.example.edu/admin/?x=\u{17f}",
+    ] {
+        let answer = ask(service).await;
+        assert_eq!(answer.status, 403, "{service}: {answer:?}");
+    }
+    for service in [
+        "https://host.example.edu/x/../admin/",
+        "https://host.example.edu/x;jsessionid=1/%2e%2E/admin/",
+    ] {
+        assert_eq!(ask(service).await.status, 400, "{service}");
+    }
+    let mut validate = async |issued: &str, presented: &str| {
+        let ticket = ask(issued).await.ticket().unwrap();
+        let service = form::encode(presented);
+        let path = format!("/cas/serviceValidate?service={service}&ticket={ticket}");
+        Browser::new().get(router, &path).await.body
+    };
+    let answer = validate(
+        "https://host.example.edu/app?role=%61dmin",
+        "https://host.example.edu/app?role=admin",
+    )
+    .await;
+    assert!(answer.contains("UNAUTHORIZED_SERVICE"), "{answer}");
+    let answer = validate(
+        "https://host.example.edu/%C3%A9?a=%2F",
+        "https://host.example.edu/\u{e9}?a=/",
+    )
+    .await;
+    assert!(answer.contains("<cas:user>casuser"), "{answer}");
 }

@@ -118,6 +118,37 @@ async fn each_application_is_told_once_of_its_newest_ticket_by_the_node_that_too
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signs_out_and_goes_away_before_the_answer_has_signed_out_all_the_same() {
+    let cluster = cluster(3, vec![]).await;
+    let [here, silent, _] = cluster.nodes.as_slice() else {
+        panic!("three nodes")
+    };
+    let application = Application::start().await;
+    let mut browser = Browser::new();
+    browser.sign_in(&here.router, "/cas/login").await;
+    browser
+        .get(&here.router, &login(&application.url("/")))
+        .await;
+    // The answer waits for this node.
+    cluster.net.cut(&here.member, &silent.member);
+    let answer = browser.get(&here.router, "/cas/logout");
+    let answer = tokio::time::timeout(Duration::from_millis(100), answer).await;
+    assert!(answer.is_err(), "the browser went away before: {answer:?}");
+    cluster
+        .until("the application is told", || {
+            application.requests().len() == 1
+        })
+        .await;
+    cluster
+        .until("the record has it", || {
+            cluster.counted(0, "castor_audit_events_total", "LOGOUT_SUCCESS") == 1.0
+        })
+        .await;
+    let destroyed = "TICKET_GRANTING_TICKET_DESTROYED".to_owned();
+    assert!(cluster.actions(0).contains(&destroyed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_that_is_away_delays_nobody_and_is_told_later() {
     let cluster = cluster(1, vec![("outbound.timeout", "500ms")]).await;
     let router = &cluster.nodes[0].router;

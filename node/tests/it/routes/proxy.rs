@@ -1,6 +1,8 @@
 //! `pgtUrl`, `/proxy`, `/proxyValidate`, `/p3/proxyValidate` (sections 2.5.4, 2.6 and 2.7 of the
 //! specification).
 
+use std::time::Duration;
+
 use crate::util::{Answer, Browser, Callback, Cluster, Options};
 
 /// May proxy, to a callback on `localhost`, whatever the port.
@@ -113,6 +115,33 @@ async fn a_chain_of_proxies_across_nodes() {
     let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     let proxies = &json["serviceResponse"]["authenticationSuccess"]["proxies"];
     assert_eq!(*proxies, serde_json::json!([second, first]), "newest first");
+}
+
+#[tokio::test]
+async fn a_callback_that_does_not_answer_is_given_up_before_a_proxy_asks_another_node() {
+    let cluster = cluster(1).await;
+    let application = Callback::start("").await;
+    application.is_trusted_by(&cluster);
+    let mut person = Person::signed_in(&cluster).await;
+    let ticket = person.ticket(&cluster, SERVICE).await;
+    let callback = format!("https://localhost:{}/pgt", application.port);
+    let path = format!("/serviceValidate?service={SERVICE}&ticket={ticket}&pgtUrl={callback}");
+    let answer = tokio::time::timeout(Duration::from_secs(3), ask(&cluster, 0, &path)).await;
+    let answer = answer.expect("an answer while the proxy still waits");
+    assert!(answer.body.contains("INVALID_PROXY_CALLBACK"), "{answer:?}");
+    let not_created = "PROXY_GRANTING_TICKET_NOT_CREATED".to_owned();
+    assert!(cluster.actions(0).contains(&not_created));
+    let pgt = application.parameter("pgtId");
+    let answer = ask(
+        &cluster,
+        0,
+        &format!("/proxy?pgt={pgt}&targetService={BACK_END}"),
+    )
+    .await;
+    assert!(
+        answer.body.contains("INVALID_TICKET"),
+        "taken back: {answer:?}"
+    );
 }
 
 #[tokio::test]

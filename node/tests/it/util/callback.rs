@@ -23,7 +23,7 @@ pub(crate) struct Callback {
 }
 
 impl Callback {
-    /// Begins to listen; answers every request with a status line.
+    /// Begins to listen; answers every request with a status line, or when that is empty not at all.
     pub(crate) async fn start(status: &'static str) -> Self {
         let (pem, acceptor) = certificate("localhost");
         let authority = tempfile::NamedTempFile::new().unwrap();
@@ -47,6 +47,9 @@ impl Callback {
                         }
                     }
                     kept.lock().unwrap().push(String::from_utf8(head).unwrap());
+                    if status.is_empty() {
+                        std::future::pending::<()>().await;
+                    }
                     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
                     let _ = stream.write_all(answer.as_bytes()).await;
                 });
