@@ -9,6 +9,7 @@ use super::response::{Format, respond_proxy};
 use super::service_url::ServiceUrl;
 use super::visit::{Call, Visitor, log_ticket};
 use crate::ops::audit::Action;
+use crate::services::RegisteredService;
 use crate::services::access::Access;
 use crate::services::participation::SessionFacts;
 use crate::tickets::{FoundProxy, ProxySession, TicketError};
@@ -56,12 +57,7 @@ impl Visitor<'_> {
 
     async fn proxy_with(&self, session: &ProxySession, target: &str) -> ProxyOutcome {
         let who = Some(session.pgt.principal.id.as_str());
-        // The policy may have changed since the ticket was made; what is now in force counts.
-        let services = self.cas.services.snapshot();
-        let may_proxy = services.iter().any(|service| {
-            service.is_open(&self.asking()) && service.proxy.allows(&session.pgt.callback)
-        });
-        if !may_proxy {
+        if !self.may_still_proxy(session) {
             return self.no_proxy_ticket(who, target, ProxyOutcome::may_not_proxy());
         }
         let facts = SessionFacts {
@@ -103,6 +99,28 @@ impl Visitor<'_> {
                 ProxyOutcome::undecided()
             }
         }
+    }
+
+    /// Whether an application may proxy by the definitions that are now in force. A proxy-granting
+    /// ticket does not say whose it is; it is one of the applications that were visited in its session,
+    /// and one of which nobody knows a definition any more, or that is closed, may be the one.
+    fn may_still_proxy(&self, session: &ProxySession) -> bool {
+        let services = &self.cas.services;
+        let asking = self.asking();
+        let allows = |service: &RegisteredService| {
+            service.is_open(&asking) && service.proxy.allows(&session.pgt.callback)
+        };
+        let visited = self.cas.tickets.visited(session);
+        let mut some_closed = false;
+        for (key, used) in &visited {
+            match services.of_visit(*key, used) {
+                Some(service) if allows(&service) => return true,
+                Some(service) => some_closed |= !service.is_open(&asking),
+                None => some_closed = true,
+            }
+        }
+        // This node may hear of the visit later than of the ticket.
+        !some_closed && services.snapshot().iter().any(|service| allows(service))
     }
 
     /// Records a request that cannot be read, without what was sent.

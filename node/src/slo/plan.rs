@@ -1,7 +1,5 @@
 //! Who is told how: from the applications of a session to requests.
 
-use std::sync::Arc;
-
 use castor_proto::delta::{ServiceKey, ServiceUse};
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::Principal;
@@ -48,7 +46,7 @@ impl Plan {
     ) -> Self {
         let mut plan = Self::default();
         for (key, used) in visited {
-            let service = definition(registry, *key, used);
+            let service = registry.of_visit(*key, used);
             let service = service.filter(|service| service.access.is_enabled());
             let logout_type = service.as_ref().map(|service| service.logout_type);
             if matches!(logout_type, Some(LogoutType::None) | None) {
@@ -91,23 +89,6 @@ impl Plan {
         }
         plan
     }
-}
-
-/// The definition under which an application got its ticket. Usually the one that covers its URL; when
-/// definitions have changed meanwhile, or the URL holds a session, the key tells.
-fn definition(
-    registry: &Registry,
-    key: ServiceKey,
-    used: &ServiceUse,
-) -> Option<Arc<RegisteredService>> {
-    let is_it = |service: &RegisteredService| ServiceKey::new(service.id, &used.url) == key;
-    registry
-        .find(&without_session(&used.url))
-        .filter(|service| is_it(service))
-        .or_else(|| {
-            let snapshot = registry.snapshot();
-            snapshot.iter().find(|service| is_it(service)).cloned()
-        })
 }
 
 /// Into which networks the service URL itself may be called.

@@ -15,7 +15,7 @@ use castor_replication::driver::LookUp;
 use castor_replication::engine::{NewReusable, NewSingleUse, Ticket};
 
 use super::consume::{ClaimRequest, Granted};
-use super::{TicketError, Tickets};
+use super::{TicketError, Tickets, Visited};
 
 /// Longer than any session; every ticket is cut to its session's end.
 const WHOLE_LIFE_MS: u64 = 366 * 24 * 3_600_000;
@@ -134,6 +134,14 @@ impl Tickets {
             }
             LookUp::Unreachable => FoundProxy::Undecided,
         }
+    }
+
+    /// The applications that were visited in the session of a proxy-granting ticket, as far as this
+    /// node knows them.
+    pub fn visited(&self, from: &ProxySession) -> Visited {
+        let root = from.ancestors.first();
+        let entry = root.and_then(|root| self.handle.store().entry(root));
+        entry.map(|entry| entry.services).unwrap_or_default()
     }
 
     /// Issues a proxy ticket, which counts as a use of the session; answers when a majority of its

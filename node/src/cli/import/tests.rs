@@ -407,7 +407,7 @@ const CASES: &[(&str, &str, bool, &str)] = &[
     ),
     (
         "cas.view.cas2.v3ForwardCompatible=true",
-        "default",
+        "default anyway",
         false,
         "tells attributes",
     ),
