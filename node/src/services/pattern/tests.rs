@@ -274,4 +274,25 @@ proptest! {
         let pattern = format!("{before}{after}");
         prop_assert!(Pattern::compile(&pattern, Extent::Full, true).is_ok(), "{}", pattern);
     }
+
+    /// Where a host is named, no other host is covered at the same place.
+    #[test]
+    fn a_named_host_is_the_only_one(
+        host in "(a|b|\\.|\\[ab\\]|\\(a\\|b\\)|a\\?|a\\+|\\(a\\|\\.\\*\\)|\\.\\*|\\\\w|ab|\\(b:\\)\\?){1,4}",
+        path in "(/|:[0-9]+/|\\(/|\\.\\*\\)|\\(:\\\\d\\+\\)\\?/|\\[/:\\]|){1}(\\.\\*)?",
+        text in "[ab.]{1,4}(:1)?/?[ab]{0,2}",
+        other in "[c-z]{1,5}",
+    ) {
+        let url = format!("https://{text}");
+        if let Ok(pattern) = Pattern::compile(&format!("^https://{host}{path}"), Extent::Full, true)
+            && pattern.matches(&url) == Ok(true)
+            && pattern.names_host(&url)
+        {
+            let end = text.find([':', '/']).unwrap_or(text.len());
+            for host in [other.clone(), format!("{}{other}", &text[..end])] {
+                let elsewhere = format!("https://{host}{}", &text[end..]);
+                prop_assert_ne!(pattern.matches(&elsewhere), Ok(true), "{:?} {}", pattern, elsewhere);
+            }
+        }
+    }
 }

@@ -22,6 +22,14 @@ pub fn pattern(bytes: &[u8]) {
         assert!(full.is_err() && part.is_err(), "Java refuses it");
     }
     let matches = |pattern: &Pattern| super::within(MOST, || pattern.matches(url));
+    if let Ok(pattern) = &full
+        && matches(pattern) == Ok(true)
+        && super::within(MOST, || pattern.names_host(url))
+        && let Some(other) = elsewhere(url)
+        && !source.contains("nobody")
+    {
+        assert_ne!(pattern.matches(&other), Ok(true), "{other} too");
+    }
     let full = full.as_ref().map(matches);
     let part = part.as_ref().map(matches);
     if let (Ok(Ok(true)), Ok(Ok(part))) = (full, part) {
@@ -54,4 +62,17 @@ fn is_balanced(source: &str) -> bool {
         }
     }
     groups == 0 && classes == 0
+}
+
+/// The URL on a host that nobody named.
+fn elsewhere(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let host = match authority.find(']') {
+        Some(bracket) if authority.starts_with('[') => bracket + 1,
+        _ => authority.find(':').unwrap_or(authority.len()),
+    };
+    let port = &authority[host..];
+    Some(format!("{scheme}://nobody.invalid{port}{after}"))
 }
