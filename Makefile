@@ -78,6 +78,12 @@ faults: ## real processes in network namespaces, as root: FAULTS="isolate split 
 faults-dose: ## five of them and five starts of all nodes at once, 4 minutes; FAULTS_DOSE=skip where there is no root
 	@CARGO="$(CARGO)" .ci/faults-dose
 
+.PHONY: refill
+refill: ## nodes of a demo with 1,000,000 sessions are killed under load, and must be full and ready again in 5 s
+	@.ci/packages demo
+	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	@.ci/refill
+
 .PHONY: races
 races: ## what threads share, under 6,000 schedules a check; kills every mutant
 	$(CARGO) test --locked --package castor-replication --no-default-features --features shuttle --lib -- races::

@@ -98,7 +98,8 @@ pub enum Compare {
 pub enum PeerMessage {
     /// Heartbeat of a link: measures round trip and clock offset, and tells the phase.
     Ping {
-        /// Sender's monotonic clock, microseconds; echoed.
+        /// Sender's monotonic clock, microseconds; echoed. Greater in each heartbeat than in those before,
+        /// so that it tells which of two phases is the later one.
         sent: u64,
         /// Where the sender stands.
         phase: Phase,
@@ -109,7 +110,7 @@ pub enum PeerMessage {
         sent: u64,
         /// Answerer's own clock, milliseconds.
         wall: WallMs,
-        /// Where the answerer stands.
+        /// Where the answerer stood. Answers overtake each other, so it is not read any more.
         phase: Phase,
     },
     /// Receiver to origin: send me your stream from after `have` (rule 18).
@@ -119,7 +120,7 @@ pub enum PeerMessage {
         /// Highest sequence applied of this origin incarnation; 0 for none.
         have: u64,
     },
-    /// Origin to receiver: the stream goes on at `next`; a jump over `have + 1` is a gap to repair.
+    /// Origin to receiver: the stream goes on at `next`; what it passes over behind `have` is a gap to repair.
     StreamStart {
         /// Echo of the question.
         nonce: u64,
@@ -128,7 +129,7 @@ pub enum PeerMessage {
         /// Highest sequence so far.
         head: u64,
     },
-    /// A run of the origin's deltas, `first` onwards without holes.
+    /// A run of the origin's deltas, `first` onwards without gaps.
     Deltas {
         /// Sequence of the first entry.
         first: u64,
@@ -139,7 +140,7 @@ pub enum PeerMessage {
     },
     /// Cumulative: everything up to `applied` is joined into the receiver's state.
     DeltasAck {
-        /// Highest applied sequence without holes.
+        /// Highest sequence up to which everything is applied.
         applied: u64,
         /// For each session destroyed by the acknowledged deltas, the applications the receiver
         /// knows of it (rule 15).

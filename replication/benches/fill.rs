@@ -151,6 +151,8 @@ async fn create(handle: &Handle, sessions: u64) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    // As the program does.
+    rustix::thread::disable_transparent_huge_pages(true).unwrap();
     let number = |text: String| text.parse::<u64>().ok();
     let sessions = std::env::args().find_map(number).unwrap_or(1_000_000);
     let mut site = Site::new();

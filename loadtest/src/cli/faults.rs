@@ -59,7 +59,7 @@ pub(super) struct FaultsArgs {
 const AFTER: &str = "What can be done to a cluster of its own, in network namespaces (as root):\n  kill-one         kill -9 of one node, started again later\n  rolling-restart  SIGTERM and start of each node in turn; no request may fail\n  pause            SIGSTOP of one node for 5 s\n  isolate          one node cut off from the others and from nginx\n  one-way          what one node sends to the others is lost\n  split            a minority cut off from the majority, nginx reaches both\n  slow-lossy       100 ms and 5 % loss between all hosts\n  flap             one node cut off and back every second\n  kill-two         kill -9 of two nodes at once, both started again\n  start-together   all nodes started at the same moment, again and again\n  clock-ahead      the clock of one node jumps an hour ahead, and back\n  clock-behind     the clock of one node jumps an hour back, and ahead again\n  fd-limit         one node may open no further file or connection\n  memory-limit     one node gets so little memory that the kernel kills it\n  disk-full        the disk of one node's audit file is full\n  add-remove       one more node joins, another leaves\n\n\
 Examples:\n  castor-loadtest faults all --castor target/release/castor --history histories\n  \
 castor-loadtest faults isolate split --nodes 5 --duration 30s --seed 7\n\n\
-kill and stop work on a running cluster instead: castor-loadtest faults kill --help";
+kill, stop and refill work on a running cluster instead: castor-loadtest faults kill --help";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Faults {
@@ -82,13 +82,31 @@ pub(super) enum Faults {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
         seconds: u64,
     },
+    /// kill -9 nodes and start them again: each must soon hold every session, from all others, from one,
+    /// and while one of those it fills itself from dies
+    #[command(
+        after_help = "Example:\n  castor demo --fill 1000000\n  castor-loadtest faults refill --castor target/release/castor --history refill.jsonl --report refill"
+    )]
+    Refill {
+        #[command(flatten)]
+        faults: FaultArgs,
+        /// Seconds a started node may take until it holds every session and is ready
+        #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+        within: f64,
+        /// How often it is filled from all other nodes
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+        times: u32,
+    },
 }
 
 pub(super) async fn run(command: Faults) -> anyhow::Result<bool> {
-    let (arguments, stopped) = match &command {
-        Faults::Kill { faults } => (faults, None),
-        Faults::Stop { faults, seconds } => (faults, Some(Duration::from_secs(*seconds))),
-    };
+    let (Faults::Kill { faults: arguments }
+    | Faults::Stop {
+        faults: arguments, ..
+    }
+    | Faults::Refill {
+        faults: arguments, ..
+    }) = &command;
     let (mut lab, environment) = open(&arguments.common)?;
     let recorder = record(&mut lab, arguments.history.as_deref())?;
     let plan = faults::Plan {
@@ -100,9 +118,20 @@ pub(super) async fn run(command: Faults) -> anyhow::Result<bool> {
         ready_within: Duration::from_secs(arguments.ready_within),
         seed: environment.seed,
     };
-    let report = match stopped {
-        None => faults::kill::run(&lab, &plan, environment).await?,
-        Some(stopped) => faults::stop::run(&lab, &plan, stopped, environment).await?,
+    let report = match &command {
+        Faults::Kill { .. } => faults::kill::run(&lab, &plan, environment).await?,
+        Faults::Stop { seconds, .. } => {
+            let stopped = Duration::from_secs(*seconds);
+            faults::stop::run(&lab, &plan, stopped, environment).await?
+        }
+        Faults::Refill { within, times, .. } => {
+            let within = Duration::from_secs_f64(positive("within", *within)?);
+            let wanted = faults::refill::Wanted {
+                within,
+                times: *times,
+            };
+            faults::refill::run(&lab, &plan, wanted, environment).await?
+        }
     };
     close(recorder, arguments.history.as_deref())?;
     show(&report, arguments)?;

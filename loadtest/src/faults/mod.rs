@@ -10,6 +10,7 @@ pub mod kill;
 pub mod load;
 pub mod nodes;
 pub mod races;
+pub mod refill;
 pub mod report;
 pub mod sessions;
 pub mod stop;

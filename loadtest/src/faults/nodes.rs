@@ -6,7 +6,7 @@
 //! Does not: know why a process ended.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -101,6 +101,22 @@ impl NodeProcess {
         castor: &Path,
         bound: Duration,
     ) -> anyhow::Result<Duration> {
+        let log = self.spawn(castor)?;
+        match until_ready(lab, &self.node.ops_url, bound).await {
+            Some(time) => Ok(time),
+            None => bail!(
+                "{} is not ready after {bound:?}: see {}",
+                self.node.name,
+                log.display()
+            ),
+        }
+    }
+
+    /// Starts the node again; its log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&mut self, castor: &Path) -> anyhow::Result<PathBuf> {
         let config = self.config()?.to_owned();
         let log = config.with_extension("restart.log");
         let output = File::options()
@@ -125,14 +141,7 @@ impl NodeProcess {
         tokio::spawn(async move {
             let _ = child.wait().await;
         });
-        match until_ready(lab, &self.node.ops_url, bound).await {
-            Some(time) => Ok(time),
-            None => bail!(
-                "{} is not ready after {bound:?}: see {}",
-                self.node.name,
-                log.display()
-            ),
-        }
+        Ok(log)
     }
 }
 

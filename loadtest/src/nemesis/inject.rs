@@ -29,7 +29,17 @@ const HOUR: &str = "3600";
 /// Library that shifts a process's clock, as Debian installs it.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// Node that is broken: not the first, which seeds and front name first.
-const VICTIM: usize = 1;
+pub(super) const VICTIM: usize = 1;
+
+/// The other one, where two are broken.
+pub(super) fn second_victim(nodes: usize) -> usize {
+    (nodes - 1).max(VICTIM + 1)
+}
+
+/// The smaller part of a split.
+pub(super) fn minority(nodes: usize) -> std::ops::Range<usize> {
+    nodes / 2 + 1..nodes
+}
 
 /// A fault at work.
 pub(super) struct Injection<'a, 'b> {
@@ -73,10 +83,9 @@ impl Injection<'_, '_> {
     }
 
     async fn break_and_mend(&mut self, nemesis: Nemesis) -> anyhow::Result<()> {
-        let last = self.plan.nodes - 1;
         match nemesis {
             Nemesis::KillOne => self.kill(&[VICTIM]).await,
-            Nemesis::KillTwo => self.kill(&[VICTIM, last.max(VICTIM + 1)]).await,
+            Nemesis::KillTwo => self.kill(&[VICTIM, second_victim(self.plan.nodes)]).await,
             Nemesis::RollingRestart => self.rolling_restart().await,
             Nemesis::Pause => self.pause().await,
             Nemesis::Isolate => self.isolate().await,
@@ -188,7 +197,7 @@ impl Injection<'_, '_> {
     }
 
     async fn split(&mut self) -> anyhow::Result<()> {
-        let minority: Vec<usize> = self.all().split_off(self.plan.nodes / 2 + 1);
+        let minority: Vec<usize> = minority(self.plan.nodes).collect();
         self.watch
             .expect(&[self.all_but(&minority), minority.clone()]);
         self.cut(&minority, false, true)?;

@@ -180,6 +180,22 @@ impl Nemesis {
         self == Self::StartTogether
     }
 
+    /// The nodes that it touches: a race that one of these has a part in need not be won while it lasts.
+    pub fn touches(self, nodes: usize) -> Vec<usize> {
+        match self {
+            Self::SlowLossy | Self::DiskFull => Vec::new(),
+            Self::RollingRestart | Self::StartTogether => (0..nodes).collect(),
+            Self::KillTwo => vec![inject::VICTIM, inject::second_victim(nodes)],
+            Self::Split => inject::minority(nodes).collect(),
+            _ => vec![inject::VICTIM],
+        }
+    }
+
+    /// Whether what it touched is as before when it is over: the member is there, and its sessions are.
+    pub fn restores(self) -> bool {
+        !matches!(self, Self::AddRemove | Self::StartTogether)
+    }
+
     /// Whether frames must have been lost.
     pub fn breaks_network(self) -> bool {
         matches!(

@@ -86,8 +86,15 @@ impl Outcome {
         );
         if let Some(races) = &self.races {
             text.push_str(&format!(
-                "    races: {} won, {} won twice, {} refused at both nodes, {} undecided, {} not begun\n",
-                races.won, races.twice, races.refused, races.undecided, races.not_begun,
+                "    races: {} won, {} won twice, {} refused at both nodes, {} undecided, {} not begun; \
+                 {} of {} without excuse\n",
+                races.won,
+                races.twice,
+                races.refused,
+                races.undecided,
+                races.not_begun,
+                races.unexcused,
+                races.due,
             ));
         }
         for failure in &self.failures {

@@ -35,6 +35,10 @@ const BEFORE: Duration = Duration::from_secs(3);
 /// Longer than the checker forgives after a fault, so that what stays wrong is seen.
 const AFTER: Duration = Duration::from_secs(7);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Of a hundred races that nothing excuses, so many may end without a winner, and [`LEFT_OVER`] more.
+const UNWON_PERCENT_MAX: u64 = 2;
+/// Races that are under way when the fault begins or ends, or meet a connection that it has closed.
+const LEFT_OVER: u64 = 3;
 const SERVICE: &str = "http://127.0.0.1/castor-loadtest/app{n}";
 const TICKET_LIFE_MS: u64 = 10_000;
 const SESSION_LIFE_MS: u64 = 8 * 3_600_000;
@@ -108,12 +112,15 @@ async fn in_site(
     let people = sessions.clone();
     let load = Load::start(&lab, &load_plan(plan), sessions);
     let races = plan.races_per_second;
-    let races = races.map(|per_second| Races::start(&lab, per_second, people));
+    let touched = nemesis.touches(plan.nodes);
+    let races = races.map(|per_second| Races::start(&lab, per_second, people, touched));
+    let faulty = |is: bool| races.iter().for_each(|races| races.faulty(is));
     let watch = Watch::start(&lab.cluster)?;
     clock::pause(BEFORE).await;
     let calm = load.window();
 
     lab.history.nemesis(nemesis.name(), Phase::Begin);
+    faulty(true);
     let mut injection = Injection {
         site: &mut *site,
         watch: &watch,
@@ -126,6 +133,7 @@ async fn in_site(
         .as_ref()
         .ok()
         .map(|()| millis(clock::monotonic().duration_since(ended)));
+    faulty(converged.is_err() || !nemesis.restores());
     let not_ready = watch.longest_gap();
     lab.history.nemesis(nemesis.name(), Phase::End);
     let during = load.window();
@@ -275,6 +283,13 @@ impl Judged {
             let says = format!("in {} races both were refused", races.refused);
             self.failures.push(says);
         }
+        if races.unexcused > unwon_max(races.due) {
+            let says = format!(
+                "of {} races that the fault does not touch {} were undecided or not begun",
+                races.due, races.unexcused
+            );
+            self.failures.push(says);
+        }
     }
 
     fn lost(&mut self, checked: &sessions::Checked) {
@@ -310,6 +325,11 @@ impl Judged {
         }
         Ok(verdict)
     }
+}
+
+/// How many of so many races that nothing excuses may end without a winner (docs/internals/claims.md).
+fn unwon_max(due: u64) -> u64 {
+    due * UNWON_PERCENT_MAX / 100 + LEFT_OVER
 }
 
 /// Waits until each of `members` says that it and all others are ready, and knows as many.
@@ -379,5 +399,42 @@ fn keep_logs(plan: &Plan, nemesis: Nemesis, dir: &Path, count: usize) {
     for log in ["access", "error"] {
         let kept = folder.join(format!("{}-nginx-{log}.log", nemesis.name()));
         let _ = std::fs::copy(dir.join(format!("nginx/logs/{log}.log")), kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(nemesis: Nemesis, races: &Ended) -> Vec<String> {
+        let mut judged = Judged::new(nemesis, 3);
+        judged.races(Some(races));
+        judged.failures
+    }
+
+    #[test]
+    fn races_without_a_winner_are_bounded() {
+        let mut races = Ended {
+            won: 1_000,
+            not_begun: 900,
+            due: 1_000,
+            unexcused: 23,
+            ..Ended::default()
+        };
+        assert!(judged(Nemesis::KillOne, &races).is_empty());
+        races.unexcused += 1;
+        assert_eq!(judged(Nemesis::KillOne, &races).len(), 1);
+    }
+
+    #[test]
+    fn no_fault_excuses_every_race() {
+        for nemesis in Nemesis::ALL {
+            for nodes in nemesis.nodes_min()..=5 {
+                let touched = nemesis.touches(nodes);
+                assert!(touched.iter().all(|node| *node < nodes), "{nemesis:?}");
+                let later = nemesis.restores() || nemesis.forgets();
+                assert!(later || touched.len() < nodes, "{nemesis:?}");
+            }
+        }
     }
 }

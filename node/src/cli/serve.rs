@@ -55,6 +55,7 @@ pub(super) fn run(args: ServeArgs) -> Done {
     let logging = logging::start(&loaded.config.log).context("logging")?;
     let checked = preflight::check(loaded, &clock, &rng)
         .map_err(|problems| Failure::Usage(problems.join("\n")))?;
+    small_pages();
     for warning in preflight::warnings(&checked.loaded.config) {
         tracing::warn!("{warning}");
     }
@@ -76,4 +77,12 @@ pub(super) fn run(args: ServeArgs) -> Done {
         AppError::Configuration(_) => Failure::Usage(error.to_string()),
         AppError::Failed(says) => Failure::Failed(anyhow::anyhow!(says)),
     })
+}
+
+/// The allocator asks for huge pages. For each of them the kernel moves others out of the way and clears
+/// 2 MiB: an empty node that fills itself spent a third of its time there, and held a seventh more memory.
+fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay on");
+    }
 }

@@ -33,8 +33,8 @@ pub enum Fault {
     RoughWay,
     /// A link breaks as one of its ends sees it.
     Blink,
-    /// A wall clock jumps.
-    ClockJump,
+    /// A wall clock steps.
+    ClockStep,
     /// Votes on single-use tickets are lost, doubled and late, and everything else is not.
     VoteStorm,
 }
@@ -51,7 +51,7 @@ impl Fault {
         Self::Storm,
         Self::RoughWay,
         Self::Blink,
-        Self::ClockJump,
+        Self::ClockStep,
         Self::VoteStorm,
     ];
 
@@ -64,14 +64,14 @@ impl Fault {
             (Self::Cut | Self::OneWayCut | Self::Partition, Cuts) => 6,
             (Self::Storm | Self::RoughWay, Storms) => 8,
             (Self::Stop, Stops) => 12,
-            (Self::ClockJump, Clocks) => 8,
+            (Self::ClockStep, Clocks) => 8,
             (Self::VoteStorm, Contention) => 20,
             (_, Contention) => 1,
             (Self::VoteStorm, _) => 0,
             (Self::Crash, Filling) => 12,
             (Self::RoughWay, Filling) => 8,
             (Self::Crash, _) => 3,
-            (Self::ClockJump | Self::Drain, _) => 1,
+            (Self::ClockStep | Self::Drain, _) => 1,
             _ => 2,
         }
     }
@@ -237,7 +237,7 @@ impl Nemesis {
                 let micros = self.random.between(1, 800) * MS;
                 world.blink_later(victim, other, micros);
             }
-            Fault::ClockJump => self.jump(world, victim, end),
+            Fault::ClockStep => self.step_clock(world, victim, end),
         }
         true
     }
@@ -275,7 +275,7 @@ impl Nemesis {
         ways
     }
 
-    fn jump(&mut self, world: &mut World, victim: usize, end: u64) {
+    fn step_clock(&mut self, world: &mut World, victim: usize, end: u64) {
         let seconds = self.random.pick(&[1, 3, 15, 60, 3_600]).unwrap_or(3);
         let sign = if self.random.once_in(2) { 1 } else { -1 };
         world.skew_ms[victim] = self.skew_ms[victim] + sign * seconds * 1_000;

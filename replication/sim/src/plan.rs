@@ -18,7 +18,7 @@ pub enum Flavour {
     Storms,
     /// Processes are stopped and go on.
     Stops,
-    /// Wall clocks jump, also while a process starts.
+    /// Wall clocks step, also while a process starts.
     Clocks,
     /// More nodes than a view has, votes that are lost, doubled and late, and races for most tickets.
     Contention,

@@ -176,7 +176,7 @@ impl Fault {
             Self::Storm => "storms",
             Self::RoughWay => "rough ways",
             Self::Blink => "broken links",
-            Self::ClockJump => "clock jumps",
+            Self::ClockStep => "clock steps",
             Self::VoteStorm => "vote storms",
         }
     }

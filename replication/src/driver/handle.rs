@@ -384,8 +384,8 @@ impl Handle {
 /// For logs: what the event loop says about an event.
 pub(super) fn log_event(event: &Event) {
     match event {
-        Event::Paused { gap } => tracing::warn!(
-            millis = gap / 1_000,
+        Event::Paused { silence } => tracing::warn!(
+            millis = silence / 1_000,
             "the process had stood still; it meets the other nodes again before it serves"
         ),
         Event::Phase(phase) => tracing::info!(?phase, "phase"),

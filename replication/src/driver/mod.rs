@@ -22,6 +22,8 @@ pub mod link_metrics;
 mod look_up;
 pub mod memory;
 mod metrics;
+#[cfg(test)]
+mod narrow;
 pub mod network;
 mod peers;
 pub mod pki;

@@ -101,7 +101,7 @@ pub(super) fn client_config(
     Ok(config)
 }
 
-fn transport() -> TransportConfig {
+pub(super) fn transport() -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(DATAGRAM_MAX);
     let mut config = TransportConfig::default();

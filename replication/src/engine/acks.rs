@@ -67,8 +67,8 @@ impl Engine {
             return;
         }
         // Whoever is met for the first time holds more than its own stream tells.
-        let jumped = next > inbound.applied + 1;
-        let gap = jumped || (inbound.applied == 0 && !unasked);
+        let passes = next > inbound.applied + 1;
+        let gap = passes || (inbound.applied == 0 && !unasked);
         inbound.reach(next.saturating_sub(1), own);
         inbound.head = inbound.head.max(head);
         if !unasked {
@@ -77,7 +77,7 @@ impl Engine {
             inbound.start = next.saturating_sub(1);
             inbound.past = head;
         }
-        if jumped {
+        if passes {
             self.fill_jumped();
         }
         if gap && !thin_fill() {
@@ -100,6 +100,9 @@ impl Engine {
             return self.lied(from, Lie::BeyondHead);
         }
         peer.inbound.head = peer.inbound.head.max(head);
+        if first > applied + 1 {
+            self.passed_over(from);
+        }
         let mut visited = Visited::new();
         if first <= applied + 1 {
             let known = usize::try_from(applied + 1 - first).unwrap_or(usize::MAX);
@@ -121,6 +124,20 @@ impl Engine {
                 services: visited,
             },
         );
+    }
+
+    /// The stream has gone on behind something that is not here, and has not said so: it was subscribed to
+    /// twice, or the word of it is late. Nothing that follows could be taken in, so where to go on is said
+    /// anew. Until the answer is here nothing is taken in, as after a break: what overtook it would make it
+    /// look like a memory that went back.
+    fn passed_over(&mut self, origin: &Member) {
+        let overdue = self.now.mono.saturating_sub(SUBSCRIBE_AGAIN);
+        if let Some(peer) = self.peers.exact_mut(origin)
+            && peer.inbound.asked_at < overdue
+        {
+            peer.inbound.started = false;
+            self.subscribe(origin);
+        }
     }
 
     /// Joins a run of deltas and gathers what is known of the sessions that they end. What the
@@ -187,12 +204,13 @@ impl Engine {
         }
         // What the ring still has is sent again; who lacks more fills or repairs itself. Whoever has
         // nothing gets the past from a peer's shards, never from one stream alone: there a session's end
-        // that another node has made would be missing (rule 20).
+        // that another node has made would be missing (rule 20). What some request waits for is sent to
+        // everybody: behind the stream's start no acknowledgement would ever vouch for it.
         let listened = |peer: &Peer| peer.out.ever && peer.serves();
         let newcomer = have == 0 && !self.peers.exact(from).is_some_and(listened);
         let next = match self.stream.oldest_awaited(from) {
-            Some(seq) if newcomer && !thin_fill() => seq.max(tail),
             _ if have + 1 >= tail && !newcomer => have + 1,
+            Some(seq) if !thin_fill() => seq.max(tail).max(have + 1),
             _ => head + 1,
         };
         let Some(peer) = self.peers.exact_mut(from) else {
@@ -203,7 +221,7 @@ impl Engine {
         let before = out.start;
         let gap = next > have + 1 && !(newcomer && fills);
         if gap {
-            out.leap(&self.stream, newcomer);
+            out.pass_over(&self.stream, newcomer);
         }
         if next > have + 1 || newcomer {
             out.start = next - 1;
@@ -288,9 +306,9 @@ impl Engine {
         let Some(peer) = self.peers.exact_mut(to) else {
             return;
         };
-        let jumped = peer.out.next < tail;
-        if jumped {
-            peer.out.leap(&self.stream, false);
+        let passes = peer.out.next < tail;
+        if passes {
+            peer.out.pass_over(&self.stream, false);
             peer.out.next = tail;
             peer.out.start = tail - 1;
         }
@@ -308,7 +326,7 @@ impl Engine {
         // An answer that is merely on its way is not worth sending everything again.
         peer.out.resend = peer.out.resend.max(peer.patience().min(RESEND_MAX));
         let (in_flight, resend) = (peer.out.in_flight, peer.out.resend);
-        if jumped {
+        if passes {
             // The ring has dropped what it lacks: it is told, and repairs (rule 19).
             stats::count(&self.stats.ring_overrun);
             self.send(
@@ -331,7 +349,7 @@ impl Engine {
         );
         self.timers
             .set(mono + resend, Timer::Resend(to.node.clone(), in_flight));
-        if jumped {
+        if passes {
             self.repair_gap(to);
         }
     }

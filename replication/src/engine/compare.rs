@@ -1,8 +1,8 @@
 //! Comparing states with a peer and repairing what differs (rule 19).
 //!
 //! Shards, then buckets of the shards that differ, then keys and digests of the buckets that
-//! differ, then entries, both ways. A comparison names exactly what is missing, so holes of any
-//! shape are found; every message is bounded, and what did not fit is asked for next.
+//! differ, then entries, both ways. A comparison names exactly what is missing, so whatever is
+//! missing is found; every message is bounded, and what did not fit is asked for next.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use castor_proto::message::{Compare, PeerMessage};
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::digests::{Cut, bucket_of};
+use super::digests::{Edge, Edges, bucket_of};
 use super::mutants::mutant;
 use super::ops::Op;
 use super::peers::{Gossip, Peer};
@@ -52,6 +52,8 @@ pub(super) struct CompareOp {
     sent: u64,
     /// The gap in the own stream that it closes.
     gap: Option<u64>,
+    /// It leaves nothing out, however far the clocks are apart.
+    whole: bool,
 }
 
 impl CompareOp {
@@ -69,6 +71,7 @@ impl CompareOp {
             received: 0,
             sent: 0,
             gap: None,
+            whole: false,
         }
     }
 }
@@ -157,14 +160,22 @@ impl Engine {
         if self.is_comparing(peer) {
             return;
         }
-        let first = self.first_with(peer);
-        let mut op = CompareOp::new(peer, first);
-        if let Some(peer) = self.peers.exact_mut(peer) {
+        let gap = self.peers.exact_mut(peer).and_then(|peer| {
             peer.repair_due = false;
-            op.gap = peer.out.gap.map(|gap| gap.number);
-        }
-        let cut = self.cut().from(first);
-        let mine = Compare::Shards(first, self.digests.shards(cut));
+            peer.out.gap.map(|gap| gap.number)
+        });
+        // What a gap lacks, or a filling node, may be in any bucket. What one of two clocks that are apart
+        // calls ended is then told in vain, and refused.
+        let whole = gap.is_some() || !self.fill.is_done();
+        let first = if whole {
+            self.edge().bucket()
+        } else {
+            self.first_with(peer)
+        };
+        let mut op = CompareOp::new(peer, first);
+        (op.gap, op.whole) = (gap, whole);
+        let edge = self.edge().from(first);
+        let mine = Compare::Shards(first, self.digests.shards(edge));
         self.compare_ask(op, mine);
     }
 
@@ -181,6 +192,18 @@ impl Engine {
             op.wanted = wanted;
             op.give = give;
             self.compare_next(op);
+        }
+    }
+
+    /// The edges that explain what a comparison finds to differ. Of a clock that is apart none does, where
+    /// nothing may be left out: what it calls ended may be what it never had.
+    fn edges_for(&self, op: &CompareOp) -> Edges {
+        let apart = self.clock.offset(&op.peer.node).unwrap_or(0);
+        let tolerance = self.config.tolerance_ms;
+        if op.whole && apart.unsigned_abs() > tolerance {
+            self.edges_around(0, op.first)
+        } else {
+            self.edges_around(apart, op.first)
         }
     }
 
@@ -227,8 +250,8 @@ impl Engine {
         };
         match theirs {
             Compare::Shards(_, theirs) => {
-                let cuts = self.cuts_of(from, op.first);
-                op.shards = self.digests.differing_shards(&theirs, &cuts);
+                let edges = self.edges_for(&op);
+                op.shards = self.digests.differing_shards(&theirs, &edges);
             }
             Compare::Buckets(theirs) => self.differing_buckets(&mut op, &theirs),
             Compare::Entries(theirs) => self.differing_entries(&mut op, theirs),
@@ -276,8 +299,8 @@ impl Engine {
             while total < BUCKETS_MAX
                 && let Some(shard) = op.shards.pop()
             {
-                let cut = self.cut().from(op.first);
-                let buckets: Vec<_> = self.digests.buckets(shard, op.first, cut).collect();
+                let edge = self.edge().from(op.first);
+                let buckets: Vec<_> = self.digests.buckets(shard, op.first, edge).collect();
                 total += buckets.len();
                 mine.push((shard, buckets));
                 op.asked_shards.push(shard);
@@ -298,11 +321,13 @@ impl Engine {
     }
 
     fn differing_buckets(&self, op: &mut CompareOp, theirs: &[(u8, Vec<(u32, u128)>)]) {
-        let cuts = self.cuts_of(&op.peer, op.first);
+        let edges = self.edges_for(op);
         for (shard, theirs) in theirs {
             op.asked_shards.retain(|asked| asked != shard);
             let range = (op.first, u32::MAX);
-            let differ = self.digests.differing_buckets(*shard, range, theirs, &cuts);
+            let differ = self
+                .digests
+                .differing_buckets(*shard, range, theirs, &edges);
             op.buckets
                 .extend(differ.into_iter().map(|bucket| (*shard, bucket)));
         }
@@ -316,12 +341,12 @@ impl Engine {
         let mut total = 0;
         // Buckets come sorted by shard: each shard is walked once.
         let mut walked: Option<(u8, Sorted)> = None;
-        let cut = self.cut();
+        let edge = self.edge();
         for (shard, bucket) in buckets {
             if walked.as_ref().is_none_or(|(known, _)| known != shard) {
                 let mut sorted = Sorted::new();
                 for (key, end, digest) in self.store.shard_keys(*shard) {
-                    if cut.leaves_out(end) {
+                    if edge.leaves_out(end) {
                         continue;
                     }
                     sorted
@@ -388,7 +413,7 @@ impl Engine {
                 *counted.entry(bucket_of(end)).or_default() ^= digest;
             }
             counted.retain(|_, digest| *digest != 0);
-            let kept = self.digests.buckets(shard, 0, Cut::NONE);
+            let kept = self.digests.buckets(shard, 0, Edge::NONE);
             kept.eq(counted)
         })
     }
@@ -398,18 +423,18 @@ impl Engine {
     pub(super) fn asked_to_compare(&mut self, from: &Member, rpc: u64, mine: Compare) {
         let theirs = match mine {
             Compare::Shards(first, _) => {
-                let cut = self.cut().from(first);
-                Compare::Shards(first, self.digests.shards(cut))
+                let edge = self.edge().from(first);
+                Compare::Shards(first, self.digests.shards(edge))
             }
             Compare::Buckets(shards) => {
-                let cut = self.cut();
+                let edge = self.edge();
                 let mut own = Vec::new();
                 let mut total = 0;
                 for (shard, _) in shards {
                     if total >= BUCKETS_MAX {
                         break;
                     }
-                    let buckets: Vec<_> = self.digests.buckets(shard, 0, cut).collect();
+                    let buckets: Vec<_> = self.digests.buckets(shard, 0, edge).collect();
                     total += buckets.len();
                     own.push((shard, buckets));
                 }

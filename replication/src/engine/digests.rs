@@ -2,9 +2,9 @@
 //!
 //! A digest is the XOR of the digests of full states, so it changes in place and does not depend on
 //! order. Buckets are five minutes of hard expiry. What has ended is forgotten by each node at its own
-//! moment, so the first bucket that is compared counts from a [`Cut`] on, to two seconds: the slots of
-//! the buckets that end soon are kept for that. Two nodes never cut at quite the same moment. A digest
-//! that a peer tells is therefore right when it fits any cut that the peer may have made.
+//! moment, so the first bucket that is compared counts from an [`Edge`] on, to two seconds: the slots of
+//! the buckets that end soon are kept for that. Two nodes never have quite the same edge. A digest
+//! that a peer tells is therefore right when it fits any edge that the peer may have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +34,9 @@ fn slot_of(hard_expiry: WallMs) -> u32 {
 
 /// What ends before this slot does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cut(u32);
+pub(super) struct Edge(u32);
 
-impl Cut {
+impl Edge {
     /// Everything counts.
     pub(super) const NONE: Self = Self(0);
 
@@ -66,20 +66,20 @@ impl Cut {
     }
 }
 
-/// The cuts that a peer may have made, the likeliest first.
-pub(super) struct Cuts(Vec<Cut>);
+/// The edges that a peer may have, the likeliest first.
+pub(super) struct Edges(Vec<Edge>);
 
-impl Cuts {
+impl Edges {
     /// Between these two moments of its clock, and not before a bucket.
     pub(super) fn between(earliest: WallMs, latest: WallMs, bucket: u32) -> Self {
         let slots = slot_of(earliest)..=slot_of(latest);
-        let mut cuts: Vec<Cut> = slots.rev().map(|slot| Cut(slot).from(bucket)).collect();
-        cuts.dedup();
-        Self(cuts)
+        let mut edges: Vec<Edge> = slots.rev().map(|slot| Edge(slot).from(bucket)).collect();
+        edges.dedup();
+        Self(edges)
     }
 
-    fn fit(&self, holds: impl Fn(Cut) -> bool) -> bool {
-        self.0.iter().any(|cut| holds(*cut))
+    fn fit(&self, holds: impl Fn(Edge) -> bool) -> bool {
+        self.0.iter().any(|edge| holds(*edge))
     }
 }
 
@@ -120,25 +120,25 @@ impl Shard {
         }
     }
 
-    /// What of the cut's own bucket does not count.
-    fn ended(&self, cut: Cut) -> u128 {
-        let first = cut.bucket().saturating_mul(SLOTS);
-        let ended = self.slots.range(first..cut.0);
+    /// What of the edge's own bucket does not count.
+    fn ended(&self, edge: Edge) -> u128 {
+        let first = edge.bucket().saturating_mul(SLOTS);
+        let ended = self.slots.range(first..edge.0);
         ended.fold(0, |sum, (_, digest)| sum ^ digest)
     }
 
-    fn from(&self, cut: Cut) -> u128 {
+    fn from(&self, edge: Edge) -> u128 {
         // Few buckets are left out: those that have just ended.
-        let before = self.buckets.range(..cut.bucket());
+        let before = self.buckets.range(..edge.bucket());
         let before = before.fold(0, |sum, (_, (digest, _))| sum ^ digest);
-        self.total ^ before ^ self.ended(cut)
+        self.total ^ before ^ self.ended(edge)
     }
 
-    fn bucket(&self, bucket: u32, cut: Cut) -> u128 {
+    fn bucket(&self, bucket: u32, edge: Edge) -> u128 {
         let whole = self.buckets.get(&bucket).map_or(0, |(digest, _)| *digest);
-        match bucket.cmp(&cut.bucket()) {
+        match bucket.cmp(&edge.bucket()) {
             std::cmp::Ordering::Less => 0,
-            std::cmp::Ordering::Equal => whole ^ self.ended(cut),
+            std::cmp::Ordering::Equal => whole ^ self.ended(edge),
             std::cmp::Ordering::Greater => whole,
         }
     }
@@ -165,14 +165,15 @@ impl Digests {
     }
 
     /// One digest per shard.
-    pub(super) fn shards(&self, cut: Cut) -> Vec<u128> {
-        self.shards.iter().map(|shard| shard.from(cut)).collect()
+    pub(super) fn shards(&self, edge: Edge) -> Vec<u128> {
+        self.shards.iter().map(|shard| shard.from(edge)).collect()
     }
 
-    /// The shards that differ from what a peer tells, whatever its cut.
-    pub(super) fn differing_shards(&self, theirs: &[u128], cuts: &Cuts) -> Vec<u8> {
+    /// The shards that differ from what a peer tells, whatever its edge.
+    pub(super) fn differing_shards(&self, theirs: &[u128], edges: &Edges) -> Vec<u8> {
         let both = self.shards.iter().zip(theirs).zip(0..=255u8);
-        let differ = both.filter(|((mine, theirs), _)| !cuts.fit(|cut| mine.from(cut) == **theirs));
+        let differ =
+            both.filter(|((mine, theirs), _)| !edges.fit(|edge| mine.from(edge) == **theirs));
         differ.map(|(_, shard)| shard).collect()
     }
 
@@ -181,24 +182,24 @@ impl Digests {
         &self,
         shard: u8,
         first: u32,
-        cut: Cut,
+        edge: Edge,
     ) -> impl Iterator<Item = (u32, u128)> {
         let shard = self.shards.get(usize::from(shard));
-        let first = first.max(cut.bucket());
+        let first = first.max(edge.bucket());
         let buckets = shard.into_iter().flat_map(move |shard| {
             let buckets = shard.buckets.range(first..);
-            buckets.map(move |(bucket, _)| (*bucket, shard.bucket(*bucket, cut)))
+            buckets.map(move |(bucket, _)| (*bucket, shard.bucket(*bucket, edge)))
         });
         buckets.filter(|(_, digest)| *digest != 0)
     }
 
-    /// The buckets of a shard, in a range, that differ from what a peer tells, whatever its cut.
+    /// The buckets of a shard, in a range, that differ from what a peer tells, whatever its edge.
     pub(super) fn differing_buckets(
         &self,
         shard: u8,
         (first, last): (u32, u32),
         theirs: &[(u32, u128)],
-        cuts: &Cuts,
+        edges: &Edges,
     ) -> Vec<u32> {
         let Some(shard) = self.shards.get(usize::from(shard)) else {
             return Vec::new();
@@ -212,7 +213,7 @@ impl Digests {
         let all: BTreeSet<u32> = mine.chain(told).collect();
         let differs = |bucket: &u32| {
             let theirs = theirs.get(bucket).copied().unwrap_or(0);
-            !cuts.fit(|cut| shard.bucket(*bucket, cut) == theirs)
+            !edges.fit(|edge| shard.bucket(*bucket, edge) == theirs)
         };
         all.into_iter().filter(differs).collect()
     }

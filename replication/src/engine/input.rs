@@ -39,7 +39,7 @@ impl std::fmt::Debug for TicketKeys {
 pub struct NewReusable {
     /// The id, when it is derived from a claim (rule 12); otherwise a fresh one is made.
     pub id: Option<TicketId>,
-    /// Life, in milliseconds; cut to the root's.
+    /// Life, in milliseconds; no longer than the root's.
     pub life_ms: u64,
     /// Longest pause between uses, in milliseconds; 0 for none.
     pub idle_ms: u64,
@@ -56,7 +56,7 @@ pub struct NewReusable {
 pub struct NewSingleUse {
     /// Root session first, then every ancestor.
     pub ancestors: Vec<TicketKey>,
-    /// Life, in milliseconds; cut to the root's.
+    /// Life, in milliseconds; no longer than the root's.
     pub life_ms: u64,
     /// What the ticket says.
     pub payload: Payload,

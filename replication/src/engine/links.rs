@@ -154,9 +154,11 @@ impl Engine {
         self.forget_peers();
     }
 
+    /// Each heartbeat has a stamp of its own, later than all before: they overtake each other.
     fn ping(&mut self, to: &Member) {
+        self.pinged_at = self.now.mono.max(self.pinged_at + 1);
         let ping = PeerMessage::Ping {
-            sent: self.now.mono,
+            sent: self.pinged_at,
             phase: self.phase_to_tell(),
         };
         self.send(to, ping);
@@ -169,10 +171,10 @@ impl Engine {
             phase: self.phase_to_tell(),
         };
         self.send(from, pong);
-        self.phase_of(from, phase);
+        self.phase_of(from, sent, phase);
     }
 
-    pub(super) fn ponged(&mut self, from: &Member, sent: u64, wall: WallMs, phase: Phase) {
+    pub(super) fn ponged(&mut self, from: &Member, sent: u64, wall: WallMs) {
         let rtt = self.now.mono.saturating_sub(sent);
         if let Some(peer) = self.peers.exact_mut(from) {
             peer.measure(rtt);
@@ -181,13 +183,18 @@ impl Engine {
         if rtt < 1_000 * MS {
             self.clock.measured(&from.node, wall, rtt, self.now);
         }
-        self.phase_of(from, phase);
     }
 
-    fn phase_of(&mut self, from: &Member, phase: Phase) {
+    /// What a peer's heartbeat of this stamp says of it, unless a later one was here first. Answers
+    /// have no stamp of their own, so that nothing tells which is the later one: their word is not taken.
+    fn phase_of(&mut self, from: &Member, sent: u64, phase: Phase) {
         let Some(peer) = self.peers.exact_mut(from) else {
             return;
         };
+        if sent < peer.told_at {
+            return;
+        }
+        peer.told_at = sent;
         if peer.phase != Some(phase) {
             peer.phase = Some(phase);
             peer.out

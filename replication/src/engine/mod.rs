@@ -93,6 +93,8 @@ pub struct Engine {
     rounds: rounds::Rounds,
     /// Nothing has happened since then that explains a difference.
     quiet_since: Micros,
+    /// Stamp of the latest heartbeat.
+    pinged_at: Micros,
     /// Earliest moment of the next comparison around a cut link.
     next_detour: Micros,
     outputs: VecDeque<Output>,
@@ -154,6 +156,7 @@ impl Engine {
             duties: logout::Duties::default(),
             rounds: rounds::Rounds::default(),
             quiet_since: now.mono,
+            pinged_at: 0,
             next_detour: 0,
             outputs: VecDeque::new(),
         }
@@ -163,11 +166,11 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input) {
         #[cfg(feature = "mutants")]
         mutants::enter(self.config.mutant);
-        let gap = now.mono.saturating_sub(self.now.mono);
+        let silence = now.mono.saturating_sub(self.now.mono);
         self.now = now;
-        if gap >= PAUSE {
+        if silence >= PAUSE {
             stats::count(&self.stats.pauses);
-            self.event(Event::Paused { gap });
+            self.event(Event::Paused { silence });
             self.fill_after_pause();
         }
         match input {
@@ -279,7 +282,7 @@ impl Engine {
     fn dispatch(&mut self, from: &Member, message: PeerMessage) {
         match message {
             PeerMessage::Ping { sent, phase } => self.pinged(from, sent, phase),
-            PeerMessage::Pong { sent, wall, phase } => self.ponged(from, sent, wall, phase),
+            PeerMessage::Pong { sent, wall, .. } => self.ponged(from, sent, wall),
             PeerMessage::Subscribe { nonce, have } => self.subscribed(from, nonce, have),
             PeerMessage::StreamStart { nonce, next, head } => {
                 self.stream_started(from, nonce, next, head);

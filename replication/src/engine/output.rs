@@ -192,7 +192,7 @@ pub enum Event {
     /// serves.
     Paused {
         /// Between two inputs.
-        gap: Micros,
+        silence: Micros,
     },
     /// The node's own phase changed.
     Phase(Phase),

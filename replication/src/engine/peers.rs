@@ -63,6 +63,8 @@ pub(super) struct Peer {
     pub(super) link: bool,
     pub(super) gossip: Gossip,
     pub(super) phase: Option<Phase>,
+    /// When it said so, on its own monotonic clock.
+    pub(super) told_at: u64,
     /// It has not answered a question in time and has said nothing since.
     pub(super) suspect: bool,
     /// It has not acknowledged in time and has not caught up since.
@@ -94,6 +96,7 @@ impl Peer {
             link: false,
             gossip: Gossip::Unmet,
             phase: None,
+            told_at: 0,
             suspect: false,
             lagging: false,
             repair_due: false,

@@ -270,8 +270,8 @@ impl Engine {
             return false;
         }
         look.first = first;
-        let cuts = self.cuts_of(&look.peer, first);
-        let mut shards = self.digests.differing_shards(theirs, &cuts);
+        let edges = self.edges_of(&look.peer, first);
+        let mut shards = self.digests.differing_shards(theirs, &edges);
         // Work is bounded: each round begins elsewhere, so that none is passed over for ever.
         let turn = self.random.u64() as usize % shards.len().max(1);
         shards.rotate_left(turn);
@@ -295,10 +295,10 @@ impl Engine {
             let last = part.digests.last().map(|(bucket, _)| *bucket);
             let end = if part.more { last } else { None };
             let range = (part.of.bucket, end.unwrap_or(u32::MAX));
-            let cuts = self.cuts_of(&look.peer, look.first);
+            let edges = self.edges_of(&look.peer, look.first);
             let differ = self
                 .digests
-                .differing_buckets(shard, range, &part.digests, &cuts);
+                .differing_buckets(shard, range, &part.digests, &edges);
             let after = None;
             let of = |bucket| BucketFrom {
                 shard,

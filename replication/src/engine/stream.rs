@@ -212,7 +212,7 @@ impl Stream {
 impl Cursor {
     /// The stream goes on behind changes that the peer has not acknowledged. It does not lag by less for
     /// that: its place in the stream says nothing of them any more, so the gap does.
-    pub(super) fn leap(&mut self, stream: &Stream, whole: bool) {
+    pub(super) fn pass_over(&mut self, stream: &Stream, whole: bool) {
         let oldest = self.lag_since.or_else(|| stream.made(stream.tail()));
         let earlier = self.gap.map(|gap| gap.since);
         if let Some(since) = [oldest, earlier].into_iter().flatten().min() {

@@ -12,7 +12,7 @@ use castor_proto::rounds::{Asked, BucketFrom, BucketsTold, PairsTold, ShardFrom,
 use castor_proto::ticket::TicketKey;
 
 use super::config::Micros;
-use super::digests::{Cut, Cuts, bucket_of};
+use super::digests::{Edge, Edges, bucket_of};
 use super::peers::Peer;
 use super::rounds::ANSWER_TIMEOUT;
 use super::{Engine, Event, MS, stats};
@@ -76,8 +76,8 @@ impl Engine {
     }
 
     /// What has ended does not count.
-    pub(super) fn cut(&self) -> Cut {
-        Cut::at(self.own())
+    pub(super) fn edge(&self) -> Edge {
+        Edge::at(self.own())
     }
 
     /// The first bucket that is compared with a peer. When the two clocks differ by more than they
@@ -93,20 +93,24 @@ impl Engine {
         }
     }
 
-    /// The cuts that a peer may have made in an answer that has just come.
-    pub(super) fn cuts_of(&self, peer: &Member, first: u32) -> Cuts {
-        let offset = self.clock.offset(&peer.node).unwrap_or(0);
+    /// The edges that a peer may have had in an answer that has just come.
+    pub(super) fn edges_of(&self, peer: &Member, first: u32) -> Edges {
+        self.edges_around(self.clock.offset(&peer.node).unwrap_or(0), first)
+    }
+
+    /// The edges of a clock that differs from the own one by so many milliseconds.
+    pub(super) fn edges_around(&self, offset: i64, first: u32) -> Edges {
         let now = self.own().saturating_add_signed(offset);
         let tolerance = self.config.tolerance_ms;
         let earliest = now.saturating_sub(tolerance + ANSWER_TIMEOUT / MS);
-        Cuts::between(earliest, now + tolerance, first)
+        Edges::between(earliest, now + tolerance, first)
     }
 
     pub(super) fn asked_for_round(&mut self, from: &Member, rpc: u64, asked: &Asked) {
         let told = match asked {
             Asked::Shards(first) => {
-                let cut = self.cut().from(*first);
-                Told::Shards(cut.bucket(), self.digests.shards(cut))
+                let edge = self.edge().from(*first);
+                Told::Shards(edge.bucket(), self.digests.shards(edge))
             }
             Asked::Buckets(parts) => Told::Buckets(self.tell_buckets(parts)),
             Asked::Pairs(parts) => Told::Pairs(self.tell_pairs(parts)),
@@ -133,7 +137,7 @@ impl Engine {
             }
             let mut digests: Vec<_> = self
                 .digests
-                .buckets(of.shard, of.bucket, self.cut())
+                .buckets(of.shard, of.bucket, self.edge())
                 .take(room + 1)
                 .collect();
             let more = digests.len() > room;
@@ -174,14 +178,14 @@ impl Engine {
                 by_shard.entry(part.shard).or_default().push(part);
             }
         }
-        let cut = self.cut();
+        let edge = self.edge();
         let mut all = Vec::new();
         for (shard, parts) in by_shard {
             let mut found: BTreeMap<u32, Vec<(TicketKey, u128)>> =
                 parts.iter().map(|part| (part.bucket, Vec::new())).collect();
             for (key, end, digest) in self.store.shard_keys(shard) {
                 if let Some(pairs) = found.get_mut(&bucket_of(end))
-                    && !cut.leaves_out(end)
+                    && !edge.leaves_out(end)
                 {
                     pairs.push((key, digest));
                 }
@@ -201,7 +205,7 @@ impl Engine {
         let Some((entry, digest)) = self.store.entry_and_digest(key) else {
             return 0;
         };
-        let ends = Cut::after(own + self.config.tolerance_ms).leaves_out(entry.hard_expiry);
+        let ends = Edge::after(own + self.config.tolerance_ms).leaves_out(entry.hard_expiry);
         let idles = self.has_idled_away(&entry, own + NEAR_IDLE_MS);
         if ends || idles { 0 } else { digest }
     }
@@ -209,7 +213,7 @@ impl Engine {
     /// Whether a peer may already call this ticket ended that this node holds.
     pub(super) fn is_ending(&self, key: &TicketKey, peer: &Member) -> bool {
         let apart = self.clock.offset(&peer.node).unwrap_or(0).unsigned_abs();
-        let near = Cut::after(self.own() + apart + 3 * self.config.tolerance_ms);
+        let near = Edge::after(self.own() + apart + 3 * self.config.tolerance_ms);
         let held = self.store.entry_and_digest(key);
         held.is_some_and(|(entry, _)| near.leaves_out(entry.hard_expiry))
     }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use castor_sim::world::{MS, STORM, World};
+use castor_proto::ticket::TicketKey;
+use castor_replication::engine::Reply;
+use castor_sim::world::{CALM, MS, STORM, Weather, World};
 
 #[test]
 fn a_storm_loses_nothing() {
@@ -77,7 +79,7 @@ fn told_of(world: &World, origin: usize, peer: usize) -> (u64, bool) {
 /// A subscription over a gap acknowledges nothing of what is in the gap.
 #[test]
 fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
-    let mut leapt = 0;
+    let mut passed = 0;
     for seed in 0..10 {
         let mut world = World::with(2, seed, |config| {
             config.ring_max = 8;
@@ -95,7 +97,7 @@ fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
         };
         while lacks(&world) {
             let (lag, caught_up) = told_of(&world, 0, 1);
-            leapt += u32::from(caught_up);
+            passed += u32::from(caught_up);
             assert!(
                 lag >= world.now - began - 300 * MS,
                 "seed {seed}: {lag} µs, and the oldest is {} µs old",
@@ -107,7 +109,43 @@ fn lag_is_the_age_of_what_the_ring_has_dropped_until_it_is_repaired() {
             told_of(w, 0, 1) == (0, true)
         });
     }
-    assert!(leapt > 0, "no subscription passed over anything");
+    assert!(passed > 0, "no subscription passed over anything");
+}
+
+/// Clocks apart leave nothing out of the comparison that closes a gap, not even what ends soon.
+#[test]
+fn a_gap_between_clocks_apart_is_closed_only_when_everything_was_compared() {
+    for (seed, skew_ms) in [10_000, -10_000, 400_000, -400_000].into_iter().enumerate() {
+        let mut world = World::empty(2, seed as u64, |config| config.ring_max = 8);
+        world.skew_ms[1] = skew_ms;
+        (0..2).for_each(|i| world.start(i));
+        world.until("both are ready", |w| (0..2).all(|i| w.is_ready(i)));
+        world.run_for(1_000 * MS);
+        // The streams are lost, and nothing else: each goes on knowing how far the other's clock is off.
+        world.stream = Some(Weather {
+            loss: 1_000,
+            ..CALM
+        });
+        // Some end within the present bucket of five minutes, some later; none has ended for the peer.
+        let lives = [skew_ms.max(0) as u64 + 120_000, 1_200_000];
+        let numbers: Vec<_> = (0..50)
+            .map(|i| world.command(0, World::new_session("ada", lives[i % 2], 7_200_000)))
+            .collect();
+        let sessions: Vec<_> = numbers
+            .into_iter()
+            .map(|number| match world.answer(number) {
+                Reply::Created(Ok(created)) => created.body.key(),
+                other => panic!("not created: {other:?}"),
+            })
+            .collect();
+        world.stream = None;
+        world.until_within(30_000 * MS, "the gap is closed", |w| {
+            told_of(w, 0, 1) == (0, true)
+        });
+        let lacks = |key: &&TicketKey| world.node(1).store.find(key).is_none();
+        let lacking = sessions.iter().filter(lacks).count();
+        assert_eq!(lacking, 0, "a clock apart by {skew_ms} ms, and no lag");
+    }
 }
 
 /// The past of a stream is nothing that a newcomer lags behind by: it is filled by others as well.
@@ -189,10 +227,10 @@ fn a_link_that_breaks_on_one_side_only_goes_on() {
     assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
 }
 
-/// A jump is told when the ring has dropped what a peer lacks. Overtaken by what came after it, it is old
+/// A gap is told when the ring has dropped what a peer lacks. Overtaken by what came after it, it is old
 /// news and no sign of a memory that went back.
 #[test]
-fn a_jump_that_comes_late_fences_nobody() {
+fn word_of_a_gap_that_comes_late_fences_nobody() {
     use castor_proto::message::PeerMessage;
     use castor_replication::engine::{Event, Input};
 
@@ -211,4 +249,96 @@ fn a_jump_that_comes_late_fences_nobody() {
     let fenced = |event: &Event| matches!(event, Event::Fenced);
     assert!(!world.node(1).events.iter().any(fenced));
     assert!(world.is_ready(1));
+}
+
+/// Whoever subscribes behind a gap still gets what a request waits for: nothing else would ever vouch for
+/// it.
+#[test]
+fn what_is_waited_for_reaches_a_peer_that_subscribes_behind_a_gap() {
+    for seed in 0..10 {
+        let mut world = World::with(2, seed, |config| config.ring_max = 64);
+        world.cut(0, 1);
+        world.run_for(3_000 * MS);
+        (0..100).for_each(|_| {
+            world.sign_in(0);
+        });
+        world.heal();
+        // The links come up one after the other: node 0 waits before node 1 has subscribed.
+        let numbers: Vec<_> = (0..60)
+            .map(|_| {
+                world.run_for(5 * MS);
+                world.command(0, World::new_session("ada", 28_800_000, 7_200_000))
+            })
+            .collect();
+        for number in numbers {
+            world.answer(number);
+        }
+        let partial = world.node(0).stats.create_partial.load(Relaxed);
+        assert_eq!(partial, 0, "seed {seed}");
+    }
+}
+
+/// A subscription that is delivered twice may move the stream on behind something that the peer lacks, and
+/// the peer takes no answer to what it does not ask any more.
+#[test]
+fn a_stream_that_has_left_something_out_untold_is_subscribed_to_anew() {
+    use castor_proto::message::{PeerMessage, Phase};
+    use castor_replication::engine::Input;
+
+    let mut world = World::new(2, 1);
+    let session = world.sign_in(0);
+    world.run_for(1_000 * MS);
+    let peer = world.node(1).member.clone();
+    let filling = PeerMessage::Ping {
+        sent: world.mono(1),
+        phase: Phase::Bootstrapping,
+    };
+    world.input(0, Input::Message(peer.clone(), filling));
+    // A last use, for which nobody waits, is on its way. It is lost.
+    let weather = world.weather;
+    world.weather.loss = 1_000;
+    world.command(0, World::new_ticket(session, "https://app.example.org/"));
+    let again = PeerMessage::Subscribe { nonce: 77, have: 0 };
+    world.input(0, Input::Message(peer, again));
+    world.weather = weather;
+    world.run_for(3_000 * MS);
+    let late = world.sign_in(0);
+    assert!(world.node(1).store.find(&late).is_some());
+    assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
+    assert_eq!(told_of(&world, 0, 1), (0, true));
+}
+
+/// Heartbeats overtake each other: an old one does not undo what a later one has told.
+#[test]
+fn a_heartbeat_that_was_overtaken_tells_nothing() {
+    use castor_proto::message::{PeerMessage, Phase};
+    use castor_replication::engine::Input;
+
+    let mut world = World::new(2, 1);
+    let peer = world.node(1).member.clone();
+    let now = world.mono(1);
+    let phase = |w: &World| {
+        let peers = w.node(0).engine.status().peers;
+        let known = peers.into_iter().find(|p| p.node == World::name(1));
+        known.unwrap().phase
+    };
+    let beats = [
+        (now, Phase::Draining, Phase::Draining),
+        (now - 1, Phase::Ready, Phase::Draining),
+        (now - 200 * MS, Phase::Bootstrapping, Phase::Draining),
+        (now + 1, Phase::Ready, Phase::Ready),
+    ];
+    for (sent, told, then) in beats {
+        let ping = PeerMessage::Ping { sent, phase: told };
+        world.input(0, Input::Message(peer.clone(), ping));
+        assert_eq!(phase(&world), Some(then));
+    }
+    // Nothing says when an answer was given.
+    let late = PeerMessage::Pong {
+        sent: now,
+        wall: world.true_time(),
+        phase: Phase::Empty,
+    };
+    world.input(0, Input::Message(peer, late));
+    assert_eq!(phase(&world), Some(Phase::Ready));
 }

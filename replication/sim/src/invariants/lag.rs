@@ -24,7 +24,25 @@ struct Place {
     has: u64,
     /// The stream has passed over changes that it lacked: how far back the lag reaches until they are
     /// repaired is the engine's to say.
-    leapt: bool,
+    passed: bool,
+    /// The oldest of these changes, while no answer of a comparison has come that might have closed the gap:
+    /// until then the lag is no less than its age.
+    owed: Option<u64>,
+    /// Where the stream began the last time.
+    began: u64,
+    /// What came up to here was compared since, whatever the peer says to have of the stream.
+    settled: u64,
+}
+
+impl Place {
+    /// The stream goes on behind this. Whoever has nothing at all fills itself from others as well.
+    fn pass_over(&mut self) {
+        self.passed = true;
+        if self.has > 0 {
+            let oldest = self.has.max(self.settled) + 1;
+            self.owed = Some(self.owed.unwrap_or(u64::MAX).min(oldest));
+        }
+    }
 }
 
 impl Lag {
@@ -38,11 +56,15 @@ impl Lag {
     /// What the lag must be, and the most it may be, by what the peer has said.
     fn expected(&self, world: &World, i: usize, node: &Node, place: &Place) -> Option<(u64, u64)> {
         let head = node.engine.stream_head();
+        let age = |seq| Some(world.mono(i).saturating_sub(node.made_at(seq)?));
+        if let Some(owed) = place.owed {
+            return Some((age(owed)?, u64::MAX));
+        }
         if place.has >= head {
             return Some((0, 0));
         }
         let oldest_kept = (head + 1).saturating_sub(self.ring_max);
-        let age = world.mono(i).saturating_sub(node.made_at(place.has + 1)?);
+        let age = age(place.has + 1)?;
         // Where the ring has dropped what it lacks, the beginning is kept, and may be that of older ones.
         let kept = place.has + 1 >= oldest_kept;
         Some((age, if kept { age } else { u64::MAX }))
@@ -59,7 +81,7 @@ impl Lag {
         };
         // The engine's clock stands still between two inputs.
         let idle = world.mono(i).saturating_sub(node.handled);
-        if peer.lag + idle < least || (peer.lag > most && !place.leapt) {
+        if peer.lag + idle < least || (peer.lag > most && !place.passed) {
             return Err(format!(
                 "node {i} tells a lag of {} µs to {}, and it is {least} µs",
                 peer.lag, peer.node
@@ -68,7 +90,7 @@ impl Lag {
         if peer.lag == 0
             && let Some(place) = pair.and_then(|pair| self.books.get_mut(&pair))
         {
-            place.leapt = false;
+            place.passed = false;
         }
         Ok(())
     }
@@ -101,8 +123,17 @@ impl Invariant for Lag {
             Seen::Started { origin, peer, next } => {
                 let place = self.books.entry((origin, peer)).or_default();
                 let has = next.map(|next| next.saturating_sub(1));
-                place.leapt |= has.is_none_or(|has| has > place.has);
+                if has.is_none_or(|has| has > place.has) {
+                    place.pass_over();
+                }
                 place.has = has.unwrap_or(place.has);
+                place.began = has.unwrap_or(place.began);
+            }
+            Seen::Compared { origin, peer } => {
+                if let Some(place) = self.books.get_mut(&(origin, peer)) {
+                    place.owed = None;
+                    place.settled = place.began;
+                }
             }
         }
     }

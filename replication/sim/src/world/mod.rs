@@ -116,12 +116,14 @@ pub enum Seen {
     /// `peer` has asked for the stream of `origin`, and said what it has.
     Subscribed { origin: Life, peer: Life, have: u64 },
     /// `origin` has answered a subscription of `peer`: its stream begins here. Without a place, it has
-    /// jumped over what it does not keep any more.
+    /// passed over what it does not keep any more.
     Started {
         origin: Life,
         peer: Life,
         next: Option<u64>,
     },
+    /// `peer` has answered a step of a comparison that `origin` makes.
+    Compared { origin: Life, peer: Life },
 }
 
 type Tune = Box<dyn Fn(&mut Config) + Send>;

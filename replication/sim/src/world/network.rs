@@ -179,12 +179,13 @@ impl World {
                 peer,
                 have: *have,
             }),
+            PeerMessage::CompareReply { .. } => self.seen.push(Seen::Compared { origin, peer }),
             _ => {}
         }
     }
 
     /// Whoever answers a subscription counts from there, whether or not the answer arrives, and whether
-    /// or not the peer still runs. What nobody asked for tells of a jump.
+    /// or not the peer still runs. What nobody asked for tells of a gap.
     fn witness_start(&mut self, from: usize, to: &Member, message: &PeerMessage) {
         let origin = self.nodes[from].as_ref().map(|node| node.life);
         if let (true, PeerMessage::StreamStart { nonce, next, .. }) = (self.watched, message)

@@ -2,39 +2,24 @@
 //!
 //! Ballot 0 belongs to the issuer and saves the first phase; when the issuer does not answer, a
 //! fallback ballot with a nonce of its own does both phases. The answer is valid only for the
-//! claim that was decided.
+//! claim that was decided. `search` finds the ticket before, `member` answers the questions of others.
+
+mod member;
+mod search;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use castor_proto::ids::{Ballot, ClaimId, Member, NodeName, WallMs};
+use castor_proto::ids::{Ballot, ClaimId, Member, NodeName};
 use castor_proto::message::{Ask, PeerMessage, Refusal, Vote};
-use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
+use castor_proto::ticket::{TicketBody, TicketKey};
 
 use super::config::Micros;
 use super::mutants::{mutant, same};
 use super::ops::Op;
-use super::singles::Held;
 use super::timers::Timer;
-use super::{ClaimOutcome, Engine, Lie, Reply, stats};
-
-/// A search for a ticket's body.
-struct Search {
-    /// Nodes that have yet to answer.
-    waiting: Vec<Member>,
-    /// Nodes that the id names.
-    hints: Vec<NodeName>,
-    /// How many nodes the id names, known ones or not.
-    hinted: usize,
-    /// How many of those have said that they do not have it.
-    unknown: usize,
-}
-
-impl Search {
-    fn waits_for(&self, name: &NodeName) -> bool {
-        self.waiting.iter().any(|member| member.node == *name)
-    }
-}
+use super::{ClaimOutcome, Engine, Reply, stats};
+use search::Search;
 
 /// One request's attempt to consume a ticket.
 pub(super) struct ClaimOp {
@@ -104,7 +89,7 @@ impl Engine {
         claim: ClaimId,
     ) {
         let number = self.ops.number();
-        let mut op = Box::new(ClaimOp {
+        let op = Box::new(ClaimOp {
             command,
             key,
             claim,
@@ -126,43 +111,7 @@ impl Engine {
         {
             return self.claim_start(number, op);
         }
-        let me = &self.config.me.node;
-        let hinted = hints.len() + usize::from(unresolved_hint);
-        // This node is named and does not have it.
-        let unknown = usize::from(hints.contains(me));
-        let waiting = self.reachable();
-        for member in &waiting {
-            self.send(member, PeerMessage::Find { rpc: number, key });
-        }
-        let search = Search {
-            waiting,
-            hints,
-            hinted,
-            unknown,
-        };
-        let pause = self.patience(&search.waiting, self.config.find_timeout);
-        op.search_until += pause;
-        self.claim_search(number, op, search, pause);
-    }
-
-    /// Goes on searching, or ends the claim when it is clear that nobody will have the body. It was
-    /// stored on a majority of the nodes that the id names; when a majority of them does not have
-    /// it, it cannot be decided any more.
-    fn claim_search(&mut self, number: u64, mut op: Box<ClaimOp>, search: Search, pause: Micros) {
-        let named = search.hints.iter().any(|name| search.waits_for(name));
-        if search.unknown * 2 > search.hinted {
-            return self.claim_end(&op, ClaimOutcome::Unknown);
-        }
-        if search.waiting.is_empty() || (search.hinted > 0 && !named) {
-            let outcome = if search.hinted == search.unknown {
-                ClaimOutcome::Unknown
-            } else {
-                ClaimOutcome::NoQuorum
-            };
-            return self.claim_end(&op, outcome);
-        }
-        op.stage = Stage::Finding(search);
-        self.claim_wait(number, op, pause);
+        self.claim_look_for(number, op, hints, unresolved_hint);
     }
 
     fn reachable(&self) -> Vec<Member> {
@@ -176,51 +125,6 @@ impl Engine {
         let at = (self.now.mono + pause).min(op.deadline.max(self.now.mono));
         self.timers.set(at, Timer::Op(number, op.step));
         self.ops.put(number, Op::Claim(op));
-    }
-
-    pub(super) fn claim_found(&mut self, number: u64, mut op: Box<ClaimOp>, from: &Member) {
-        match &mut op.stage {
-            Stage::Finding(search) => {
-                search.waiting.retain(|member| member != from);
-                search.unknown += usize::from(search.hints.contains(&from.node));
-                if self.claim_body(&op.key).is_some() {
-                    return self.claim_start(number, op);
-                }
-                let Stage::Finding(search) = std::mem::replace(&mut op.stage, Stage::Resting)
-                else {
-                    return;
-                };
-                // The bound runs from the first question; a new timer does not prolong it.
-                let left = op.search_until.saturating_sub(self.now.mono);
-                self.claim_search(number, op, search, left);
-            }
-            Stage::FindingRoot { waiting } => {
-                waiting.retain(|member| member != from);
-                let all_in = waiting.is_empty();
-                match self.claim_body(&op.key) {
-                    Some(body) if self.missing_ancestor(&body).is_none() => {
-                        self.claim_start(number, op);
-                    }
-                    _ if all_in => self.claim_end(&op, ClaimOutcome::Unknown),
-                    _ => self.ops.put(number, Op::Claim(op)),
-                }
-            }
-            _ => self.ops.put(number, Op::Claim(op)),
-        }
-    }
-
-    fn claim_body(&self, key: &TicketKey) -> Option<Arc<TicketBody>> {
-        if mutant!(ForgedView) {
-            let mut body = TicketBody::clone(&self.singles.get(key)?.body.as_ref()?.body);
-            body.view = vec![self.config.me.clone()]; // rule 2
-            return Some(Arc::new(body));
-        }
-        Some(Arc::clone(&self.singles.get(key)?.body.as_ref()?.body))
-    }
-
-    fn missing_ancestor(&self, body: &TicketBody) -> Option<TicketKey> {
-        let unknown = |key: &&TicketKey| !self.store.has_body(key) && !self.store.is_destroyed(key);
-        body.ancestors.iter().find(unknown).copied()
     }
 
     /// Rule 14 on this node: why the ticket cannot be used, if so.
@@ -597,80 +501,5 @@ impl Engine {
         };
         stats::count(counter);
         self.reply(op.command, Reply::Claimed(outcome));
-    }
-
-    // ---- the member's side --------------------------------------------------------------------
-
-    pub(super) fn asked(
-        &mut self,
-        from: &Member,
-        rpc: u64,
-        key: TicketKey,
-        body: Option<Arc<[u8]>>,
-        ask: &Ask,
-    ) {
-        let vote = self.vote(&key, body.as_ref(), ask);
-        if vote == Vote::Refused(Refusal::NotInView)
-            && let Some(held) = body.and_then(|bytes| Held::decode(&bytes, Some(&key)))
-            && self.is_foreign(&held.body)
-        {
-            self.lied(from, Lie::View);
-        }
-        self.send(from, PeerMessage::Answer { rpc, vote });
-    }
-
-    /// Rule 5, then rule 6. The body may come with the question.
-    fn vote(&mut self, key: &TicketKey, body: Option<&Arc<[u8]>>, ask: &Ask) -> Vote {
-        let known = self
-            .singles
-            .get(key)
-            .is_some_and(|single| single.body.is_some());
-        if !known && let Some(held) = body.and_then(|bytes| Held::decode(bytes, Some(key))) {
-            let me = &self.config.me;
-            if !held.body.view.iter().any(|member| same(member, me)) {
-                return Vote::Refused(Refusal::NotInView);
-            }
-            if !self.hold(&held) {
-                return Vote::Refused(Refusal::Expired);
-            }
-        }
-        if let Some(single) = self.singles.get(key)
-            && single.decided.is_none()
-            && let Some(held) = &single.body
-        {
-            let late = held.body.hard_expiry + self.config.tolerance_ms;
-            let ended = self.ended_by_ancestor(&held.body.ancestors);
-            if ended && !mutant!(VotersIgnoreLogout) {
-                return Vote::Refused(Refusal::Destroyed); // rule 14
-            }
-            if self.own() >= late && self.clock.is_sound() {
-                return Vote::Refused(Refusal::Expired);
-            }
-        }
-        let own = self.own();
-        self.singles.vote(key, &self.config.me, ask, own)
-    }
-
-    pub(super) fn learn_decided(
-        &mut self,
-        key: TicketKey,
-        kind: TicketKind,
-        hard_expiry: WallMs,
-        claim: ClaimId,
-        since: WallMs,
-    ) {
-        let own = self.own();
-        let ended = hard_expiry + 2 * self.config.tolerance_ms < own;
-        if !kind.is_single_use() || (ended && self.clock.is_sound()) {
-            return;
-        }
-        if self.singles.get(&key).is_none() && self.singles.len() >= self.config.singles_max {
-            return;
-        }
-        match self.singles.decide(key, kind, hard_expiry, claim, since) {
-            Ok(true) => self.watch_single(key, hard_expiry),
-            Ok(false) => {}
-            Err(()) => self.decided_conflict(key),
-        }
     }
 }
