@@ -177,6 +177,14 @@ mod tests {
             (r"^https://\Qa.edu\E/(?!x).*", "https://a.edu/y"),
             (r"^(https|imaps)://a\.edu[/?].*", "https://a.edu?x"),
             (r"^https://sk\.edu/.*", "https://SK.edu/"),
+            (
+                r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/.*)?$",
+                "http://[::1]:8080/a",
+            ),
+            (
+                r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/.*)?$",
+                "http://localhost",
+            ),
         ] {
             assert!(named(pattern, Extent::Full, url), "{pattern} {url}");
         }
