@@ -156,7 +156,8 @@ impl Slo {
         let slo = Self {
             shared: Arc::new(Shared {
                 parts,
-                waiting: Arc::new(Semaphore::new(WAITING_MAX as usize)),
+                // One more is kept for the next duty of replication, while there is none.
+                waiting: Arc::new(Semaphore::new(WAITING_MAX as usize + 1)),
                 calling: Semaphore::new(CALLING_MAX),
                 again: Semaphore::new(AGAIN_MAX),
             }),

@@ -435,6 +435,26 @@ async fn nobody_is_told_when_that_is_switched_off_or_the_definition_covers_every
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_waits_for_nobody_when_everybody_has_been_told() {
+    let cluster = cluster(1, vec![("outbound.timeout", "60s")]).await;
+    let node = &cluster.nodes[0];
+    let long = Duration::from_secs(60);
+    let at_once = tokio::time::timeout(Duration::from_secs(10), node.cas.slo.finish(long));
+    assert!(at_once.await.is_ok(), "nobody is to be told");
+    let slow = Application::start().await;
+    slow.will_answer(&[0]);
+    let mut browser = Browser::new();
+    browser.sign_in(&node.router, "/cas/login").await;
+    browser.get(&node.router, &login(&slow.url("/"))).await;
+    browser.get(&node.router, "/cas/logout").await;
+    cluster
+        .until("it is being told", || slow.requests().len() == 1)
+        .await;
+    let waits = tokio::time::timeout(Duration::from_millis(300), node.cas.slo.finish(long));
+    assert!(waits.await.is_err(), "somebody is being told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applications_of_an_expired_session_are_told_by_one_node() {
     let options = Options {
         services: LOOPBACK.to_vec(),
