@@ -29,7 +29,7 @@ unit: ## cargo's tests of all crates: no services, no network beyond loopback
 	$(CARGO) test --workspace --locked
 
 .PHONY: system
-system: packages ## real processes: three nodes, nginx, python-cas, Chromium
+system: packages ## real processes: three nodes, nginx, clients of five kinds, Chromium
 	$(CARGO) test --locked --package castor-node --test system -- --test-threads=1
 
 .PHONY: packages

@@ -14,6 +14,7 @@
 pub mod codec;
 pub mod delta;
 pub mod error;
+pub mod failures;
 pub mod frame;
 pub mod hello;
 pub mod ids;

@@ -66,6 +66,9 @@ pub const DIGEST_PAIRS_MAX: usize = 16_384;
 /// Most tickets asked about by key in one message of a digest round: 64 KiB.
 pub const DIGEST_KEYS_MAX: usize = 4_096;
 
+/// Most counters of failed sign-ins in one message: about 70 KiB.
+pub const FAILURES_MAX: usize = 1_024;
+
 /// Most members of a cluster.
 pub const MEMBERS_MAX: usize = 64;
 
@@ -100,6 +103,10 @@ const _: () = assert!(
 const _: () = assert!(
     BATCH_MESSAGES_MAX * size_of::<crate::message::PeerMessage>() <= DECODE_MAX,
     "as many messages as an envelope may have pass the decoder's memory limit"
+);
+const _: () = assert!(
+    FAILURES_MAX * size_of::<crate::failures::Counter>() < BATCH_BYTES_MAX,
+    "counters of failed sign-ins fit a batch"
 );
 const _: () = assert!(TICKET_BODY_MAX < BATCH_BYTES_MAX, "a ticket fits a batch");
 const _: () = assert!(

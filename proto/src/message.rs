@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::codec::{SchemaRead, SchemaWrite};
 use crate::delta::{Entry, ServiceKey, ServiceUse};
+use crate::failures::{self, Counter};
 use crate::ids::{Ballot, ClaimId, Member, WallMs};
 use crate::limits;
 use crate::rounds::{Asked, Standing, Told};
@@ -277,6 +278,11 @@ pub enum PeerMessage {
         /// The answerer's digests.
         told: Told,
     },
+    /// Counters of failed sign-ins, its own or others' (rule 25). Nobody answers. Since wire version 2.
+    Failures {
+        /// As the sender holds them.
+        counters: Vec<Counter>,
+    },
 }
 
 /// Which of a link's three ordered lanes a message travels on: claims never queue behind bulk.
@@ -312,7 +318,9 @@ impl PeerMessage {
     /// older one, and is refused there.
     pub fn since(&self) -> WireVersion {
         match self {
-            Self::RoundRequest { .. } | Self::RoundReply { .. } => WireVersion::V2,
+            Self::RoundRequest { .. } | Self::RoundReply { .. } | Self::Failures { .. } => {
+                WireVersion::V2
+            }
             _ => WireVersion::V1,
         }
     }
@@ -342,7 +350,8 @@ impl PeerMessage {
             | Self::Entries { .. }
             | Self::EntriesTaken { .. }
             | Self::RoundRequest { .. }
-            | Self::RoundReply { .. } => Lane::Bulk,
+            | Self::RoundReply { .. }
+            | Self::Failures { .. } => Lane::Bulk,
         }
     }
 
@@ -389,6 +398,7 @@ impl PeerMessage {
             } => compare.check(),
             Self::RoundRequest { asked, .. } => asked.check(),
             Self::RoundReply { standing, told, .. } => standing.check() && told.check(),
+            Self::Failures { counters } => failures::check(counters),
             Self::Stored { .. }
             | Self::Find { .. }
             | Self::Found { entry: None, .. }

@@ -16,8 +16,9 @@ use crate::codec::{SchemaRead, SchemaWrite};
 pub enum WireVersion {
     /// The first: tickets, deltas, claims, digests as in `testdata/v1`.
     V1 = 1,
-    /// Digest rounds (rule 19), the messages of [`crate::rounds`], and 16 streams for the fast lane of a
-    /// link in place of one. Everything else as in version 1.
+    /// Digest rounds (rule 19), the messages of [`crate::rounds`], counters of failed sign-ins
+    /// ([`crate::failures`]), and 16 streams for the fast lane of a link in place of one. Everything else as
+    /// in version 1.
     V2 = 2,
 }
 

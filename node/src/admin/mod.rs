@@ -9,6 +9,7 @@ mod access;
 mod api;
 mod fill;
 mod sessions;
+mod throttles;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 use castor_replication::driver::Handle;
 use tokio::sync::Semaphore;
 
+use crate::authn::Throttle;
 use crate::ops::audit::Audit;
 use crate::slo::Slo;
 
@@ -30,9 +32,26 @@ pub struct Admin {
     handle: Handle,
     audit: Audit,
     slo: Slo,
+    throttle: Throttle,
+    prefix: String,
     /// Looking through all sessions is work; one at a time is enough for people.
     scans: Arc<Semaphore>,
     demo: Option<Arc<DemoFill>>,
+}
+
+/// What [`Admin`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The replica.
+    pub handle: Handle,
+    /// The record of who did what.
+    pub audit: Audit,
+    /// Tells applications that a session has ended.
+    pub slo: Slo,
+    /// Failed sign-ins.
+    pub throttle: Throttle,
+    /// Path of the CAS endpoints, such as `/cas`.
+    pub prefix: String,
 }
 
 /// What synthetic sessions need to know; only nodes of `castor demo` have it.
@@ -53,12 +72,14 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Administers the replica behind `handle`.
-    pub fn new(handle: Handle, audit: Audit, slo: Slo) -> Self {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
         Self {
-            handle,
-            audit,
-            slo,
+            handle: parts.handle,
+            audit: parts.audit,
+            slo: parts.slo,
+            throttle: parts.throttle,
+            prefix: parts.prefix,
             scans: Arc::new(Semaphore::new(1)),
             demo: None,
         }
@@ -83,6 +104,12 @@ impl Admin {
             .route("/admin/v1/sessions", get(sessions::list))
             .route("/admin/v1/sessions/end", post(sessions::end))
             .route("/admin/v1/sessions/{handle}", get(sessions::show))
+            .route("/admin/v1/throttles", get(throttles::list))
+            .route("/admin/v1/throttles/clear", post(throttles::clear))
+            .route(
+                &format!("{}/actuator/throttles", self.prefix),
+                get(throttles::submissions).delete(throttles::release),
+            )
             .with_state(self.clone())
             .layer(axum::middleware::from_fn_with_state(
                 Arc::new(access),

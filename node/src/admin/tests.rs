@@ -13,6 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::authn::Authenticator;
 use crate::clock::Clock;
 use crate::config::value::{Secret, Value as _};
 use crate::config::{Config, Live};
@@ -47,7 +48,15 @@ async fn fixture() -> Fixture {
     };
     let registry = node.metrics.registry();
     let audit = audit::start(&config, place, Clock::system(), registry).unwrap();
-    let admin = Admin::new(node.handle.clone(), audit.clone(), slo(&node, &audit));
+    let people: Vec<Arc<dyn Authenticator>> = Vec::new();
+    let live = Live::new(Config::defaults().unwrap());
+    let admin = Admin::new(Parts {
+        handle: node.handle.clone(),
+        audit: audit.clone(),
+        slo: slo(&node, &audit),
+        throttle: Throttle::new(node.handle.clone(), live, people, registry).unwrap(),
+        prefix: "/cas".to_owned(),
+    });
     Fixture {
         node,
         admin,
@@ -370,4 +379,81 @@ async fn keys_are_named_and_never_shown() {
             {"id": "00000007", "role": "current", "created": "2023-11-14T22:13:20Z"}
         ]})
     );
+}
+
+async fn fail(fixture: &Fixture, user: &str, address: &str, times: usize) {
+    let address = Some(address.parse().unwrap());
+    for _ in 0..times {
+        let attempt = fixture.admin.throttle.admit(user, address).unwrap();
+        attempt.failed().await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_is_shown_and_cleared_and_audited() {
+    let fixture = fixture().await;
+    let socket = fixture.socket();
+    fail(&fixture, "jane", "192.0.2.7", 5).await;
+    fail(&fixture, "joe", "192.0.2.8", 1).await;
+    let path = "/admin/v1/throttles";
+    let (code, answer) = Ask::new("GET", path).of(&socket).await;
+    assert_eq!((code, &answer["enabled"]), (200, &true.into()));
+    let rows = answer["throttles"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{answer}");
+    assert_eq!(rows[0]["by"], "user");
+    assert_eq!(rows[0]["address"], "192.0.2.7");
+    assert_eq!(rows[0]["failures"], 5);
+    assert!(rows[0]["until"].is_string() && rows[0]["user"].is_null());
+    let (_, all) = Ask::new("GET", "/admin/v1/throttles?all=true")
+        .of(&socket)
+        .await;
+    assert_eq!(all["throttles"].as_array().unwrap().len(), 4);
+    let (_, jane) = Ask::new("GET", "/admin/v1/throttles?user=jane")
+        .of(&socket)
+        .await;
+    assert_eq!(jane["throttles"][0]["user"], "jane");
+
+    let (code, submissions) = Ask::new("GET", "/cas/actuator/throttles").of(&socket).await;
+    assert_eq!(code, 200);
+    assert_eq!(submissions.as_array().unwrap().len(), 1);
+    assert_eq!(submissions[0]["clientIpAddress"], "192.0.2.7");
+    assert!(submissions[0]["expiration"].is_string());
+
+    let post = |form| Ask {
+        form,
+        ..Ask::new("POST", "/admin/v1/throttles/clear")
+    };
+    for form in ["", "all=true&user=jane", "who=jane"] {
+        let (code, _) = post(form).of(&socket).await;
+        assert!(code == 400 || code == 422, "{form}: {code}");
+    }
+    let (code, answer) = post("user=jane").of(&socket).await;
+    assert_eq!((code, &answer["cleared"]), (200, &1.into()));
+    assert!(
+        fixture
+            .admin
+            .throttle
+            .admit("jane", Some([192, 0, 2, 7].into()))
+            .is_ok()
+    );
+    let (_, answer) = Ask::new("DELETE", "/cas/actuator/throttles")
+        .of(&socket)
+        .await;
+    assert_eq!(answer["cleared"], 3);
+    let (_, all) = Ask::new("GET", "/admin/v1/throttles?all=true")
+        .of(&socket)
+        .await;
+    assert_eq!(all["throttles"], serde_json::json!([]));
+    let record = fixture.recorded();
+    let cleared: Vec<_> = record
+        .iter()
+        .filter(|line| line["action"] == "THROTTLES_CLEARED")
+        .map(|line| line["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(cleared, ["user=jane: 1 cleared", "all: 3 cleared"]);
+    assert_eq!(record[0]["action"], "THROTTLES_LISTED");
+    let by_token = fixture.admin.router(token());
+    for path in ["/admin/v1/throttles", "/cas/actuator/throttles"] {
+        assert_eq!(Ask::new("GET", path).of(&by_token).await.0, 401, "{path}");
+    }
 }

@@ -172,6 +172,7 @@ fn parts(
     let config = &checked.loaded.config;
     let cluster = config.cluster.clone();
     let entries_max = config.tickets.max_sessions;
+    let index_people = config.tickets.max_sessions_per_user > 0;
     let tell_expired = config.logout.on_expiry && config.logout.tell_applications;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     Parts {
@@ -187,6 +188,7 @@ fn parts(
             engine.forget_after = micros(cluster.forget_after.0);
             engine.entries_max = entries_max;
             engine.tell_expired = tell_expired;
+            engine.index_people = index_people;
             engine.wire = wire;
         }),
         digest_key: digest_key(&config.cluster.name),

@@ -11,8 +11,8 @@ use castor_replication::driver::{Handle, Readiness};
 use super::AppError;
 use super::preflight::Checked;
 use super::shared::Shared;
-use crate::admin::{Access, Admin, DemoFill};
-use crate::authn::{Authenticator, Chain};
+use crate::admin::{self, Access, Admin, DemoFill};
+use crate::authn::{Authenticator, Chain, Throttle};
 use crate::cas::{self, Cas};
 use crate::clock::Clock;
 use crate::config::Listen;
@@ -53,11 +53,15 @@ impl Routers {
         let registry = metrics.registry();
         let config = &checked.loaded.config;
         let users: Arc<dyn Authenticator> = Arc::clone(&checked.users) as _;
+        let people = vec![users];
+        let throttle = Throttle::new(handle.clone(), live.clone(), people.clone(), registry)
+            .map_err(AppError::metrics)?;
         let cas = Arc::new(Cas::new(cas::Parts {
             config: live.clone(),
             web: Arc::clone(&checked.web),
             services: checked.services.registry(),
-            authn: Chain::new(vec![users], registry).map_err(AppError::metrics)?,
+            authn: Chain::new(people, registry).map_err(AppError::metrics)?,
+            throttle: throttle.clone(),
             tickets: tickets.clone(),
             audit: audit.clone(),
             rng: rng.clone(),
@@ -72,7 +76,14 @@ impl Routers {
             life_ms: tgt.max_life.as_millis(),
             idle_ms: tgt.idle.as_millis(),
         });
-        let admin = Admin::new(handle.clone(), audit.clone(), slo.clone()).with_demo(demo);
+        let admin = Admin::new(admin::Parts {
+            handle: handle.clone(),
+            audit: audit.clone(),
+            slo: slo.clone(),
+            throttle,
+            prefix: config.http.prefix.0.clone(),
+        })
+        .with_demo(demo);
         let over_tcp = match &config.ops.token {
             Some(token) => admin.router(Access::Token(token.clone())),
             None => Router::new(),

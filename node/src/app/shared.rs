@@ -10,7 +10,7 @@ use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundMetrics};
 use crate::slo::{self, Slo, SloMetrics};
-use crate::tickets::{Policy, Tickets};
+use crate::tickets::{LimitMetrics, Policy, Tickets};
 
 /// What rooms share.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ impl Shared {
             OutboundMetrics::register(registry).map_err(AppError::metrics)?,
         );
         let policy = Policy::from(&checked.loaded.config.tickets);
-        let tickets = Tickets::new(handle.clone(), policy);
+        let limit = LimitMetrics::register(registry).map_err(AppError::metrics)?;
+        let tickets = Tickets::new(handle.clone(), policy).counting(limit);
         let slo = Slo::start(slo::Parts {
             config: live.clone(),
             tickets: tickets.clone(),

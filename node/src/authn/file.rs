@@ -168,6 +168,10 @@ impl Authenticator for FileAuthenticator {
             }
         })
     }
+
+    fn visit_names(&self, visit: &mut dyn FnMut(&str)) {
+        self.users.load().names().for_each(visit);
+    }
 }
 
 fn load(path: &Path, rng: &Rng) -> Result<Users, UsersError> {

@@ -4,6 +4,7 @@
 //! - [`Authenticator`]: what a handler is
 //! - [`mod@file`]: users from a TOML file
 //! - [`password`]: Argon2id on a few threads of low priority
+//! - [`throttle`]: slows down whoever fails, counted for the whole cluster
 //!
 //! A wrong password, an unknown user and a disabled account look the same from outside in text; the
 //! audit knows the difference. In time they do as long as all hashes have one cost: an unknown user
@@ -12,6 +13,7 @@
 pub mod credential;
 pub mod file;
 pub mod password;
+pub mod throttle;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +23,7 @@ use castor_proto::ticket::Principal;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 pub use credential::Credential;
+pub use throttle::{Throttle, Throttled};
 
 /// Why a handler says no. For the audit only: people are told one and the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,9 @@ pub trait Authenticator: Send + Sync {
 
     /// Judges a credential. Takes about the same time for a user it does not know.
     fn authenticate<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Verdict>;
+
+    /// Shows every user name it can list, in no order; none where the source cannot tell.
+    fn visit_names(&self, _visit: &mut dyn FnMut(&str)) {}
 }
 
 /// The handlers in the order in which they are asked.

@@ -7,7 +7,7 @@ use super::visit::{Visitor, log_ticket};
 use crate::ops::audit::Action;
 use crate::services::RegisteredService;
 use crate::services::access::Access;
-use crate::tickets::{Session, TicketError};
+use crate::tickets::{Look, Session, TicketError};
 
 /// Why there is no ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,11 @@ impl Visitor<'_> {
         if registered.access(&session.tgt.principal, &self.asking()) != Access::Granted {
             not_created("access refused");
             return Err(NotGranted::Access);
+        }
+        let look = Look::BeforeUse;
+        if self.end_too_many(session, look).await {
+            not_created("one session too many");
+            return Err(NotGranted::Ticket(TicketError::SessionEnded));
         }
         let service = St {
             service: url.as_str().to_owned(),

@@ -43,7 +43,7 @@ pub async fn logout(call: Call) -> Response {
     if !visitor.cas.serves() {
         return visitor.error(ErrorKind::Unready);
     }
-    let presented = cookies::read(&call.head.headers, &visitor.cas.tickets.keyring());
+    let presented = visitor.presented();
     let query = call.head.uri.query();
     if visitor.asks_first(&call.head.method, &presented) {
         return visitor.question(query);

@@ -14,11 +14,12 @@
 //! | `/v1/tickets`, `/v1/users` | [`rest`] | the REST protocol of Apereo CAS |
 //! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
-//! Shared by them: [`visit`] (who asks), [`service_url`], `validation` (the order of work),
-//! `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
+//! Shared by them: [`visit`] (who asks), `judging` (credentials), `sessions` (beginning one), [`service_url`],
+//! `validation` (the order of work), `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
 
 pub mod assets;
 mod granting;
+mod judging;
 pub mod login;
 pub mod logout;
 pub mod outcome;
@@ -32,6 +33,7 @@ pub mod saml_request;
 pub mod saml_validate;
 pub mod service_url;
 pub mod service_validate;
+mod sessions;
 pub mod validate;
 mod validation;
 pub mod visit;
@@ -43,7 +45,7 @@ use castor_proto::seal::aead::NONCE_BYTES;
 use castor_replication::driver::Readiness;
 use tokio::sync::Semaphore;
 
-use crate::authn::Chain;
+use crate::authn::{Chain, Throttle};
 use crate::clock::Rng;
 use crate::config::Live;
 use crate::ops::audit::Audit;
@@ -53,6 +55,7 @@ use crate::slo::Slo;
 use crate::tickets::Tickets;
 use crate::web::Web;
 use crate::web::cookies::CookieJar;
+use crate::web::pin::Pins;
 use service_url::ServiceUrl;
 
 /// How long a sign-in waits for a node that is about to serve. A node that was stopped, or has just
@@ -77,6 +80,8 @@ pub struct Cas {
     pub services: Arc<Registry>,
     /// Who people are.
     pub authn: Chain,
+    /// Slows down whoever guesses passwords.
+    pub throttle: Throttle,
     /// Tickets.
     pub tickets: Tickets,
     /// The record of who did what.
@@ -88,6 +93,7 @@ pub struct Cas {
     /// Tells applications that a session has ended.
     pub slo: Slo,
     cookies: CookieJar,
+    pins: Pins,
     prefix: String,
     public_host: Option<String>,
     patient: Semaphore,
@@ -106,6 +112,8 @@ pub struct Parts {
     pub services: Arc<Registry>,
     /// Who people are.
     pub authn: Chain,
+    /// Slows down whoever guesses passwords.
+    pub throttle: Throttle,
     /// Tickets.
     pub tickets: Tickets,
     /// The record of who did what.
@@ -124,6 +132,10 @@ impl Cas {
         let config = parts.config.load();
         let prefix = config.http.prefix.0.clone();
         let cookies = CookieJar::new(&prefix, config.web.cookie.same_site);
+        let pins = Pins {
+            address: config.web.cookie.pin_to_address,
+            user_agent: config.web.cookie.pin_to_user_agent,
+        };
         let public_host = config.http.public_url.as_ref().and_then(|url| {
             let rest = url.0.split_once("://")?.1;
             Some(rest.split('/').next()?.to_ascii_lowercase())
@@ -134,12 +146,14 @@ impl Cas {
             web: parts.web,
             services: parts.services,
             authn: parts.authn,
+            throttle: parts.throttle,
             tickets: parts.tickets,
             audit: parts.audit,
             outbound: parts.outbound,
             rng: parts.rng,
             slo: parts.slo,
             cookies,
+            pins,
             prefix,
             public_host,
             patient: Semaphore::new(PATIENT),

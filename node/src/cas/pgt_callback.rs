@@ -92,7 +92,9 @@ impl Visitor<'_> {
             Err(error) => {
                 not_created(&error.to_string());
                 return match error {
-                    TicketError::SessionEnded | TicketError::TooLarge => Delivery::Failed,
+                    TicketError::SessionEnded | TicketError::TooLarge | TicketError::TooMany => {
+                        Delivery::Failed
+                    }
                     TicketError::Full | TicketError::NotNow => Delivery::NotNow,
                 };
             }

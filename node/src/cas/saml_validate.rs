@@ -29,23 +29,22 @@ pub async fn post(mut call: Call) -> Response {
         Ok(body) => saml_request::read(&body),
         Err(_) => Err(SamlRequestError::TooLarge),
     };
-    let (asked, target) = match (parameters(&query), &read) {
-        (Err(outcome), _) => (Err(outcome), ""),
-        (Ok((target, _)), Err(error)) => (Err(Outcome::bad_request(error)), target),
-        (Ok((target, renew)), Ok(asked)) => {
-            let validation = Validation {
-                endpoint: SAML_VALIDATE,
-                accepts: Accepts::Service,
-                service: target,
-                ticket: &asked.artifact,
-                pgt_url: None,
-                format: None,
-                renew,
-            };
-            (Ok(validation), target)
-        }
+    let parameters = parameters(&query);
+    let target = parameters.as_ref().map_or("", |(target, _)| target);
+    let validation = match (&parameters, &read) {
+        (Err(outcome), _) => Err(outcome.clone()),
+        (_, Err(error)) => Err(Outcome::bad_request(error)),
+        (Ok((service, renew)), Ok(asked)) => Ok(Validation {
+            endpoint: SAML_VALIDATE,
+            accepts: Accepts::Service,
+            service,
+            ticket: &asked.artifact,
+            pgt_url: None,
+            format: None,
+            renew: *renew,
+        }),
     };
-    let outcome = visitor.validate(asked).await;
+    let outcome = visitor.validate(validation).await;
     visitor.saml_answer(&outcome, target, read.as_ref().ok())
 }
 

@@ -14,14 +14,15 @@ use tracing::Instrument as _;
 
 use super::Cas;
 use super::paths::{
-    ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SERVICE_VALIDATE,
-    VALIDATE,
+    ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SAML_VALIDATE,
+    SERVICE_VALIDATE, VALIDATE,
 };
 use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
 use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
+use crate::web::cookies::{self, Presented};
 use crate::web::form::{Form, FormError};
 use crate::web::headers::{self, Needs};
 use crate::web::language::{self, Tag, Wanted};
@@ -152,7 +153,9 @@ fn answers_unready(cas: &Cas, method: &Method, endpoint: &str) -> bool {
         PROXY,
     ];
     endpoint.strip_prefix(cas.prefix()).is_some_and(|path| {
-        path == ASSETS || (*method == Method::GET && validations.contains(&path))
+        path == ASSETS
+            || (*method == Method::GET && validations.contains(&path))
+            || (*method == Method::POST && path == SAML_VALIDATE)
     })
 }
 
@@ -261,7 +264,7 @@ impl Visitor<'_> {
     /// An error page.
     pub(super) fn error(&self, kind: ErrorKind) -> Response {
         let status = match kind {
-            ErrorKind::Service | ErrorKind::Access => StatusCode::FORBIDDEN,
+            ErrorKind::Service | ErrorKind::Access | ErrorKind::Sessions => StatusCode::FORBIDDEN,
             ErrorKind::Request => StatusCode::BAD_REQUEST,
             ErrorKind::Busy | ErrorKind::Unready => StatusCode::SERVICE_UNAVAILABLE,
             // Every other node is as full: a proxy must neither ask it nor hold this against us.
@@ -302,6 +305,17 @@ impl Visitor<'_> {
         response
     }
 
+    /// The session's cookie.
+    pub(super) fn presented(&self) -> Presented {
+        let pin = self.pin();
+        cookies::read(self.headers, &self.cas.tickets.keyring(), pin.as_deref())
+    }
+
+    /// What a session's cookie is bound to, when it is.
+    pub(super) fn pin(&self) -> Option<String> {
+        self.cas.pins.of(self.visit.client.address, self.headers)
+    }
+
     /// What access rules look at.
     pub(super) fn asking(&self) -> Asking<'_> {
         Asking {
@@ -321,6 +335,13 @@ impl Visitor<'_> {
             request: Some(self.visit.request_id.clone()),
         });
     }
+}
+
+/// Says in how many seconds it is worth while to ask again.
+pub(super) fn set_retry_after(response: &mut Response, seconds: u64) {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
 }
 
 /// Puts a cookie on a response.

@@ -21,6 +21,7 @@ mod services;
 mod sessions;
 mod status;
 mod table;
+mod throttle;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ enum Command {
     Resume(service::ResumeArgs),
     Services(services::ServicesArgs),
     Sessions(sessions::SessionsArgs),
+    Throttle(throttle::ThrottleArgs),
     Audit(audit::AuditArgs),
     Password(password::PasswordArgs),
 }
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => service::resume(&args),
         Command::Services(args) => services::run(&args),
         Command::Sessions(args) => sessions::run(&args),
+        Command::Throttle(args) => throttle::run(&args),
         Command::Audit(args) => audit::run(args),
         Command::Password(args) => password::run(&args),
     };

@@ -1,11 +1,15 @@
 //! `castor sessions list|show|end`.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::{Client, NodeArgs, encode};
 use super::table::{cell, of_objects};
 use super::{Done, Failure, print, print_json, say};
+use crate::config::Period;
+use crate::config::value::Value as _;
 
 /// Lists, shows and ends sessions.
 #[derive(Debug, Args)]
@@ -19,7 +23,8 @@ pub(super) struct SessionsArgs {
 enum SessionsCommand {
     /// Lists sessions of the whole cluster, the last used first.
     #[command(after_help = "Examples:\n  castor sessions list --user jane\n  \
-        castor sessions list --older-than 7200 --json")]
+        castor sessions list --older-than 2h --json\n  \
+        castor sessions list --service https://reports.example.org/ --address 192.0.2.7")]
     List {
         #[command(flatten)]
         which: FilterArgs,
@@ -33,7 +38,10 @@ enum SessionsCommand {
         json: bool,
     },
     /// Shows one session with the applications it visited.
-    #[command(after_help = "Example:\n  castor sessions show 6f2d0c9a41b7e85d3c10")]
+    #[command(
+        after_help = "Examples:\n  castor sessions show 6f2d0c9a41b7e85d3c10\n  \
+        castor sessions show 6f2d0c9a41b7e85d3c10 --json"
+    )]
     Show {
         /// Handle of the session.
         handle: String,
@@ -46,7 +54,8 @@ enum SessionsCommand {
     /// Ends sessions on every node, with all their tickets.
     #[command(
         after_help = "Examples:\n  castor sessions end 6f2d0c9a41b7e85d3c10\n  \
-        castor sessions end --user jane"
+        castor sessions end --user jane\n  \
+        castor sessions end --older-than 7d --json"
     )]
     End {
         /// Handle of one session.
@@ -74,9 +83,20 @@ struct FilterArgs {
     /// Address at sign-in.
     #[arg(long)]
     address: Option<String>,
-    /// Signed in at least this long ago.
-    #[arg(long, value_name = "SECONDS")]
+    /// Signed in at least this long ago: seconds, or a duration such as 90m, 2h or 7d.
+    #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<u64>,
+}
+
+/// Seconds, or a duration as in the configuration.
+fn age(text: &str) -> Result<u64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let value = toml::Value::String(text.to_owned());
+    let age = Period::from_toml(&value, Path::new(""));
+    age.map(|age| age.as_secs())
+        .map_err(|_| "expected seconds, or a duration such as 90m, 2h or 7d".to_owned())
 }
 
 impl FilterArgs {
@@ -197,4 +217,19 @@ fn end(handle: Option<&String>, which: &FilterArgs, node: &NodeArgs, json: bool)
         return Err(anyhow::anyhow!("no session has this handle").into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::age;
+
+    #[test]
+    fn an_age_is_seconds_or_a_duration() {
+        for (text, seconds) in [("0", 0), ("7200", 7_200), ("90m", 5_400), ("7d", 604_800)] {
+            assert_eq!(age(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "-1", "2 weeks", "1.5h"] {
+            assert!(age(text).unwrap_err().contains("90m"), "{text}");
+        }
+    }
 }

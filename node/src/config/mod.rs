@@ -26,7 +26,7 @@ pub mod value;
 mod web;
 
 pub use audit::Audit;
-pub use authn::{Authn, AuthnFile, AuthnPassword};
+pub use authn::{Authn, AuthnFile, AuthnPassword, AuthnThrottle};
 pub use cluster::Cluster;
 pub use http::{Http, HttpTls};
 pub use live::Live;
@@ -134,6 +134,7 @@ impl Config {
         self.http.check(reader);
         self.ops.check(reader);
         self.cluster.check(reader);
+        self.authn.throttle.check(reader);
         self.tickets.check(reader);
         self.logout.check(reader);
         self.outbound.check(reader);

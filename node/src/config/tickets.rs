@@ -1,7 +1,7 @@
 //! `[tickets]`: how long tickets live and how many there may be.
 
 use super::schema::{Reader, section};
-use super::types::Period;
+use super::types::{AtUserLimit, Period};
 
 section! {
     /// How long tickets live and how many there may be.
@@ -9,6 +9,12 @@ section! {
         /// Sessions at one time, in the whole cluster; at the limit new sign-ins are refused and
         /// nothing is dropped. Plan 1 KiB of memory for each.
         max_sessions: usize = "2000000" in "100"..="100000000", Restart;
+        /// Sessions that one person may have at one time, in the whole cluster; 0 for any number. With
+        /// a limit each node keeps an index of people, which takes about 100 bytes for each session.
+        max_sessions_per_user: usize = "0" in "0"..="10000", Restart;
+        /// What happens when a person who has that many signs in: the session that began first is ended,
+        /// and its applications are told, or the sign-in is refused.
+        at_user_limit: AtUserLimit = "end_oldest", Restart;
     }
     sections {
         /// Sessions.

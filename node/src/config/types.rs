@@ -309,6 +309,16 @@ words! {
 }
 
 words! {
+    /// What happens when a person who has as many sessions as they may signs in.
+    pub enum AtUserLimit expected "one of \"end_oldest\", \"refuse\"" {
+        /// The session that began first ends.
+        EndOldest = "end_oldest",
+        /// The sign-in is refused.
+        Refuse = "refuse",
+    }
+}
+
+words! {
     /// Where audit events go.
     pub enum AuditOutput expected "one of \"stdout\", \"file\", \"syslog\"" {
         /// One JSON object per line on standard output.

@@ -37,5 +37,11 @@ section! {
     pub struct WebCookie("web.cookie") {
         /// The `SameSite` attribute; `none` is needed for gateway requests from frames.
         same_site: SameSite = "none", Restart;
+        /// Whether a session's cookie is good only from the address at which it was set, of IPv6 only
+        /// from its first 64 bits. People whose address changes sign in again.
+        pin_to_address: bool = "false", Restart;
+        /// Whether a session's cookie is good only with the `User-Agent` with which it was set. People
+        /// whose browser is updated sign in again.
+        pin_to_user_agent: bool = "false", Restart;
     }
 }

@@ -53,6 +53,8 @@ pub enum Reason {
     Operator,
     /// Somebody else signed in with the same browser.
     Replaced,
+    /// Its person had more sessions than they may.
+    Limit,
     /// Its time was over.
     Expired,
     /// The node that took the logout has gone.
@@ -65,6 +67,7 @@ impl Reason {
             Self::Logout => "logout",
             Self::Operator => "operator",
             Self::Replaced => "replaced",
+            Self::Limit => "limit",
             Self::Expired => "expired",
             Self::TakenOver => "taken_over",
         }

@@ -9,10 +9,12 @@
 //! | [`Tickets::proxy_granting_ticket`] | every peer's acknowledgement, 1 s |
 //! | [`Tickets::proxy_session`] | as [`Tickets::session`] |
 //! | [`Tickets::proxy_ticket`] | a majority of the ticket's view |
-//! | [`Tickets::end_session`] | every peer's acknowledgement, 1 s |
+//! | [`Tickets::end_session`], [`Tickets::end_one_too_many`] | every peer's acknowledgement, 1 s |
+//! | [`Tickets::too_many`], [`Tickets::has_room_for`] | nobody |
 
 mod consume;
 mod issue;
+mod limit;
 mod logout;
 pub mod policy;
 mod proxy;
@@ -27,8 +29,9 @@ use castor_replication::driver::{Handle, Readiness, RequestError};
 use castor_replication::engine::Denied;
 
 pub use consume::{ClaimRequest, Consumed, Granted, Refusal};
+pub use limit::{LimitMetrics, Look};
 pub use logout::{Untold, Visited};
-pub use policy::Policy;
+pub use policy::{PerUser, Policy};
 pub use proxy::{FoundProxy, ProxyGranting, ProxySession};
 pub use session::{Ended, Found, Session, SessionStart};
 
@@ -37,6 +40,7 @@ pub use session::{Ended, Found, Session, SessionStart};
 pub struct Tickets {
     handle: Handle,
     policy: Policy,
+    limit: LimitMetrics,
 }
 
 /// Why no ticket was made or ended.
@@ -48,6 +52,9 @@ pub enum TicketError {
     /// A limit is reached; try later.
     #[error("a limit is reached")]
     Full,
+    /// The person has as many sessions as they may.
+    #[error("the person has as many sessions as they may")]
+    TooMany,
     /// This node cannot serve now; another one can.
     #[error("this node cannot serve now")]
     NotNow,
@@ -72,7 +79,19 @@ impl From<RequestError> for TicketError {
 impl Tickets {
     /// Tickets of this node.
     pub fn new(handle: Handle, policy: Policy) -> Self {
-        Self { handle, policy }
+        let limit = LimitMetrics::default();
+        Self {
+            handle,
+            policy,
+            limit,
+        }
+    }
+
+    /// The same, counting in `limit`.
+    #[must_use]
+    pub fn counting(mut self, limit: LimitMetrics) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// How long tickets live.

@@ -1,6 +1,7 @@
 //! How long tickets live, in milliseconds.
 
 use crate::config;
+use crate::config::types::AtUserLimit;
 
 /// Lifetimes, from `[tickets]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,17 @@ pub struct Policy {
     pub service_ticket_ms: u64,
     /// A proxy ticket.
     pub proxy_ticket_ms: u64,
+    /// How many sessions a person may have; `None` for any number.
+    pub per_user: Option<PerUser>,
+}
+
+/// How many sessions a person may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerUser {
+    /// So many, at least 1.
+    pub most: usize,
+    /// What happens beyond.
+    pub beyond: AtUserLimit,
 }
 
 /// Life and idle time of a session.
@@ -38,6 +50,10 @@ impl From<&config::Tickets> for Policy {
             remembered: config.remember_me.enabled.then_some(remembered),
             service_ticket_ms: config.st.life.as_millis(),
             proxy_ticket_ms: config.pt.life.as_millis(),
+            per_user: (config.max_sessions_per_user > 0).then_some(PerUser {
+                most: config.max_sessions_per_user,
+                beyond: config.at_user_limit,
+            }),
         }
     }
 }

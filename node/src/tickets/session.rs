@@ -53,6 +53,8 @@ pub struct SessionStart {
     pub client_address: String,
     /// The application at which it begins wants it to live no longer than this, in seconds.
     pub max_life: Option<u32>,
+    /// That application wants no longer pause between two uses than this, in seconds.
+    pub max_idle: Option<u32>,
 }
 
 /// How ending a session went.
@@ -67,7 +69,7 @@ pub struct Ended {
 }
 
 impl Session {
-    fn of_body(body: &TicketBody, last_used: WallMs) -> Option<Self> {
+    pub(super) fn of_body(body: &TicketBody, last_used: WallMs) -> Option<Self> {
         let Payload::Tgt(tgt) = &body.payload else {
             return None;
         };
@@ -117,11 +119,11 @@ impl Tickets {
             remember_me,
             client_address: start.client_address,
         };
-        let most = start.max_life.map_or(u64::MAX, |s| u64::from(s) * 1000);
+        let most = |seconds: Option<u32>| seconds.map_or(u64::MAX, |s| u64::from(s) * 1000);
         let new = NewReusable {
             id: None,
-            life_ms: lifetime.life_ms.min(most),
-            idle_ms: lifetime.idle_ms,
+            life_ms: lifetime.life_ms.min(most(start.max_life)),
+            idle_ms: lifetime.idle_ms.min(most(start.max_idle)),
             ancestors: Vec::new(),
             payload: Payload::Tgt(tgt),
             key_id: None,
@@ -165,7 +167,7 @@ impl Tickets {
 }
 
 /// The applications to tell: whoever ended the session first tells them.
-fn untold(destroyed: Destroyed) -> Visited {
+pub(super) fn untold(destroyed: Destroyed) -> Visited {
     if destroyed.already {
         Visited::new()
     } else {

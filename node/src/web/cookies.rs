@@ -2,8 +2,9 @@
 //! `CASPRIVACY`, the wish to be asked before going on to an application.
 //!
 //! `Secure; HttpOnly` always, also behind a plain local proxy; a session cookie unless the person
-//! asked to be remembered. A value that cannot be opened counts as absent. A value sealed under a
-//! key that is no longer the current one is valid and marked for re-sealing.
+//! asked to be remembered. A value that cannot be opened counts as absent, and so does one that is bound
+//! to another address or browser, where that is wanted ([`super::pin`]). A value sealed under a key that
+//! is no longer the current one is valid and marked for re-sealing.
 
 use castor_proto::seal::aead::{Nonce, SealedValue};
 use castor_proto::seal::{KeyRing, Purpose};
@@ -17,6 +18,8 @@ pub const NAME: &str = "TGC";
 /// Name of the cookie that says that its person wants to be asked.
 pub const WARN: &str = "CASPRIVACY";
 const CONTEXT: &[u8] = b"TGC";
+/// Between the session's id and the pin.
+const PIN_MARK: char = '@';
 /// Most cookies of that name looked at: browsers may hold several for different paths.
 const CANDIDATES_MAX: usize = 8;
 
@@ -36,12 +39,12 @@ pub enum Presented {
     },
 }
 
-/// Reads the cookie of a request.
-pub fn read(headers: &HeaderMap, ring: &KeyRing) -> Presented {
+/// Reads the cookie of a request, which must have this pin if there is one.
+pub fn read(headers: &HeaderMap, ring: &KeyRing, pin: Option<&str>) -> Presented {
     let mut seen = false;
     for value in values(headers, NAME).take(CANDIDATES_MAX) {
         seen = true;
-        if let Some(found) = open(value, ring) {
+        if let Some(found) = open(value, ring, pin) {
             return found;
         }
     }
@@ -68,10 +71,18 @@ fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item 
         .map(|(_, value)| value.trim_matches('"'))
 }
 
-fn open(value: &str, ring: &KeyRing) -> Option<Presented> {
+fn open(value: &str, ring: &KeyRing, pin: Option<&str>) -> Option<Presented> {
     let sealed = SealedValue::from_text(value).ok()?;
     let opened = sealed.open(ring, Purpose::Cookie, CONTEXT).ok()?;
-    let id = TicketId::parse(std::str::from_utf8(&opened.plaintext).ok()?).ok()?;
+    let text = std::str::from_utf8(&opened.plaintext).ok()?;
+    let (id, has) = match text.split_once(PIN_MARK) {
+        Some((id, has)) => (id, Some(has)),
+        None => (text, None),
+    };
+    if pin.is_some() && pin != has {
+        return None;
+    }
+    let id = TicketId::parse(id).ok()?;
     (id.kind() == Some(TicketKind::Tgt)).then(|| Presented::Session {
         id,
         stale_key: opened.key != ring.current().id(),
@@ -99,7 +110,8 @@ impl CookieJar {
         }
     }
 
-    /// The header that sets the cookie; `max_age_s` only for a remembered session.
+    /// The header that sets the cookie; `max_age_s` only for a remembered session, `pin` only when it
+    /// is bound to something.
     ///
     /// Returns `None` when the id does not seal, which its size rules out.
     pub fn set(
@@ -108,8 +120,14 @@ impl CookieJar {
         ring: &KeyRing,
         nonce: Nonce,
         max_age_s: Option<u64>,
+        pin: Option<&str>,
     ) -> Option<HeaderValue> {
-        let plaintext = id.as_str().as_bytes();
+        let mut plaintext = id.as_str().to_owned();
+        if let Some(pin) = pin {
+            plaintext.push(PIN_MARK);
+            plaintext.push_str(pin);
+        }
+        let plaintext = plaintext.as_bytes();
         let sealed = SealedValue::seal(ring, Purpose::Cookie, CONTEXT, nonce, plaintext).ok()?;
         let text = format!(
             "{NAME}={}{}{}",
@@ -198,14 +216,14 @@ pub(crate) mod tests {
     fn the_cookie_is_sealed_and_has_its_attributes() {
         let jar = CookieJar::new("/cas", SameSite::None);
         let id = ticket(TicketKind::Tgt);
-        let set = jar.set(&id, &ring(1, None), [3; 24], None).unwrap();
+        let set = jar.set(&id, &ring(1, None), [3; 24], None, None).unwrap();
         let text = set.to_str().unwrap();
         assert!(
             text.ends_with("; Path=/cas; Secure; HttpOnly; SameSite=None"),
             "{text}"
         );
         assert!(!text.contains("TGT-") && !text.contains("Max-Age"));
-        let presented = read(&request(&["a=b", &cookie_of(&set)]), &ring(1, None));
+        let presented = read(&request(&["a=b", &cookie_of(&set)]), &ring(1, None), None);
         assert_eq!(
             presented,
             Presented::Session {
@@ -215,7 +233,7 @@ pub(crate) mod tests {
         );
 
         let long = jar
-            .set(&id, &ring(1, None), [3; 24], Some(1_209_600))
+            .set(&id, &ring(1, None), [3; 24], Some(1_209_600), None)
             .unwrap();
         assert!(long.to_str().unwrap().contains("; Max-Age=1209600; Path"));
         let removed = jar.remove().unwrap();
@@ -231,9 +249,9 @@ pub(crate) mod tests {
     fn a_value_under_the_previous_key_is_marked_and_one_under_none_is_unusable() {
         let jar = CookieJar::new("/cas", SameSite::Lax);
         let id = ticket(TicketKind::Tgt);
-        let set = jar.set(&id, &ring(1, None), [3; 24], None).unwrap();
+        let set = jar.set(&id, &ring(1, None), [3; 24], None, None).unwrap();
         let headers = request(&[&cookie_of(&set)]);
-        let after_rotation = read(&headers, &ring(2, Some(1)));
+        let after_rotation = read(&headers, &ring(2, Some(1)), None);
         assert_eq!(
             after_rotation,
             Presented::Session {
@@ -241,16 +259,16 @@ pub(crate) mod tests {
                 stale_key: true
             }
         );
-        assert_eq!(read(&headers, &ring(3, Some(2))), Presented::Unusable);
-        assert_eq!(read(&request(&[]), &ring(1, None)), Presented::None);
+        assert_eq!(read(&headers, &ring(3, Some(2)), None), Presented::Unusable);
+        assert_eq!(read(&request(&[]), &ring(1, None), None), Presented::None);
         assert_eq!(
-            read(&request(&["TGC=TGT-1-abc"]), &ring(1, None)),
+            read(&request(&["TGC=TGT-1-abc"]), &ring(1, None), None),
             Presented::Unusable
         );
         let good = cookie_of(&set);
         let both = request(&["TGC=junk; x=y", &good]);
         assert!(matches!(
-            read(&both, &ring(1, None)),
+            read(&both, &ring(1, None), None),
             Presented::Session { .. }
         ));
     }
@@ -268,11 +286,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_bound_cookie_is_good_with_its_pin_alone() {
+        let jar = CookieJar::new("/cas", SameSite::Lax);
+        let id = ticket(TicketKind::Tgt);
+        let ring = ring(1, None);
+        let cookie = |pin: Option<&str>| {
+            let set = jar.set(&id, &ring, [3; 24], None, pin).unwrap();
+            request(&[&cookie_of(&set)])
+        };
+        let session = Presented::Session {
+            id: id.clone(),
+            stale_key: false,
+        };
+        let (bound, free) = (cookie(Some("0a")), cookie(None));
+        assert_eq!(read(&bound, &ring, Some("0a")), session);
+        assert_eq!(read(&bound, &ring, Some("0b")), Presented::Unusable);
+        assert_eq!(read(&free, &ring, Some("0a")), Presented::Unusable);
+        assert_eq!(read(&bound, &ring, None), session, "no longer bound");
+    }
+
+    #[test]
     fn only_sessions_can_be_in_it() {
         let jar = CookieJar::new("/cas", SameSite::None);
         let id = ticket(TicketKind::Pgt);
-        let set = jar.set(&id, &ring(1, None), [3; 24], None).unwrap();
-        let presented = read(&request(&[&cookie_of(&set)]), &ring(1, None));
+        let set = jar.set(&id, &ring(1, None), [3; 24], None, None).unwrap();
+        let presented = read(&request(&[&cookie_of(&set)]), &ring(1, None), None);
         assert_eq!(presented, Presented::Unusable);
     }
 }

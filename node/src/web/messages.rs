@@ -181,7 +181,8 @@ mod tests {
         let keys = |texts: &Texts| texts.keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&english), keys(&german));
         for (key, text) in &english {
-            let places = |text: &str| text.matches("{service}").count();
+            let places =
+                |text: &str| ["{service}", "{wait}"].map(|place| text.matches(place).count());
             assert_eq!(places(text), places(&german[key]), "{key}");
             assert!(!text.is_empty() && !german[key].is_empty(), "{key}");
             assert!(

@@ -4,7 +4,8 @@
 //!   language a request wants them
 //! - [`assets`] and [`theme`]: style sheets and pictures
 //! - [`headers`]: security headers of each kind of page
-//! - [`flow`]: the state sealed into the login form; [`cookies`]: the cookies of a session
+//! - [`flow`]: the state sealed into the login form; [`cookies`]: the cookies of a session;
+//!   [`pin`]: what one is bound to
 //! - [`origin`]: did a form come from our own page; [`client_ip`]: who is behind the proxy
 //! - [`form`]: urlencoded queries and bodies, strictly
 //!
@@ -21,6 +22,7 @@ pub mod language;
 pub mod messages;
 pub mod origin;
 pub mod pages;
+pub mod pin;
 pub mod templates;
 pub mod theme;
 

@@ -94,6 +94,32 @@ fn pages_fit_desk_and_hand() {
 }
 
 #[test]
+fn being_told_to_wait_fits_desk_and_hand() {
+    let limits = ["user_failures=1", "first_delay=5m"];
+    let limits = limits.map(|limit| format!("authn.throttle.{limit}"));
+    let demo = Demo::start_with(&["--set", &limits[0], "--set", &limits[1]]);
+    let cluster = &demo.cluster;
+    for (look, size) in [(DESK, "desk"), (HAND, "hand")] {
+        let browser = Browser::open(&look);
+        browser.go(&format!("{}/login", cluster.front));
+        browser.type_into("input[name=username]", size);
+        // The second time nobody looks at the password; the user name is still there.
+        for (password, says) in [
+            (&cluster.wrong_password, "role=\"alert\""),
+            (&cluster.password, "Please wait 5 min"),
+        ] {
+            browser.type_into("input[name=password]", password);
+            browser.click("button[type=submit]");
+            let told = || browser.source().contains(says).then_some(());
+            wait::until(says, Duration::from_secs(10), told);
+        }
+        let name = format!("throttled-{size}");
+        fits(&browser, &look, &name);
+        picture(&browser, &name);
+    }
+}
+
+#[test]
 fn signing_in_needs_no_scripts() {
     let demo = Demo::start();
     let cluster = &demo.cluster;

@@ -56,11 +56,13 @@ pub enum Purpose {
     NodeTag,
     /// QUIC stateless reset and connection id keys.
     ResetKey,
+    /// Names of users in counters of failed sign-ins.
+    FailedName,
 }
 
 impl Purpose {
     /// Every purpose, in the order of the derived keys.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Batch,
         Self::TicketCheck,
         Self::Claim,
@@ -70,6 +72,7 @@ impl Purpose {
         Self::SessionHandle,
         Self::NodeTag,
         Self::ResetKey,
+        Self::FailedName,
     ];
 
     /// The derivation context: globally unique, fixed for ever.
@@ -85,6 +88,7 @@ impl Purpose {
             Self::SessionHandle => "castor 2026 session handle v1",
             Self::NodeTag => "castor 2026 node tag v1",
             Self::ResetKey => "castor 2026 reset key v1",
+            Self::FailedName => "castor 2026 failed name v1",
         }
     }
 }

@@ -22,6 +22,27 @@ pub struct BodyFacts {
     pub idle_ms: u64,
 }
 
+/// Whose session a body is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionOwner<'a> {
+    /// Id of the principal.
+    pub principal: &'a str,
+    /// When the session began.
+    pub created: WallMs,
+}
+
+impl<'a> SessionOwner<'a> {
+    /// Reads an encoded body; absent when it is not of a session.
+    pub fn of(bytes: &'a [u8]) -> Option<Self> {
+        let session = codec::decode_borrowed::<Session<'a>>(bytes).ok()?;
+        let Payload::Tgt(tgt) = session.payload;
+        Some(Self {
+            principal: tgt.principal,
+            created: session.created,
+        })
+    }
+}
+
 impl BodyFacts {
     /// Reads an encoded body.
     ///
@@ -57,7 +78,6 @@ struct Session<'a> {
 }
 
 #[derive(SchemaRead)]
-#[expect(dead_code, reason = "what is not looked at must be well formed too")]
 enum Payload<'a> {
     Tgt(Tgt<'a>),
 }

@@ -9,7 +9,7 @@ mod id;
 mod payload;
 
 pub use body::TicketBody;
-pub use facts::BodyFacts;
+pub use facts::{BodyFacts, SessionOwner};
 pub use id::{
     IdKeys, IdParts, ReadTags, TicketId, TicketIdError, TicketKey, TicketKind, node_tag,
     random_part,

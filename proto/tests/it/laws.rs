@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use castor_proto::codec;
 use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
+use castor_proto::failures::Failed;
 use castor_proto::ids::ClaimId;
 use castor_proto::limits::SERVICES_MAX;
 use castor_proto::ticket::{TicketKey, TicketKind};
@@ -63,7 +64,31 @@ fn joined(mut a: Entry, b: &Entry) -> Entry {
     a
 }
 
+prop_compose! {
+    /// A counter of failed sign-ins as some replica holds it.
+    fn failed()(count in 1..20u32, forgiven in 0..20u32, last in 0..50u64) -> Failed {
+        Failed { count, forgiven: forgiven.min(count), last }
+    }
+}
+
+fn counted(mut a: Failed, b: &Failed) -> Failed {
+    a.join(b);
+    a
+}
+
 proptest! {
+    #[test]
+    fn counters_of_failed_sign_ins_join_in_any_order_and_number(
+        a in failed(), b in failed(), c in failed(),
+    ) {
+        let left = counted(counted(a, &b), &c);
+        prop_assert_eq!(left, counted(counted(c, &a), &b));
+        prop_assert_eq!(left, counted(left, &a));
+        prop_assert!(left.forgiven <= left.count);
+        let mut after = a;
+        prop_assert_eq!(after.join(&b), after != a);
+    }
+
     #[test]
     fn the_order_of_two_changes_does_not_matter(a in change(30), b in change(30)) {
         prop_assert_eq!(joined(a.clone(), &b), joined(b, &a));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
+use castor_proto::failures::{Failed, FailureCell, FailureKey, minute_of};
 use castor_proto::hello::{Accepted, ClusterTag, Hello, HelloAnswer, Refusal as HelloRefusal};
 use castor_proto::ids::{Ballot, ClaimId, Incarnation, Member, NodeName};
 use castor_proto::message::{Ask, Compare, PeerMessage, Phase, Refusal, Vote};
@@ -396,7 +397,34 @@ pub(crate) fn messages_v2() -> Vec<(&'static str, PeerMessage)> {
             "round_reply_states",
             reply(Told::States(vec![0, u128::MAX])),
         ),
+        ("failures", failures()),
     ]
+}
+
+fn failures() -> PeerMessage {
+    let counter = |user, count, forgiven, last| {
+        let key = FailureKey {
+            address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 7],
+            user,
+        };
+        let cell = FailureCell {
+            minute: minute_of(last),
+            key,
+            origin: Incarnation([1; 16]),
+        };
+        let failed = Failed {
+            count,
+            forgiven,
+            last,
+        };
+        (cell, failed)
+    };
+    PeerMessage::Failures {
+        counters: vec![
+            counter(None, 300, 0, 1_795_000_059_999),
+            counter(Some([8; 16]), 5, 5, 1_795_000_060_000),
+        ],
+    }
 }
 
 pub(crate) fn hello() -> Hello {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use castor_proto::delta::{DestroyReason, Entry, ServiceKey, ServiceUse};
+use castor_proto::failures::FailureKey;
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::Phase;
 use castor_proto::seal::keyring::{KeyRing, Purpose};
@@ -23,8 +24,8 @@ use crate::engine::{
 };
 
 /// A logout for a session that no node knows is remembered this long, milliseconds: the longest
-/// life of any session.
-const TOMBSTONE_MS: u64 = 14 * 24 * 3_600_000;
+/// life that can be configured for any session.
+const TOMBSTONE_MS: u64 = 90 * 24 * 3_600_000;
 
 /// Whether this node serves requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,6 +298,27 @@ impl Handle {
             .map(|_| ())
     }
 
+    /// A sign-in failed and counts against these keys, here at once and at the peers a moment later
+    /// (rule 25); [`Store::failures`] has the counters.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn failed(&self, keys: Vec<FailureKey>) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Failed(keys)))
+            .await
+            .map(|_| ())
+    }
+
+    /// What is known here against these keys does not count any more, anywhere.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn forgive(&self, keys: Vec<FailureKey>) -> Result<(), RequestError> {
+        self.ask(Request::Command(Command::Forgive(keys)))
+            .await
+            .map(|_| ())
+    }
+
     /// Everything about this node and its peers.
     ///
     /// # Errors
@@ -353,8 +375,7 @@ impl Handle {
     /// Too many requests are under way, or replication has stopped.
     pub async fn refresh_metrics(&self) -> Result<(), RequestError> {
         let status = self.status().await?;
-        self.metrics
-            .refresh(&status, &self.stats, self.store.gauges());
+        self.metrics.refresh(&status, &self.stats, &self.store);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-use crate::engine::{Gauges, Micros, PeerStatus, Stats, Status};
+use crate::engine::{Micros, PeerStatus, Stats, Status, Store};
 
 /// Bounds of durations between nodes, seconds: a loopback round trip to a stopped peer.
 const BUCKETS: &[f64] = &[
@@ -47,6 +47,7 @@ pub struct Metrics {
     plain: Vec<(IntCounter, Read)>,
     bootstrap_duration: Gauge,
     operations: IntGauge,
+    failures: IntGauge,
     seen: Mutex<Seen>,
 }
 
@@ -96,6 +97,20 @@ impl Registrar<'_> {
         ))
     }
 
+    fn operations(&self) -> Made<IntGauge> {
+        self.int_gauge(
+            "castor_replication_operations",
+            "Operations that wait for peers.",
+        )
+    }
+
+    fn failures(&self) -> Made<IntGauge> {
+        self.int_gauge(
+            "castor_replication_failure_counters",
+            "Counters of failed sign-ins held by this node, for throttling; all nodes hold the same.",
+        )
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Made<Gauge> {
         self.add(Gauge::new(name, help))
     }
@@ -138,7 +153,7 @@ type Read = fn(&Stats) -> u64;
 
 type PlainCounter = (&'static str, &'static str, Read);
 
-const PLAIN: [PlainCounter; 16] = [
+const PLAIN: [PlainCounter; 17] = [
     (
         "castor_claim_fallback_total",
         "Claims that needed a ballot after the issuer's own.",
@@ -203,6 +218,11 @@ const PLAIN: [PlainCounter; 16] = [
         "castor_ticket_services_dropped_total",
         "Visited applications forgotten because a session was full.",
         |s| s.services_dropped.load(Relaxed),
+    ),
+    (
+        "castor_replication_failure_counters_evicted_total",
+        "Counters of failed sign-ins that newer ones took the place of, because there were too many.",
+        |s| s.failures_evicted.load(Relaxed),
     ),
     (
         "castor_node_pauses_total",
@@ -288,10 +308,8 @@ impl Metrics {
                 "castor_bootstrap_duration_seconds",
                 "How long filling took, or has taken so far.",
             )?,
-            operations: add.int_gauge(
-                "castor_replication_operations",
-                "Operations that wait for peers.",
-            )?,
+            operations: add.operations()?,
+            failures: add.failures()?,
             seen: Mutex::new(Seen {
                 plain: vec![0; PLAIN.len()],
                 ..Seen::default()
@@ -328,7 +346,8 @@ impl Metrics {
             .inc_by(deltas as u64);
     }
 
-    pub(super) fn refresh(&self, status: &Status, stats: &Stats, gauges: &Gauges) {
+    pub(super) fn refresh(&self, status: &Status, stats: &Stats, store: &Store) {
+        let gauges = store.gauges();
         // One scrape at a time, so that none sees what another has half done.
         let Ok(mut seen) = self.seen.lock() else {
             return;
@@ -347,6 +366,9 @@ impl Metrics {
             .set(seconds(status.bootstrap.elapsed));
         self.operations
             .set(i64::try_from(status.operations).unwrap_or(i64::MAX));
+        let failures = store.failures().len();
+        self.failures
+            .set(i64::try_from(failures).unwrap_or(i64::MAX));
         for ((counter, read), last) in self.plain.iter().zip(seen.plain.iter_mut()) {
             advance(counter, last, read(stats));
         }

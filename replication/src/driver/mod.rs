@@ -125,7 +125,8 @@ pub fn assemble<T: Transport>(
     let mut config = engine::Config::new(me.clone(), parts.digest_key);
     (parts.tune)(&mut config);
     let metrics = Arc::new(Metrics::new(&parts.registry)?);
-    let store = Arc::new(Store::new(parts.digest_key));
+    let store = Store::new(parts.digest_key).with_people(config.index_people);
+    let store = Arc::new(store);
     let stats = Arc::new(Stats::default());
     let mut seed = [0; 32];
     entropy(&mut seed)?;

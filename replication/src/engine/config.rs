@@ -40,6 +40,9 @@ pub struct Config {
     pub idle_grace_ms: u64,
     /// Whether applications are told of sessions that expire (rule 15b). Default no.
     pub tell_expired: bool,
+    /// Whether the store keeps which sessions each person has. Default no: it takes some 100 bytes for
+    /// each session.
+    pub index_people: bool,
     /// How long an empty node waits for silent seeds (rule 20.5). Default 5 s.
     pub bootstrap_wait: Micros,
     /// Bound of a drain (rule 21). Default 15 s.
@@ -70,6 +73,10 @@ pub struct Config {
     pub bytes_max: u64,
     /// Most single-use tickets held. Default 1,000,000.
     pub singles_max: usize,
+    /// How long failed sign-ins are counted (rule 25). Default 1 h.
+    pub failures_keep_ms: u64,
+    /// Most counters of failed sign-ins; beyond it the oldest make room. Default 100,000, about 11 MiB.
+    pub failures_max: usize,
     /// Most operations under way at once. Default 65,536.
     pub ops_max: usize,
     /// A planted defect, for the simulator. Default none.
@@ -95,6 +102,7 @@ impl Config {
             tolerance_ms: 2_000,
             idle_grace_ms: 600_000,
             tell_expired: false,
+            index_people: false,
             bootstrap_wait: 5_000 * MS,
             drain_timeout: 15_000 * MS,
             quiet: 10_000 * MS,
@@ -108,6 +116,8 @@ impl Config {
             entries_max: 5_000_000,
             bytes_max: 8 << 30,
             singles_max: 1_000_000,
+            failures_keep_ms: 3_600_000,
+            failures_max: 100_000,
             ops_max: 65_536,
             #[cfg(feature = "mutants")]
             mutant: None,

@@ -1,6 +1,7 @@
 //! Everything that may enter the engine. Time comes with every call; nothing else does.
 
 use castor_proto::delta::{DestroyReason, ServiceKey, ServiceUse};
+use castor_proto::failures::FailureKey;
 use castor_proto::ids::{ClaimId, Member, NodeName, WallMs};
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::{Payload, TicketId, TicketKey, TicketKind};
@@ -115,6 +116,10 @@ pub enum Command {
         /// The applications.
         services: Vec<(ServiceKey, ServiceUse)>,
     },
+    /// A sign-in failed (rule 25), and counts against these keys.
+    Failed(Vec<FailureKey>),
+    /// What counts against these keys does not any more.
+    Forgive(Vec<FailureKey>),
     /// Leave service (rule 21).
     Drain,
     /// Return to service.

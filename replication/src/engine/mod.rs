@@ -15,6 +15,7 @@ mod digests;
 mod donate;
 mod drain;
 mod expiry;
+mod failures;
 mod fill;
 mod find;
 mod input;
@@ -26,6 +27,7 @@ mod mutants;
 mod ops;
 mod output;
 mod peers;
+mod people;
 #[cfg(all(test, feature = "shuttle"))]
 mod races;
 mod random;
@@ -47,6 +49,7 @@ use castor_proto::ids::{Member, WallMs};
 use castor_proto::message::{PeerMessage, Phase};
 
 pub use config::{Config, MS, Micros};
+pub use failures::{Failures, Tally, WALK_EVERY};
 pub use input::{Command, GossipMember, Input, NewReusable, NewSingleUse, Now, TicketKeys};
 pub use lies::Lie;
 #[cfg(feature = "mutants")]
@@ -91,6 +94,7 @@ pub struct Engine {
     drain: drain::Drain,
     duties: logout::Duties,
     rounds: rounds::Rounds,
+    walks: failures::Walks,
     /// Nothing has happened since then that explains a difference.
     quiet_since: Micros,
     /// Stamp of the latest heartbeat.
@@ -155,6 +159,7 @@ impl Engine {
             drain: drain::Drain::default(),
             duties: logout::Duties::default(),
             rounds: rounds::Rounds::default(),
+            walks: failures::Walks::default(),
             quiet_since: now.mono,
             pinged_at: 0,
             next_detour: 0,
@@ -222,7 +227,15 @@ impl Engine {
     }
 
     fn command(&mut self, number: u64, command: Command) {
-        let asks_for_work = !matches!(command, Command::Status | Command::Drain | Command::Resume);
+        // Failures must count when there are many of them: they hold nothing back here.
+        let asks_for_work = !matches!(
+            command,
+            Command::Status
+                | Command::Drain
+                | Command::Resume
+                | Command::Failed(_)
+                | Command::Forgive(_)
+        );
         let crowded = self.ops.len() >= self.config.ops_max && !mutant!(OpsUnbounded);
         if asks_for_work && crowded {
             stats::count(&self.stats.busy);
@@ -250,6 +263,14 @@ impl Engine {
             Command::Find { key, everyone } => self.find(number, key, everyone),
             Command::Told { key, services } => self.told(number, key, services),
             Command::Adopt { key, services } => self.adopt(number, key, services),
+            Command::Failed(keys) => {
+                self.failed(&keys);
+                self.reply(number, Reply::Done);
+            }
+            Command::Forgive(keys) => {
+                self.forgive(&keys);
+                self.reply(number, Reply::Done);
+            }
             Command::Drain => self.start_drain(number),
             Command::Resume => self.resume(number),
             Command::Status => {
@@ -340,6 +361,7 @@ impl Engine {
                 standing,
                 told,
             } => self.told_in_round(from, rpc, standing, told),
+            PeerMessage::Failures { counters } => self.learn_failures(&counters),
         }
     }
 
@@ -360,6 +382,7 @@ impl Engine {
         self.watch_clock();
         self.repair_around_a_cut();
         self.watch_quiet();
+        self.watch_failures();
         let again = self.now.mono + self.config.ping_interval;
         self.timers.set(again, Timer::Housekeeping);
     }

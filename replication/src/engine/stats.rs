@@ -51,6 +51,8 @@ counters! {
     services_dropped,
     /// Entries received while filling.
     bootstrap_entries,
+    /// Counters of failed sign-ins that newer ones took the place of (rule 25).
+    failures_evicted,
     /// Deltas dropped from the ring before every peer had them.
     ring_overrun,
     /// Wall-clock steps ignored.

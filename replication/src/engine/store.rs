@@ -12,6 +12,8 @@ use castor_proto::delta::{DestroyReason, Entry, Joined, ServiceKey, ServiceUse};
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 
+use super::failures::Failures;
+use super::people::People;
 use super::shared::{AtomicI64, AtomicU64, Table};
 
 use super::mutants::{digested, mutant};
@@ -136,9 +138,11 @@ pub struct Store {
     shards: Vec<Table<Record>>,
     digest_key: [u8; 32],
     gauges: Gauges,
+    failures: Failures,
     /// Own time minus the driver's monotonic time, milliseconds (rule 10).
     clock_base: AtomicI64,
     entries: AtomicU64,
+    people: Option<People>,
 }
 
 impl std::fmt::Debug for Store {
@@ -154,9 +158,32 @@ impl Store {
             shards: (0..SHARDS).map(|_| Table::new()).collect(),
             digest_key,
             gauges: Gauges::default(),
+            failures: Failures::default(),
             clock_base: AtomicI64::new(0),
             entries: AtomicU64::new(0),
+            people: None,
         }
+    }
+
+    /// The same, and keeps which sessions each person has, if that is wanted.
+    #[must_use]
+    pub fn with_people(mut self, wanted: bool) -> Self {
+        self.people = wanted.then(People::new);
+        self
+    }
+
+    /// The sessions of a person that are not destroyed, the oldest first, by the moment of their
+    /// beginning and then by key; also such as have idled away and are not forgotten yet. None at all
+    /// when the store does not keep them.
+    pub fn sessions_of(&self, principal: &str) -> Vec<TicketKey> {
+        let people = self.people.as_ref();
+        people.map_or_else(Vec::new, |people| people.sessions_of(principal))
+    }
+
+    /// How many [`Store::sessions_of`] would give.
+    pub fn count_sessions_of(&self, principal: &str) -> usize {
+        let people = self.people.as_ref();
+        people.map_or(0, |people| people.count(principal))
     }
 
     /// Entries held, tombstones included.
@@ -172,6 +199,11 @@ impl Store {
     /// Counts by kind.
     pub fn gauges(&self) -> &Gauges {
         &self.gauges
+    }
+
+    /// Failed sign-ins of the whole cluster (rule 25).
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Own time at a monotonic moment in microseconds.
@@ -305,6 +337,7 @@ impl Store {
             new_counted - counted,
             new_weight - weight,
         );
+        self.index_person(&record.entry, new_counted - counted);
         Change {
             joined,
             inserted,
@@ -313,6 +346,18 @@ impl Store {
             moved_from: (!inserted && old_expiry != record.entry.hard_expiry).then_some(old_expiry),
             old_digest,
             new_digest: record.digest,
+        }
+    }
+
+    /// Keeps the index of people true: a session came to life (1), or its life ended (-1).
+    fn index_person(&self, entry: &Entry, change: i64) {
+        let Some(people) = &self.people else { return };
+        if entry.kind != TicketKind::Tgt || change == 0 {
+            return;
+        }
+        if let Some(body) = &entry.body {
+            let bytes = people.change(entry.key, body, change > 0);
+            self.gauges.add(entry.kind, 0, bytes);
         }
     }
 
@@ -335,6 +380,7 @@ impl Store {
         self.entries.fetch_sub(1, Relaxed);
         let (weight, counted) = weigh(&record.entry);
         self.gauges.add(record.entry.kind, -counted, -weight);
+        self.index_person(&record.entry, -counted);
         Some((record.entry.hard_expiry, record.digest))
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod claim;
+mod failures;
 mod fill;
 mod lies;
 mod logout;

@@ -116,6 +116,7 @@ fn config(name: &str, own: SocketAddr, seeds: &[String]) -> String {
          seeds = {seeds:?}\nca_file = \"authority.pem\"\ncertificate = \"{name}.pem\"\n\
          key = \"{name}.key\"\nkeyring_file = \"keyring\"\n\
          [authn.file]\npath = \"users.toml\"\n\
+         [authn.throttle]\nuser_failures = 1000\naddress_failures = 100000\n\
          [services]\nfolder = \"services\"\n\
          [audit]\noutput = \"file\"\nfile = \"/dev/null\"\n"
     )

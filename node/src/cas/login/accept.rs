@@ -5,16 +5,15 @@
 
 use axum::body::{Bytes, to_bytes};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::{Asked, Refused};
-use crate::authn::credential::CredentialError;
-use crate::authn::{Credential, Decision};
-use crate::cas::visit::{Call, Visitor, set_cookie};
+use crate::authn::Throttled;
+use crate::cas::judging::Judged;
+use crate::cas::visit::{Call, Visitor, set_cookie, set_retry_after};
 use crate::ops::audit::Action;
 use crate::slo::{Reason, SessionEnd};
 use crate::tickets::{Session, SessionStart, TicketError};
-use crate::web::cookies;
 use crate::web::flow::FlowState;
 use crate::web::form::{Form, FormError};
 use crate::web::headers::Needs;
@@ -58,7 +57,7 @@ pub async fn submit(mut call: Call) -> Response {
     };
     match visitor.read(call.head.uri.query(), &body) {
         Err(refused) => visitor.refuse(&refused),
-        Ok(submitted) => visitor.accept(submitted, &call.head.headers).await,
+        Ok(submitted) => visitor.accept(submitted).await,
     }
 }
 
@@ -145,7 +144,7 @@ impl Visitor<'_> {
         })
     }
 
-    async fn accept(&self, submitted: Submitted, headers: &HeaderMap) -> Response {
+    async fn accept(&self, submitted: Submitted) -> Response {
         let Submitted {
             asked,
             username,
@@ -166,62 +165,37 @@ impl Visitor<'_> {
             }
             return self.form(&asked, Some(failure), &username);
         }
-        let credential = match Credential::new(&username, &password) {
-            Ok(credential) => credential,
-            Err(CredentialError::Missing) => {
-                return self.form(&asked, Some(Failure::Missing), &username);
-            }
-            Err(CredentialError::TooLong | CredentialError::Malformed) => {
-                self.audit(Action::AuthenticationEventTriggered, None, "password");
-                self.audit(Action::AuthenticationFailed, None, "impossible credential");
-                return self.form(&asked, Some(Failure::Credentials), "");
-            }
-        };
-        let username = credential.username();
-        self.audit(Action::AuthenticationEventTriggered, None, "password");
-        match self.cas.authn.authenticate(&credential).await {
-            Decision::Accepted { principal, handler } => {
-                let what = format!("{handler}: accepted");
-                self.audit(Action::AuthenticationSuccess, Some(&principal.id), what);
+        match self.judge_credentials(&username, &password).await {
+            Judged::Accepted { principal, handler } => {
+                let target = asked.target.as_ref();
+                let lifetimes = target.map(|target| target.registered.lifetimes);
                 let start = SessionStart {
                     principal,
                     handler,
                     remember_me,
                     client_address: self.visit.client.address_text(),
-                    max_life: asked
-                        .target
-                        .as_ref()
-                        .and_then(|target| target.registered.lifetimes.session),
+                    max_life: lifetimes.and_then(|own| own.session),
+                    max_idle: lifetimes.and_then(|own| own.session_idle),
                 };
-                self.signed_in(&asked, start, warn, headers).await
+                self.signed_in(&asked, start, warn).await
             }
-            Decision::Rejected(rejection) => {
-                let what = rejection.as_str();
-                self.audit(Action::AuthenticationFailed, Some(username), what);
-                self.form(&asked, Some(Failure::Credentials), username)
+            Judged::Rejected => self.form(&asked, Some(Failure::Credentials), username.trim()),
+            Judged::Missing => self.form(&asked, Some(Failure::Missing), &username),
+            Judged::Throttled(Throttled { seconds, .. }) => {
+                let failure = Failure::Throttled { seconds };
+                let mut response = self.form(&asked, Some(failure), username.trim());
+                set_retry_after(&mut response, seconds);
+                response
             }
-            Decision::NotNow => self.error(ErrorKind::Busy),
+            Judged::NotNow => self.error(ErrorKind::Busy),
         }
     }
 
-    async fn signed_in(
-        &self,
-        asked: &Asked,
-        start: SessionStart,
-        warn: bool,
-        headers: &HeaderMap,
-    ) -> Response {
+    async fn signed_in(&self, asked: &Asked, start: SessionStart, warn: bool) -> Response {
         let who = start.principal.id.clone();
-        let session = match self.continue_or_start(asked, start, headers).await {
+        let session = match self.continue_or_start(asked, start).await {
             Ok(session) => session,
-            Err(error) => {
-                self.audit(
-                    Action::TicketGrantingTicketNotCreated,
-                    Some(&who),
-                    error.to_string(),
-                );
-                return self.ticket_error(error);
-            }
+            Err(error) => return self.ticket_error(error),
         };
         let mut response = match &asked.target {
             Some(target) => self.grant_by_login(target, &session).await,
@@ -243,11 +217,9 @@ impl Visitor<'_> {
         &self,
         asked: &Asked,
         start: SessionStart,
-        headers: &HeaderMap,
     ) -> Result<Session, TicketError> {
         let tickets = &self.cas.tickets;
-        let presented = cookies::read(headers, &tickets.keyring());
-        let (present, _) = self.session_of(&presented).await;
+        let (present, _) = self.session_of(&self.presented()).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
         let target = asked.target.as_ref();
         let enough =
@@ -261,10 +233,7 @@ impl Visitor<'_> {
         {
             return Ok(session.clone());
         }
-        let who = start.principal.id.clone();
-        let session = tickets.start_session(start).await?;
-        let what = session.id.masked();
-        self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
+        let session = self.begin(start, present.as_ref()).await?;
         if let Some(old) = present {
             self.replace(old, &session).await;
         }

@@ -75,6 +75,7 @@ impl Visitor<'_> {
         tracing::warn!(%error, "no ticket");
         self.error(match error {
             TicketError::Full => ErrorKind::Full,
+            TicketError::TooMany => ErrorKind::Sessions,
             TicketError::NotNow | TicketError::SessionEnded => ErrorKind::Unready,
             TicketError::TooLarge => ErrorKind::Failed,
         })

@@ -173,7 +173,7 @@ impl Visitor<'_> {
 
     /// Answers by the session of the browser's cookie, or without one.
     async fn by_cookie(&self, asked: &Asked, consent: Consent) -> Response {
-        let presented = cookies::read(self.headers, &self.cas.tickets.keyring());
+        let presented = self.presented();
         let (found, remove_cookie) = self.session_of(&presented).await;
         let mut response = match found {
             Some(session) => {
@@ -278,9 +278,14 @@ impl Visitor<'_> {
     fn session_cookie(&self, session: &Session) -> Option<http::HeaderValue> {
         let ring = self.cas.tickets.keyring();
         let max_age = self.max_age(session);
-        self.cas
-            .cookies
-            .set(&session.id, &ring, self.cas.nonce(), max_age)
+        let pin = self.pin();
+        self.cas.cookies.set(
+            &session.id,
+            &ring,
+            self.cas.nonce(),
+            max_age,
+            pin.as_deref(),
+        )
     }
 
     /// How long the cookies of a session are kept, in seconds; until the browser ends unless the

@@ -21,10 +21,9 @@ use castor_proto::ticket::Principal;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::visit::Visitor;
-use crate::authn::credential::CredentialError;
-use crate::authn::{Credential, Decision};
-use crate::ops::audit::Action;
+use super::judging::Judged;
+use super::visit::{Visitor, set_retry_after};
+use crate::authn::Throttled;
 use crate::tickets::TicketError;
 use crate::web::form::Form;
 use crate::web::headers;
@@ -71,30 +70,17 @@ impl Visitor<'_> {
             (Err(error), _) | (_, Err(error)) => return Err(bad(error.to_string())),
         };
         let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
-        let credential = match Credential::new(username, password) {
-            Ok(credential) => credential,
-            Err(CredentialError::Missing) => {
-                return Err(bad("'username' and 'password' are both required".into()));
+        match self.judge_credentials(username, password).await {
+            Judged::Accepted { principal, handler } => Ok(Person { principal, handler }),
+            Judged::Rejected => Err(self.rest_failed()),
+            Judged::Missing => Err(bad("'username' and 'password' are both required".into())),
+            Judged::Throttled(Throttled { seconds, .. }) => {
+                let says = format!("too many sign-ins have failed; try again in {seconds} s");
+                let mut response = self.rest_refused((StatusCode::LOCKED, says));
+                set_retry_after(&mut response, seconds);
+                Err(response)
             }
-            Err(CredentialError::TooLong | CredentialError::Malformed) => {
-                self.audit(Action::AuthenticationEventTriggered, None, "password");
-                self.audit(Action::AuthenticationFailed, None, "impossible credential");
-                return Err(self.rest_failed());
-            }
-        };
-        self.audit(Action::AuthenticationEventTriggered, None, "password");
-        match self.cas.authn.authenticate(&credential).await {
-            Decision::Accepted { principal, handler } => {
-                let what = format!("{handler}: accepted");
-                self.audit(Action::AuthenticationSuccess, Some(&principal.id), what);
-                Ok(Person { principal, handler })
-            }
-            Decision::Rejected(rejection) => {
-                let who = Some(credential.username());
-                self.audit(Action::AuthenticationFailed, who, rejection.as_str());
-                Err(self.rest_failed())
-            }
-            Decision::NotNow => Err(self.rest_busy()),
+            Judged::NotNow => Err(self.rest_busy()),
         }
     }
 
@@ -125,6 +111,10 @@ impl Visitor<'_> {
                 StatusCode::INSUFFICIENT_STORAGE,
                 "the cluster holds as many tickets as it may".to_owned(),
             )),
+            TicketError::TooMany => {
+                let says = "the person has as many sessions as they may".to_owned();
+                self.rest_refused((StatusCode::FORBIDDEN, says))
+            }
             TicketError::SessionEnded => self.rest_unknown(),
             TicketError::NotNow | TicketError::TooLarge => self.rest_busy(),
         }

@@ -7,7 +7,6 @@ use http::{HeaderValue, StatusCode, header};
 use super::wants_page;
 use crate::cas::paths::REST_TICKETS;
 use crate::cas::visit::{Call, Visitor};
-use crate::ops::audit::Action;
 use crate::tickets::SessionStart;
 use crate::web::form::Form;
 
@@ -40,25 +39,18 @@ impl Visitor<'_> {
             Ok(person) => person,
             Err(refused) => return refused,
         };
-        let who = person.principal.id.clone();
+        // `rememberMe` is not read, as Apereo CAS does not: a program can sign in again.
         let start = SessionStart {
             principal: person.principal,
             handler: person.handler,
             remember_me: false,
             max_life: None,
+            max_idle: None,
             client_address: self.visit.client.address_text(),
         };
-        match self.cas.tickets.start_session(start).await {
-            Ok(session) => {
-                let what = session.id.masked();
-                self.audit(Action::TicketGrantingTicketCreated, Some(&who), what);
-                self.rest_created(&session.id)
-            }
-            Err(error) => {
-                let action = Action::TicketGrantingTicketNotCreated;
-                self.audit(action, Some(&who), error.to_string());
-                self.rest_ticket_error(error)
-            }
+        match self.begin(start, None).await {
+            Ok(session) => self.rest_created(&session.id),
+            Err(error) => self.rest_ticket_error(error),
         }
     }
 

@@ -76,6 +76,7 @@ pub(super) fn import(text: &str) -> Result<Import, Failure> {
     }
     import.public_url(&all, &placeholders);
     import.idle_within_life();
+    import.pause_within_window();
     import.outcomes.sort_by_key(|outcome| outcome.line);
     match accepted(&import.toml("")) {
         Ok(()) => Ok(import),
@@ -261,15 +262,31 @@ impl Import {
 
     /// Apereo lets the longest pause be longer than the longest life, where it means nothing.
     fn idle_within_life(&mut self) {
+        let most = ("tickets.tgt.max_life", "8h");
+        self.no_longer(("tickets.tgt.idle", "2h"), most);
+    }
+
+    /// Apereo refuses for as long as it was told, whatever it counts.
+    fn pause_within_window(&mut self) {
+        let most = ("authn.throttle.window", "15m");
+        self.no_longer(("authn.throttle.max_delay", "5m"), most);
+    }
+
+    /// Cuts the first key to the second, each with its default.
+    fn no_longer(
+        &mut self,
+        (key, default): (&'static str, &str),
+        (most_key, most_default): (&'static str, &str),
+    ) {
         let ms = |key: &str, default: &str| {
             let set = self.keys.get(key).and_then(|(value, _)| value.as_str());
             values::duration_ms(set.unwrap_or(default), 1).unwrap_or(u64::MAX)
         };
-        let life = ms("tickets.tgt.max_life", "8h");
-        if ms("tickets.tgt.idle", "2h") > life {
-            let value = Value::String(values::period(life));
-            let why = "no longer than tickets.tgt.max_life".to_owned();
-            self.keys.insert("tickets.tgt.idle", (value, why));
+        let most = ms(most_key, most_default);
+        if ms(key, default) > most {
+            let value = Value::String(values::period(most));
+            let why = format!("no longer than {most_key}");
+            self.keys.insert(key, (value, why));
         }
     }
 }

@@ -104,6 +104,20 @@ pub(super) const RULES: &[(&str, What)] = &[
         What::Map(values::remember_life, true),
     ),
     (
+        "cas.ticket.tgt.remember-me.supported-user-agents",
+        What::AnywayIf(
+            &["", ".*"],
+            "everybody may ask to be remembered, with whatever browser",
+        ),
+    ),
+    (
+        "cas.ticket.tgt.remember-me.supported-ip-addresses",
+        What::AnywayIf(
+            &["", ".*"],
+            "everybody may ask to be remembered, from wherever",
+        ),
+    ),
+    (
         "cas.tgc.remember-me-max-age",
         What::Anyway("the cookie lives as long as tickets.remember_me.max_life"),
     ),
@@ -221,15 +235,40 @@ pub(super) const RULES: &[(&str, What)] = &[
     ),
     (
         "cas.tgc.pin-to-session",
-        What::AnywayIf(&["false"], "sessions are not bound to address and browser"),
+        What::Map(values::pin_to_session, true),
     ),
     (
         "cas.tgc.allowed-ip-addresses-pattern",
-        What::Dropped("sessions are not bound to addresses"),
+        What::Dropped(
+            "a cookie that is bound to an address (web.cookie.pin_to_address) is bound to its own alone",
+        ),
+    ),
+    (
+        "cas.tgc.auto-configure-cookie-path",
+        What::Anyway("the cookie's path is http.prefix"),
+    ),
+    ("cas.tgc.comment", What::Anyway("the cookie has no comment")),
+    (
+        "cas.tgc.geo-locate-client-session",
+        What::AnywayIf(&["false"], "nobody is located"),
     ),
     (
         "cas.warning-cookie.*",
-        What::Dropped("the cookie of `warn` cannot be configured"),
+        What::Anyway(
+            "the cookie CASPRIVACY is always Secure and HttpOnly, with the path of TGC; web.offer_warn",
+        ),
+    ),
+    (
+        "cas.warning-cookie.name",
+        What::AnywayIf(&["CASPRIVACY", ""], "the cookie is called CASPRIVACY"),
+    ),
+    (
+        "cas.warning-cookie.same-site-policy",
+        What::Map(values::same_site, true),
+    ),
+    (
+        "cas.warning-cookie.domain",
+        What::AnywayIf(&[""], "the cookie goes to this host alone"),
     ),
     // Single sign-on.
     (
@@ -337,7 +376,31 @@ pub(super) const RULES: &[(&str, What)] = &[
     ),
     (
         "cas.authn.throttle.*",
-        What::Missing("failed logins are not throttled by these properties"),
+        What::Anyway("failures are counted for the whole cluster by Castor itself"),
+    ),
+    (
+        "cas.authn.throttle.failure.threshold",
+        What::Map(values::throttle_threshold, true),
+    ),
+    (
+        "cas.authn.throttle.failure.range-seconds",
+        What::Map(values::throttle_range, true),
+    ),
+    (
+        "cas.authn.throttle.failure.throttle-window-seconds",
+        What::Map(values::throttle_pause, true),
+    ),
+    (
+        "cas.authn.throttle.core.username-parameter",
+        What::Anyway("failures count by user and address, and by address alone"),
+    ),
+    (
+        "cas.authn.throttle.bucket4j.*",
+        What::Missing("only failures are throttled; limit requests in the proxy"),
+    ),
+    (
+        "cas.authn.throttle.hazelcast.*",
+        What::Anyway("failures are counted for the whole cluster by Castor itself"),
     ),
     (
         "cas.authn.mfa.*",
@@ -355,6 +418,18 @@ pub(super) const RULES: &[(&str, What)] = &[
     (
         "cas.authn.attribute-repository.*",
         What::Missing("attributes come from the users file (authn.file.path)"),
+    ),
+    (
+        "cas.authn.policy.unique-principal.enabled",
+        What::Map(values::unique_principal, true),
+    ),
+    (
+        "cas.authn.policy.unique-principal.maximum-allowed-sessions",
+        What::AnywayIf(&["1"], "set tickets.max_sessions_per_user to this number"),
+    ),
+    (
+        "cas.authn.policy.unique-principal.*",
+        What::Dropped("see tickets.max_sessions_per_user and tickets.at_user_limit"),
     ),
     (
         "cas.authn.*",

@@ -122,12 +122,68 @@ pub(super) fn remember_enabled(value: &str) -> Mapped {
     Ok(vec![("tickets.remember_me.enabled", flag(value)?.into())])
 }
 
+/// The cookie of a session is bound to address and browser, both or neither.
+pub(super) fn pin_to_session(value: &str) -> Mapped {
+    let pin = flag(value)?;
+    Ok(vec![
+        ("web.cookie.pin_to_address", pin.into()),
+        ("web.cookie.pin_to_user_agent", pin.into()),
+    ])
+}
+
+/// Apereo's policy refuses a sign-in when there is a session already.
+pub(super) fn unique_principal(value: &str) -> Mapped {
+    if !flag(value)? {
+        return Ok(Vec::new());
+    }
+    let mut keys = text("tickets.at_user_limit", "refuse");
+    keys.push(("tickets.max_sessions_per_user", 1.into()));
+    Ok(keys)
+}
+
 pub(super) fn st_life(value: &str) -> Mapped {
     lifetime("tickets.st.life", value)
 }
 
 pub(super) fn pt_life(value: &str) -> Mapped {
     lifetime("tickets.pt.life", value)
+}
+
+/// Failures before Apereo refuses; 0 and less switch its throttle off.
+pub(super) fn throttle_threshold(value: &str) -> Mapped {
+    match value.parse::<i64>() {
+        Ok(..=0) => Ok(vec![("authn.throttle.enabled", false.into())]),
+        Ok(failures @ 1..=1000) => Ok(vec![("authn.throttle.user_failures", failures.into())]),
+        Ok(_) => Err("is more than 1000 failures".to_owned()),
+        Err(_) => Err("is no number".to_owned()),
+    }
+}
+
+/// For how long failures count, in seconds.
+pub(super) fn throttle_range(value: &str) -> Mapped {
+    match value.parse::<i64>() {
+        Ok(..=0) => Ok(Vec::new()),
+        Ok(seconds @ 1..=3600) => {
+            // The shortest there is counts more than what was asked for.
+            let window = period(seconds.max(60).unsigned_abs() * 1_000);
+            let mut keys = text("authn.throttle.window", window.as_str());
+            if seconds < 300 {
+                keys.extend(text("authn.throttle.max_delay", window));
+            }
+            Ok(keys)
+        }
+        Ok(_) => Err("is longer than authn.throttle.window may be, 1h".to_owned()),
+        Err(_) => Err("is no number".to_owned()),
+    }
+}
+
+/// How long Apereo refuses: Castor's longest pause, as the first ones are shorter.
+pub(super) fn throttle_pause(value: &str) -> Mapped {
+    match duration_ms(value, 1000)? {
+        0 => Ok(Vec::new()),
+        ms @ 5_000..=900_000 => Ok(text("authn.throttle.max_delay", period(ms))),
+        _ => Err("is not within 5s and 15m; set authn.throttle.max_delay".to_owned()),
+    }
 }
 
 pub(super) fn follow_redirects(value: &str) -> Mapped {

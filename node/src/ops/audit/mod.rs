@@ -48,6 +48,8 @@ actions! {
     AuthenticationSuccess = "AUTHENTICATION_SUCCESS",
     /// A credential was refused.
     AuthenticationFailed = "AUTHENTICATION_FAILED",
+    /// Credentials were refused without a look at them: too many sign-ins have failed.
+    ThrottledLoginAttempt = "THROTTLED_LOGIN_ATTEMPT",
     /// A session began.
     TicketGrantingTicketCreated = "TICKET_GRANTING_TICKET_CREATED",
     /// A session could not begin.
@@ -82,6 +84,10 @@ actions! {
     NodeResumed = "NODE_RESUMED",
     /// An operator looked at sessions.
     SessionsListed = "SESSIONS_LISTED",
+    /// An operator looked at who has failed to sign in.
+    ThrottlesListed = "THROTTLES_LISTED",
+    /// An operator let somebody who had failed sign in again.
+    ThrottlesCleared = "THROTTLES_CLEARED",
 }
 
 /// One thing that was done.

@@ -18,15 +18,20 @@ pub struct Lifetimes {
     pub proxy_granting_ticket: Option<u32>,
     /// Of a session that begins at it, in seconds, at least 1; never longer than the cluster's.
     pub session: Option<u32>,
+    /// Longest pause between two uses of a session that begins at it, in seconds, at least 1; never
+    /// longer than the cluster's.
+    pub session_idle: Option<u32>,
 }
 
 /// Reads all of them.
 pub(super) fn read(fields: &mut Fields<'_, '_>) -> Lifetimes {
+    let (session, session_idle) = session(fields);
     Lifetimes {
         service_ticket: single_use(fields, "serviceTicketExpirationPolicy"),
         proxy_ticket: single_use(fields, "proxyTicketExpirationPolicy"),
-        proxy_granting_ticket: reusable(fields, "proxyGrantingTicketExpirationPolicy"),
-        session: reusable(fields, "ticketGrantingTicketExpirationPolicy"),
+        proxy_granting_ticket: proxy_granting(fields),
+        session,
+        session_idle,
     }
 }
 
@@ -60,23 +65,38 @@ fn single_use(fields: &mut Fields<'_, '_>, key: &str) -> Option<u32> {
     valid
 }
 
-/// `maxTimeToLiveInSeconds`
-fn reusable(fields: &mut Fields<'_, '_>, key: &str) -> Option<u32> {
-    let mut policy = fields.object(key)?;
-    let text = policy.scalar("maxTimeToLiveInSeconds");
-    let life = text.as_deref().and_then(seconds);
-    if text.is_some() && life.is_none() {
-        policy.error_at(
-            "maxTimeToLiveInSeconds",
-            "must be seconds, such as 28800 or PT8H",
-        );
-    }
-    for key in ["timeToKillInSeconds", "userAgents"] {
-        policy.refuse_if_set(key, "idle times are set for the cluster in [tickets.tgt]");
+/// `ticketGrantingTicketExpirationPolicy`: longest life and longest pause.
+fn session(fields: &mut Fields<'_, '_>) -> (Option<u32>, Option<u32>) {
+    let Some(mut policy) = fields.object("ticketGrantingTicketExpirationPolicy") else {
+        return (None, None);
+    };
+    let life = reusable(&mut policy, "maxTimeToLiveInSeconds");
+    let idle = reusable(&mut policy, "timeToKillInSeconds");
+    let says = "one life for all browsers and addresses: maxTimeToLiveInSeconds";
+    for key in ["userAgents", "ipAddresses"] {
+        policy.refuse_if_set(key, says);
     }
     policy.finish(Unknown::Refuse);
-    // Zero leaves it to the cluster.
-    life.filter(|s| *s > 0)
+    (life, idle)
+}
+
+/// `proxyGrantingTicketExpirationPolicy`
+fn proxy_granting(fields: &mut Fields<'_, '_>) -> Option<u32> {
+    let mut policy = fields.object("proxyGrantingTicketExpirationPolicy")?;
+    let life = reusable(&mut policy, "maxTimeToLiveInSeconds");
+    policy.refuse_if_set("timeToKillInSeconds", "it idles away with its session");
+    policy.finish(Unknown::Refuse);
+    life
+}
+
+/// Seconds of a reusable ticket; zero leaves it to the cluster.
+fn reusable(policy: &mut Fields<'_, '_>, key: &'static str) -> Option<u32> {
+    let text = policy.scalar(key);
+    let read = text.as_deref().and_then(seconds);
+    if text.is_some() && read.is_none() {
+        policy.error_at(key, "must be seconds, such as 28800 or PT8H");
+    }
+    read.filter(|s| *s > 0)
 }
 
 /// `expirationPolicy` of the definition itself: from when on it is as good as disabled.

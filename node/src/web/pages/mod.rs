@@ -31,6 +31,11 @@ pub enum Failure {
     Expired,
     /// The form came from another site.
     Origin,
+    /// Too many sign-ins have failed for this user or from this address: one text for both.
+    Throttled {
+        /// For how long, at most and if nothing else fails.
+        seconds: u64,
+    },
 }
 
 impl Failure {
@@ -41,6 +46,15 @@ impl Failure {
             Self::Form => "failed_form",
             Self::Expired => "failed_expired",
             Self::Origin => "failed_origin",
+            Self::Throttled { .. } => "failed_throttled",
+        }
+    }
+
+    fn text(self, texts: &Texts) -> String {
+        let text = messages::text(texts, self.key());
+        match self {
+            Self::Throttled { seconds } => text.replace("{wait}", &wait(seconds)),
+            _ => text.to_owned(),
         }
     }
 
@@ -49,6 +63,7 @@ impl Failure {
         match self {
             Self::Credentials => StatusCode::UNAUTHORIZED,
             Self::Origin => StatusCode::FORBIDDEN,
+            Self::Throttled { .. } => StatusCode::LOCKED,
             Self::Missing | Self::Form | Self::Expired => StatusCode::BAD_REQUEST,
         }
     }
@@ -124,6 +139,8 @@ pub enum ErrorKind {
     Busy,
     /// As many sessions or tickets as there may be.
     Full,
+    /// As many sessions as this person may have.
+    Sessions,
     /// The node takes no requests.
     Unready,
     /// Something failed inside.
@@ -133,12 +150,13 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Service,
         Self::Access,
         Self::Request,
         Self::Busy,
         Self::Full,
+        Self::Sessions,
         Self::Unready,
         Self::Failed,
         Self::Missing,
@@ -151,6 +169,7 @@ impl ErrorKind {
             Self::Request => "request",
             Self::Busy => "busy",
             Self::Full => "full",
+            Self::Sessions => "sessions",
             Self::Unready => "unready",
             Self::Failed => "failed",
             Self::Missing => "missing",
@@ -256,7 +275,10 @@ fn error_context(
         let key = format!("error_{}_{part}", kind.word());
         messages::text(texts, &key).to_owned()
     };
-    let helps = matches!(kind, ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full);
+    let helps = matches!(
+        kind,
+        ErrorKind::Missing | ErrorKind::Busy | ErrorKind::Full | ErrorKind::Sessions
+    );
     context! {
         kind => kind.word(),
         title => part("title"),
@@ -273,7 +295,7 @@ fn login_context(login: &LoginPage, texts: &Texts) -> Value {
         action => login.action.as_str(),
         service => Value::from(Serde(login.service.as_ref())),
         continue_text => emphasised(texts, "login_continue", name),
-        failure => login.failure.map(|f| messages::text(texts, f.key()).to_owned()),
+        failure => login.failure.map(|failure| failure.text(texts)),
         failure_marks_fields => login.failure.is_some_and(Failure::marks_fields),
         username => login.username.as_str(),
         renew => login.renew,
@@ -293,6 +315,14 @@ fn warn_context(warn: &WarnPage, stay_url: &str, texts: &Texts) -> Value {
         username => warn.username.as_str(),
         stay_url,
         flow_fields => Value::from_safe_string(flow_fields(&warn.execution, "proceed")),
+    }
+}
+
+/// A length of time in units that need no translation, rounded up.
+fn wait(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        _ => format!("{} min", seconds.div_ceil(60)),
     }
 }
 

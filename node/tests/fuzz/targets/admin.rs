@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use castor_node::admin::{Access, Admin};
+use castor_node::admin::{self, Access, Admin};
+use castor_node::authn::Throttle;
 use castor_node::clock::Clock;
 use castor_node::config::types::AuditOutput;
 use castor_node::config::value::{Secret, Value as _};
@@ -190,7 +191,15 @@ impl World {
             let _entered = runtime.enter();
             tells_nobody(&handle, &audit, &live, metrics.registry())
         };
-        let admin = Admin::new(handle.clone(), audit, slo);
+        let registry = metrics.registry();
+        let throttle = Throttle::new(handle.clone(), live.clone(), Vec::new(), registry);
+        let admin = Admin::new(admin::Parts {
+            handle: handle.clone(),
+            audit,
+            slo,
+            throttle: throttle.expect("a metric"),
+            prefix: "/cas".to_owned(),
+        });
         let token = toml::Value::String(TOKEN.to_owned());
         let token = Secret::from_toml(&token, std::path::Path::new("")).expect("a secret");
         let over_tcp = admin.router(Access::Token(token));

@@ -4,5 +4,7 @@ mod cluster;
 mod log;
 mod service_policies;
 mod service_states;
+mod session_limit;
 mod single_logout;
 mod sso;
+mod throttle;

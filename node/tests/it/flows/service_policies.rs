@@ -143,10 +143,11 @@ async fn pseudonyms_and_renamed_attributes_are_told() {
 async fn a_session_lives_no_longer_than_its_first_application_wants() {
     let cluster = Cluster::one().await;
     let tickets = &cluster.nodes[0].cas.tickets;
-    for (max_life, expected) in [
-        (Some(60), 60_000),
-        (Some(u32::MAX), 28_800_000),
-        (None, 28_800_000),
+    for (max_life, max_idle, life_ms, idle_ms) in [
+        (Some(60), None, 60_000, 7_200_000),
+        (None, Some(60), 28_800_000, 60_000),
+        (Some(u32::MAX), Some(u32::MAX), 28_800_000, 7_200_000),
+        (None, None, 28_800_000, 7_200_000),
     ] {
         let start = SessionStart {
             principal: Principal {
@@ -157,9 +158,12 @@ async fn a_session_lives_no_longer_than_its_first_application_wants() {
             remember_me: false,
             client_address: "-".to_owned(),
             max_life,
+            max_idle,
         };
         let session = tickets.start_session(start).await.unwrap();
-        assert_eq!(session.hard_expiry - session.created, expected);
+        assert_eq!(session.hard_expiry - session.created, life_ms);
+        let held = cluster.nodes[0].handle.find(&session.id).unwrap();
+        assert_eq!(held.body.idle_ms, idle_ms);
     }
 }
 

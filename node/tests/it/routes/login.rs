@@ -1,5 +1,7 @@
 //! `GET /login`.
 
+use castor_proto::ticket::{TicketBody, TicketKind};
+
 use crate::util::{Browser, Cluster, Options};
 
 const PORTAL: &str = "https%3A%2F%2Fportal.example.edu%2Fhome%3Fa%3D1%23top";
@@ -254,4 +256,116 @@ async fn the_cookie_follows_the_configuration() {
     let (_, age) = cookie.split_once("Max-Age=").unwrap();
     let age: u64 = age.split(';').next().unwrap().parse().unwrap();
     assert!((1_209_500..=1_209_600).contains(&age), "{age}");
+}
+
+#[tokio::test]
+async fn a_remembered_session_is_long_and_applications_are_told_so() {
+    let options = Options {
+        set: vec![
+            ("tickets.remember_me.enabled", "true"),
+            ("tickets.remember_me.max_life", "3d"),
+            ("tickets.remember_me.idle", "2d"),
+        ],
+        ..Options::default()
+    };
+    let cluster = Cluster::start(2, options).await;
+    let [a, b] = cluster.nodes.as_slice() else {
+        panic!("two nodes")
+    };
+    let path = "/cas/login?service=https://portal.example.edu/";
+    for (box_says, remembered) in [(Some("true"), true), (Some("false"), false), (None, false)] {
+        let mut browser = Browser::new();
+        let execution = browser.get(&a.router, path).await.execution();
+        let mut fields = vec![
+            ("username", "casuser"),
+            ("password", "Mellon"),
+            ("execution", execution.as_str()),
+        ];
+        fields.extend(box_says.map(|says| ("rememberMe", says)));
+        let answer = browser.post(&a.router, path, &fields).await;
+        let max_age = answer.tgc().unwrap().contains("Max-Age=259");
+        assert_eq!(max_age, remembered, "{answer:?}");
+        // Of a later ticket, too, and on another node.
+        let ticket = browser.get(&b.router, path).await.ticket().unwrap();
+        let query = format!("service=https://portal.example.edu/&ticket={ticket}");
+        let path = format!("/cas/p3/serviceValidate?{query}");
+        let valid = Browser::new().get(&a.router, &path).await;
+        let shown = format!("<cas:longTermAuthenticationRequestTokenUsed>{remembered}<");
+        assert!(valid.body.contains(&shown), "{}", valid.body);
+    }
+    let mut lives = Vec::new();
+    a.handle.store().visit(TicketKind::Tgt, &mut |entry| {
+        let body = TicketBody::decode(entry.body.as_ref().unwrap()).unwrap();
+        lives.push((body.hard_expiry - body.created, body.idle_ms));
+        true
+    });
+    lives.sort_unstable();
+    let (hour, day) = (3_600_000, 86_400_000);
+    let ordinary = (8 * hour, 2 * hour);
+    assert_eq!(lives, [ordinary, ordinary, (3 * day, 2 * day)]);
+}
+
+#[tokio::test]
+async fn without_remember_me_the_box_is_not_there_and_not_believed() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    let form = browser.get(router, "/cas/login").await;
+    assert!(!form.body.contains("rememberMe"));
+    let fields = [
+        ("username", "casuser"),
+        ("password", "Mellon"),
+        ("rememberMe", "true"),
+        ("execution", &form.execution()),
+    ];
+    let answer = browser.post(router, "/cas/login", &fields).await;
+    assert!(!answer.tgc().unwrap().contains("Max-Age"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_bound_cookie_is_good_for_its_browser_and_address_alone() {
+    let path = "/cas/login?service=https://portal.example.edu/";
+    for (key, same, other) in [
+        (
+            "web.cookie.pin_to_address",
+            ("203.0.113.9", "B"),
+            ("203.0.113.8", "A"),
+        ),
+        (
+            "web.cookie.pin_to_user_agent",
+            ("203.0.113.8", "A"),
+            ("203.0.113.9", "B"),
+        ),
+    ] {
+        let options = Options {
+            set: vec![(key, "true")],
+            ..Options::default()
+        };
+        let cluster = Cluster::start(2, options).await;
+        let [a, b] = cluster.nodes.as_slice() else {
+            panic!("two nodes")
+        };
+        let at = |(address, agent): (&str, &str)| {
+            Browser::new()
+                .with("x-forwarded-for", address)
+                .with("user-agent", agent)
+        };
+        let mut browser = at(("203.0.113.9", "A"));
+        browser.sign_in(&a.router, path).await;
+        let mut same = at(same);
+        same.cookies = browser.cookies.clone();
+        assert!(same.get(&b.router, path).await.ticket().is_some(), "{key}");
+        let mut thief = at(other);
+        thief.cookies = browser.cookies.clone();
+        let answer = thief.get(&b.router, path).await;
+        assert!(
+            answer.body.contains("name=\"password\""),
+            "{key}: {answer:?}"
+        );
+        assert!(thief.cookies.is_empty(), "the cookie is taken away");
+        thief.cookies = browser.cookies.clone();
+        thief.get(&b.router, "/cas/logout").await;
+        let still = browser.get(&b.router, path).await;
+        assert!(still.ticket().is_some(), "{key}: a thief signs nobody out");
+    }
 }

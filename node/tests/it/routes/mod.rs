@@ -7,5 +7,6 @@ mod logout;
 mod proxy;
 mod rest;
 mod saml_validate;
+mod throttle;
 mod validate;
 mod warn;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use castor_node::authn::file::FileAuthenticator;
 use castor_node::authn::password::{self, Cost, HashPool};
-use castor_node::authn::{Authenticator, Chain};
+use castor_node::authn::{Authenticator, Chain, Throttle};
 use castor_node::cas::{Cas, Parts};
 use castor_node::clock::{Clock, Rng};
 use castor_node::config::{Config, Live};
@@ -17,7 +17,7 @@ use castor_node::routes;
 use castor_node::server::RequestMetrics;
 use castor_node::services::file::ServiceFolder;
 use castor_node::slo::{self, Slo, SloMetrics};
-use castor_node::tickets::{Policy, Tickets};
+use castor_node::tickets::{LimitMetrics, Policy, Tickets};
 use castor_node::web::Web;
 use castor_proto::ids::{Member, NodeName};
 use castor_proto::seal::{ClusterKey, KeyId, KeyRing};
@@ -225,7 +225,8 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
         OutboundMetrics::register(&metrics).unwrap(),
     );
     let registry = folder.registry();
-    let tickets = Tickets::new(handle.clone(), Policy::from(&config.tickets));
+    let limit = LimitMetrics::register(&metrics).unwrap();
+    let tickets = Tickets::new(handle.clone(), Policy::from(&config.tickets)).counting(limit);
     let slo = Slo::start(slo::Parts {
         config: live.clone(),
         tickets: tickets.clone(),
@@ -235,12 +236,15 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
         clock: Clock::system(),
         metrics: SloMetrics::register(&metrics).unwrap(),
     });
+    let people = vec![users];
+    let throttle = Throttle::new(handle.clone(), live.clone(), people.clone(), &metrics).unwrap();
     let cas = Arc::new(Cas::new(Parts {
+        throttle,
         outbound,
         slo,
         web: Arc::new(Web::open(&config.web, &config.http.prefix.0).unwrap()),
         services: registry,
-        authn: Chain::new(vec![users], &metrics).unwrap(),
+        authn: Chain::new(people, &metrics).unwrap(),
         tickets,
         audit,
         rng: Rng::system(),

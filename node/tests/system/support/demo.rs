@@ -77,8 +77,19 @@ impl Demo {
 
     /// With further arguments to `castor demo`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let directory = tempfile::Builder::new().prefix("castor-system-").tempdir();
-        let directory = directory.expect("a folder for the demo");
+        Self::start_in(new_folder(), arguments)
+    }
+
+    /// The same; the nodes also trust applications whose certificates come from the demo's authority.
+    pub(crate) fn start_trusting_itself(arguments: &[&str]) -> Self {
+        let directory = new_folder();
+        let authority = directory.path().join("demo/web/ca.pem");
+        let trust = format!("outbound.ca_file={}", authority.display());
+        let arguments = [arguments, &["--set", &trust]].concat();
+        Self::start_in(directory, &arguments)
+    }
+
+    fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
         let log = File::create(directory.path().join("demo.log")).expect("a log file");
         let errors = log.try_clone().expect("a second handle of the log");
         let folder = directory.path().join("demo");
@@ -270,6 +281,11 @@ impl Demo {
         }
         text
     }
+}
+
+fn new_folder() -> TempDir {
+    let directory = tempfile::Builder::new().prefix("castor-system-").tempdir();
+    directory.expect("a folder for the demo")
 }
 
 /// The end of a file, for a person to read.

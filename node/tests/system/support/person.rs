@@ -19,6 +19,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Person {
     agent: Agent,
     pub(crate) cookies: BTreeMap<String, String>,
+    /// Where a node that is asked directly, as by a proxy, takes the person to be.
+    address: Option<String>,
 }
 
 /// Percent-encodes a query value.
@@ -55,7 +57,14 @@ impl Person {
         Self {
             agent,
             cookies: BTreeMap::new(),
+            address: None,
         }
+    }
+
+    /// The same person at this address.
+    pub(crate) fn at(mut self, address: &str) -> Self {
+        self.address = Some(address.to_owned());
+        self
     }
 
     /// GET; an error is that no answer came.
@@ -91,6 +100,9 @@ impl Person {
         let mut request = self.agent.post(url);
         if let Some(cookie) = self.cookie_header() {
             request = request.header("cookie", cookie);
+        }
+        if let Some(address) = &self.address {
+            request = request.header("x-forwarded-for", address);
         }
         let pairs = fields.iter().map(|(k, v)| (k.as_str(), v.as_str()));
         let response = request.send_form(pairs);

@@ -37,6 +37,7 @@ pub(super) fn describe(message: &PeerMessage) -> String {
             let entries = entries.as_ref().map(Vec::len);
             format!("part of a shard ({rpc:x}): {entries:?}, more {more}")
         }
+        PeerMessage::Failures { counters } => format!("{} counters of failures", counters.len()),
         PeerMessage::CompareRequest { rpc, .. } => format!("compares ({rpc:x})"),
         PeerMessage::CompareReply { rpc, .. } => format!("compared ({rpc:x})"),
         PeerMessage::EntriesRequest { rpc, keys } => {

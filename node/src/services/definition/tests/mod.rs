@@ -98,7 +98,16 @@ fn lifetimes_by_policy() {
         ),
         (
             "ticketGrantingTicket",
-            "\"maxTimeToLiveInSeconds\": 0",
+            "\"maxTimeToLiveInSeconds\": 7200, \"timeToKillInSeconds\": \"PT10M\"",
+            Lifetimes {
+                session: Some(7_200),
+                session_idle: Some(600),
+                ..none
+            },
+        ),
+        (
+            "ticketGrantingTicket",
+            "\"maxTimeToLiveInSeconds\": 0, \"timeToKillInSeconds\": 0, \"userAgents\": {}",
             none,
         ),
     ] {

@@ -180,8 +180,23 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "",
-        r#""ticketGrantingTicketExpirationPolicy": {"timeToKillInSeconds": 60}"#,
+        r#""proxyGrantingTicketExpirationPolicy": {"timeToKillInSeconds": 60}"#,
+        "proxyGrantingTicketExpirationPolicy.timeToKill",
+    ),
+    (
+        "",
+        r#""ticketGrantingTicketExpirationPolicy": {"timeToKillInSeconds": "soon"}"#,
         "ticketGrantingTicketExpirationPolicy.timeToKill",
+    ),
+    (
+        "",
+        r#""ticketGrantingTicketExpirationPolicy": {"userAgents": {"Firefox": 60}}"#,
+        "ticketGrantingTicketExpirationPolicy.userAgents",
+    ),
+    (
+        "",
+        r#""ticketGrantingTicketExpirationPolicy": {"ipAddresses": {"^10\\.": 60}}"#,
+        "ticketGrantingTicketExpirationPolicy.ipAddresses",
     ),
     (
         NAME,

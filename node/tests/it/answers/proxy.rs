@@ -1,0 +1,32 @@
+//! `/proxy`.
+
+use super::{SERVICE, Scene, ask, encode, expect};
+use crate::util::Cluster;
+
+const FORMATS: [(&str, &str); 2] = [("xml", ""), ("json", "&format=JSON")];
+
+/// Asks in both formats, and compares.
+async fn compare(cluster: &Cluster, case: &str, query: &str) {
+    for (ending, format) in FORMATS {
+        let answer = ask(cluster, &format!("/proxy?{query}{format}")).await;
+        expect(&format!("proxy.{case}.{ending}"), &answer);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_ticket_and_each_refusal() {
+    let mut scene = Scene::open().await;
+    let pgt = scene.pgt().await;
+    let good = format!("pgt={pgt}&targetService={}", encode(SERVICE));
+    let cluster = &scene.cluster;
+    compare(cluster, "success", &good).await;
+    compare(cluster, "INVALID_REQUEST", &format!("pgt={pgt}")).await;
+    let made_up = format!("pgt=PGT-1-x&targetService={}", encode(SERVICE));
+    compare(cluster, "INVALID_TICKET", &made_up).await;
+    let elsewhere = format!("pgt={pgt}&targetService=https://nowhere.example/");
+    compare(cluster, "UNAUTHORIZED_SERVICE", &elsewhere).await;
+    scene.forget_definitions();
+    compare(&scene.cluster, "UNAUTHORIZED_SERVICE_PROXY", &good).await;
+    let closed = Scene::closed().await;
+    compare(&closed, "INTERNAL_ERROR", &good).await;
+}
