@@ -6,8 +6,9 @@
 //! - [`password`]: Argon2id on a few threads of low priority
 //! - [`throttle`]: slows down whoever fails, counted for the whole cluster
 //!
-//! A wrong password, an unknown user and a disabled account look the same from outside, in text and
-//! in time; the audit knows the difference.
+//! A wrong password, an unknown user and a disabled account look the same from outside in text; the
+//! audit knows the difference. In time they do as long as all hashes have one cost: an unknown user
+//! takes what the most common cost takes, and users whose hash has another one can be told apart.
 
 pub mod credential;
 pub mod file;

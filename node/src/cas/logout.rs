@@ -30,6 +30,13 @@ pub(super) struct Outcome {
     front: Vec<FrontNotice>,
 }
 
+/// Who signs out: only a browser can tell applications anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Browser,
+    Program,
+}
+
 /// Answers `/logout`.
 pub async fn logout(call: Call) -> Response {
     let visitor = call.visitor();
@@ -41,7 +48,7 @@ pub async fn logout(call: Call) -> Response {
     if visitor.asks_first(&call.head.method, &presented) {
         return visitor.question(query);
     }
-    let outcome = match visitor.end(&presented).await {
+    let outcome = match visitor.end(&presented, Way::Browser).await {
         Ok(outcome) => outcome,
         // The cookie stays, so that trying again ends the session.
         Err(error) => {
@@ -87,7 +94,11 @@ impl Visitor<'_> {
     }
 
     /// Ends the session and has its applications told.
-    pub(super) async fn end(&self, presented: &Presented) -> Result<Outcome, TicketError> {
+    pub(super) async fn end(
+        &self,
+        presented: &Presented,
+        way: Way,
+    ) -> Result<Outcome, TicketError> {
         let Presented::Session { id, .. } = presented else {
             return Ok(Outcome::default());
         };
@@ -110,7 +121,13 @@ impl Visitor<'_> {
         Ok(Outcome {
             had_session: ended.existed,
             partial,
-            front: self.cas.slo.tell_with_browser(end),
+            front: match way {
+                Way::Browser => self.cas.slo.tell_with_browser(end),
+                Way::Program => {
+                    self.cas.slo.tell(end);
+                    Vec::new()
+                }
+            },
         })
     }
 

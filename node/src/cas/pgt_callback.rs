@@ -12,9 +12,9 @@ use http::StatusCode;
 
 use super::visit::Visitor;
 use crate::ops::audit::Action;
-use crate::outbound::{Call, Purpose, Reach, Target, names_host};
+use crate::outbound::{Call, Purpose, Reach, Target};
 use crate::services::RegisteredService;
-use crate::tickets::{ClaimRequest, Granted, ProxyGranting, TicketError};
+use crate::tickets::{ClaimRequest, Granted, TicketError};
 use crate::web::form;
 
 /// Longest callback URL, as received.
@@ -99,9 +99,11 @@ impl Visitor<'_> {
                 };
             }
         };
-        let covers = |url: &str| registered.proxy.allows(url);
-        let whole = with_ids(url, &made);
-        if let Err(why) = self.call_back(&whole, names_host(url, covers)).await {
+        let whole = with_ids(url, made.iou.as_str(), made.id.as_str());
+        if let Err(why) = self
+            .call_back(&whole, registered.proxy.names_host(url))
+            .await
+        {
             tracing::warn!(service = registered.id, %why, "proxy-granting ticket not delivered");
             not_created(&why);
             self.take_back(&made.id).await;
@@ -143,11 +145,10 @@ impl Visitor<'_> {
 }
 
 /// The callback with the ticket and its name; a fragment is never sent.
-fn with_ids(url: &str, made: &ProxyGranting) -> String {
-    let joint = if url.contains('?') { '&' } else { '?' };
+fn with_ids(url: &str, iou: &str, id: &str) -> String {
     let bare = url.split('#').next().unwrap_or(url);
-    let iou = form::encode(made.iou.as_str());
-    let id = form::encode(made.id.as_str());
+    let joint = if bare.contains('?') { '&' } else { '?' };
+    let (iou, id) = (form::encode(iou), form::encode(id));
     format!("{bare}{joint}pgtIou={iou}&pgtId={id}")
 }
 
@@ -170,5 +171,18 @@ mod tests {
         assert_eq!(host_of("https://a.edu/x?pgt=1"), "https://a.edu");
         assert_eq!(host_of("https://a.edu"), "https://a.edu");
         assert_eq!(host_of("nonsense/x"), "nonsense");
+    }
+
+    #[test]
+    fn what_is_added_stands_in_the_query() {
+        let added = "pgtIou=PGTIOU-1-a&pgtId=PGT-1-b";
+        for (url, begins) in [
+            ("https://a.edu/pgt", "https://a.edu/pgt?"),
+            ("https://a.edu/pgt?x=1", "https://a.edu/pgt?x=1&"),
+            ("https://a.edu/pgt#a?b", "https://a.edu/pgt?"),
+        ] {
+            let whole = with_ids(url, "PGTIOU-1-a", "PGT-1-b");
+            assert_eq!(whole, format!("{begins}{added}"), "{url}");
+        }
     }
 }

@@ -125,7 +125,14 @@ impl Visitor<'_> {
         }
         match read {
             Ok(validation) => self.validate_and_record(&validation).await,
-            Err(outcome) => outcome,
+            Err(outcome) => {
+                // Without what was sent: it may be anything.
+                if let Outcome::Failure(failure) = &outcome {
+                    let what = format!("{}: {}", failure.code.as_str(), failure.text);
+                    self.audit(Action::ServiceTicketValidateFailed, None, what);
+                }
+                outcome
+            }
         }
     }
 

@@ -101,6 +101,64 @@ pub(super) fn may_call(ip: IpAddr, reach: Reach, private: &[Cidr]) -> bool {
     }
 }
 
+/// What a host is when nobody here looks it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    /// An address, however it is written.
+    Address(IpAddr),
+    /// Something that ends in a number and is no address; nobody can say what others make of it.
+    Odd,
+    /// A name.
+    Name,
+}
+
+/// Reads a host as browsers and the system's resolver do (the IPv4 parser of the WHATWG's URL
+/// standard): `127.1`, `0x7f.1` and `2130706433` are addresses, too.
+pub(super) fn read_host(host: &str) -> Host {
+    if let Ok(ip) = host.parse() {
+        return Host::Address(ip);
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number =
+        !last.is_empty() && (last.bytes().all(|b| b.is_ascii_digit()) || number(last).is_some());
+    if !is_number {
+        return Host::Name;
+    }
+    let numbers: Option<Vec<u64>> = host.split('.').map(number).collect();
+    let address = numbers.and_then(|numbers| {
+        let (last, first) = numbers.split_last()?;
+        let shift = 8 * first.len().min(4);
+        let fits = first.len() < 4
+            && first.iter().all(|part| *part < 256)
+            && *last < (1 << (32 - shift.min(32)));
+        let high = first
+            .iter()
+            .enumerate()
+            .map(|(at, part)| part << (24 - 8 * at.min(3)))
+            .sum::<u64>();
+        fits.then(|| u32::try_from(high + last).ok()).flatten()
+    });
+    address.map_or(Host::Odd, |bits| {
+        Host::Address(IpAddr::V4(Ipv4Addr::from_bits(bits)))
+    })
+}
+
+/// A number as it may stand in an address: decimal, `0x` hexadecimal, or octal after a `0`.
+fn number(text: &str) -> Option<u64> {
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some("") => return Some(0),
+        Some(digits) => (digits, 16),
+        None => match text.strip_prefix('0') {
+            Some(digits) if !digits.is_empty() => (digits, 8),
+            _ => (text, 10),
+        },
+    };
+    let valid = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let value = u64::from_str_radix(digits, radix).ok().filter(|_| valid)?;
+    // Larger ones fit nowhere, and sums of these stay small.
+    (value <= u64::from(u32::MAX)).then_some(value)
+}
+
 /// Whether a name, not looked up by us, certainly means this machine.
 pub(super) fn is_local_name(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
@@ -245,6 +303,41 @@ mod tests {
         let inside = vec!["10.0.0.1:443".parse().unwrap()];
         let refused = allowed(&target, inside, Reach::Public, &[]);
         assert_eq!(refused, Err(CallError::Private("a.example".into())));
+    }
+
+    #[test]
+    fn an_address_is_one_however_it_is_written() {
+        for (text, address) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.1", "127.0.0.1"),
+            ("2130706433", "127.0.0.1"),
+            ("0x7f000001", "127.0.0.1"),
+            ("0x7f.1", "127.0.0.1"),
+            ("0177.0.1", "127.0.0.1"),
+            ("10.0.258", "10.0.1.2"),
+            ("0", "0.0.0.0"),
+            ("0x", "0.0.0.0"),
+            ("::1", "::1"),
+        ] {
+            let address = Host::Address(address.parse().unwrap());
+            assert_eq!(read_host(text), address, "{text}");
+        }
+        for odd in [
+            "1.2.3.4.5",
+            "256.1",
+            "1.2.3.256",
+            "a.1",
+            "4294967296",
+            "99999999999999999999",
+            "09.1",
+            "1..1",
+            "127.0.0.08",
+        ] {
+            assert_eq!(read_host(odd), Host::Odd, "{odd}");
+        }
+        for name in ["a.example", "1.example", "0xg", "x1", "1e3", "a"] {
+            assert_eq!(read_host(name), Host::Name, "{name}");
+        }
     }
 
     #[tokio::test]

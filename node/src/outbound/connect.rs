@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::address::{self, Resolver};
+use super::address::{self, Host, Resolver};
 use super::trust::Trust;
 use super::{CallError, Reach, Target};
 use crate::config;
@@ -70,9 +70,10 @@ fn check_unresolved(
     reach: Reach,
     config: &config::Outbound,
 ) -> Result<(), CallError> {
-    let refused = match target.host.parse() {
-        Ok(ip) => !address::may_call(ip, reach, &config.private_networks),
-        Err(_) => reach != Reach::Named && address::is_local_name(&target.host),
+    let refused = match address::read_host(&target.host) {
+        Host::Address(ip) => !address::may_call(ip, reach, &config.private_networks),
+        Host::Odd => true,
+        Host::Name => reach != Reach::Named && address::is_local_name(&target.host),
     };
     if refused {
         return Err(CallError::Private(target.host.clone()));

@@ -74,7 +74,7 @@ pub enum Reach {
     /// Public ones, and `outbound.private_networks`.
     Public,
     /// Private, loopback and link-local ones besides: somebody wrote this very host into the service
-    /// definition. [`names_host`] finds out.
+    /// definition.
     Named,
 }
 
@@ -288,24 +288,4 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Whether what covers a URL names its host: whether it would not cover the same URL on a host that
-/// nobody thought of. `covers` is the pattern of the definition.
-pub fn names_host(url: &str, covers: impl Fn(&str) -> bool) -> bool {
-    /// Reserved: no such host, and no such address, will ever be anybody's.
-    const NOBODY: [&str; 2] = ["host-nobody-named.invalid", "203.0.113.77"];
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return false;
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let port = match authority.rsplit_once(':') {
-        Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => format!(":{port}"),
-        _ => String::new(),
-    };
-    covers(url)
-        && !NOBODY
-            .iter()
-            .any(|host| covers(&format!("{scheme}://{host}{port}{path}")))
 }

@@ -33,6 +33,16 @@ impl ProxyPolicy {
             Self::Exactly(url) => url == callback_url,
         }
     }
+
+    /// Whether it allows a callback URL by naming its host.
+    pub fn names_host(&self, callback_url: &str) -> bool {
+        self.allows(callback_url)
+            && match self {
+                Self::Matching(pattern) => pattern.names_host(callback_url),
+                Self::Exactly(_) => true,
+                Self::Refuse => false,
+            }
+    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use castor_proto::delta::{ServiceKey, ServiceUse};
 
 use super::definition::RegisteredService;
 use super::index::Index;
+use super::url::without_session;
 
 /// Most patterns that may need many steps, tried for one URL: a bound of the time it takes.
 const BACKTRACKING_MAX: usize = 256;
@@ -136,6 +138,18 @@ impl Registry {
     /// The service that covers a URL, which must already be without `;jsessionid`.
     pub fn find(&self, url: &str) -> Option<Arc<RegisteredService>> {
         self.current.load().search(url).found.cloned()
+    }
+
+    /// The definition under which an application got its ticket. Usually the one that covers its URL;
+    /// when definitions have changed meanwhile, or the URL holds a session, the key tells.
+    pub fn of_visit(&self, key: ServiceKey, used: &ServiceUse) -> Option<Arc<RegisteredService>> {
+        let is_it = |service: &RegisteredService| ServiceKey::new(service.id, &used.url) == key;
+        self.find(&without_session(&used.url))
+            .filter(|service| is_it(service))
+            .or_else(|| {
+                let snapshot = self.snapshot();
+                snapshot.iter().find(|service| is_it(service)).cloned()
+            })
     }
 
     /// The service with an id.

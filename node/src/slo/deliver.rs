@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::message::Message;
 use super::plan::{Notice, Plan};
-use super::{FrontNotice, Reason, SessionEnd, Shared};
+use super::{FrontNotice, SessionEnd, Shared};
 use crate::ops::audit::{Action, Event};
 use crate::outbound::{Call, CallError, Purpose, Target};
 
@@ -48,6 +48,8 @@ pub(super) struct Job {
     left: Vec<Notice>,
     told: usize,
     front: usize,
+    /// Whether a browser is there to tell those.
+    browser: bool,
     /// Names of applications that could not be told.
     failed: Vec<String>,
     /// Given back when everybody who is known has been told or given up.
@@ -136,7 +138,7 @@ impl Job {
         shared: Arc<Shared>,
         end: SessionEnd,
         plan: Plan,
-        place: OwnedSemaphorePermit,
+        (place, browser): (OwnedSemaphorePermit, bool),
     ) -> Self {
         let metrics = &shared.parts.metrics;
         metrics.waiting.inc();
@@ -147,7 +149,8 @@ impl Job {
         let waiting = Waiting(metrics.waiting.clone());
         // The browser has them on its page; whether it fetched them, nobody learns.
         let front = plan.front.iter().map(|notice| (notice.key, notice.stamp));
-        let settled = front.chain(plan.nobody.iter().copied()).collect();
+        let gone = plan.unreachable.iter().map(|n| (n.key, n.stamp));
+        let settled = front.chain(gone).chain(plan.nobody).collect();
         Self {
             shared,
             end,
@@ -155,7 +158,8 @@ impl Job {
             left: plan.back,
             told: 0,
             front: plan.front.len(),
-            failed: Vec::new(),
+            browser,
+            failed: plan.unreachable.iter().map(|n| n.name.clone()).collect(),
             place: Some((place, waiting)),
         }
     }
@@ -196,6 +200,10 @@ impl Job {
         self.end.visited.extend(late);
         (self.told, self.front) = (0, 0);
         self.failed.clear();
+        for notice in plan.unreachable {
+            self.settled.push((notice.key, notice.stamp));
+            self.failed.push(notice.name);
+        }
     }
 
     /// Tells those who are left, and records it.
@@ -282,8 +290,10 @@ impl Job {
             return;
         }
         let mut what = format!("{}: {told} told", self.end.masked);
-        if front > 0 && self.end.reason == Reason::Logout {
-            what.push_str(&format!(", {front} by the browser"));
+        match self.browser {
+            _ if front == 0 => {}
+            true => what.push_str(&format!(", {front} by the browser")),
+            false => what.push_str(&format!(", {front} not told without a browser")),
         }
         if !self.failed.is_empty() {
             what.push_str(&format!(", not told: {}", self.failed.join(", ")));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castor_proto::ticket::{Principal, TicketKey};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
 use crate::config::Live;
@@ -146,13 +146,21 @@ struct Shared {
     again: Semaphore,
 }
 
+impl Shared {
+    fn is_to_be_told(&self, end: &SessionEnd) -> bool {
+        let somebody = !end.visited.is_empty() || end.partial;
+        somebody && self.parts.config.load().logout.tell_applications
+    }
+}
+
 impl Slo {
     /// Begins to tell applications of sessions that this node is given by replication.
     pub fn start(parts: Parts) -> Self {
         let slo = Self {
             shared: Arc::new(Shared {
                 parts,
-                waiting: Arc::new(Semaphore::new(WAITING_MAX as usize)),
+                // One more is kept for the next duty of replication, while there is none.
+                waiting: Arc::new(Semaphore::new(WAITING_MAX as usize + 1)),
                 calling: Semaphore::new(CALLING_MAX),
                 again: Semaphore::new(AGAIN_MAX),
             }),
@@ -185,9 +193,7 @@ impl Slo {
 
     fn begin(&self, end: SessionEnd, browser: bool) -> Vec<FrontNotice> {
         let shared = &self.shared;
-        if (end.visited.is_empty() && !end.partial)
-            || !shared.parts.config.load().logout.tell_applications
-        {
+        if !shared.is_to_be_told(&end) {
             return Vec::new();
         }
         let Ok(place) = Arc::clone(&shared.waiting).try_acquire_owned() else {
@@ -198,6 +204,16 @@ impl Slo {
             );
             return Vec::new();
         };
+        self.begin_in(place, end, browser)
+    }
+
+    fn begin_in(
+        &self,
+        place: OwnedSemaphorePermit,
+        end: SessionEnd,
+        browser: bool,
+    ) -> Vec<FrontNotice> {
+        let shared = &self.shared;
         let plan = Plan::new(&shared.parts.services, end.principal.as_ref(), &end.visited);
         let front = if browser {
             shared.front_notices(&end, &plan)
@@ -208,7 +224,7 @@ impl Slo {
         for _ in &plan.front {
             shared.parts.metrics.count("front", outcome);
         }
-        let job = Job::new(Arc::clone(shared), end, plan, place);
+        let job = Job::new(Arc::clone(shared), end, plan, (place, browser));
         tokio::spawn(job.run());
         front
     }
@@ -223,8 +239,11 @@ impl Slo {
             let Some(untold) = self.shared.parts.tickets.next_untold().await else {
                 return;
             };
-            drop(place);
-            self.tell(SessionEnd::from(untold));
+            let end = SessionEnd::from(untold);
+            if self.shared.is_to_be_told(&end) {
+                // In the place that is kept for it: nobody else has this duty.
+                self.begin_in(place, end, false);
+            }
         }
     }
 }

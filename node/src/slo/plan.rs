@@ -1,15 +1,14 @@
 //! Who is told how: from the applications of a session to requests.
 
-use std::sync::Arc;
-
 use castor_proto::delta::{ServiceKey, ServiceUse};
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::Principal;
 
-use crate::outbound::{self, Reach};
+use crate::outbound::Reach;
 use crate::services::Registry;
 use crate::services::definition::{LogoutType, RegisteredService};
 use crate::services::url::without_session;
+use crate::web::headers;
 
 /// One request to one address of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +31,8 @@ pub(super) struct Plan {
     pub(super) back: Vec<Notice>,
     /// Told by the browser.
     pub(super) front: Vec<Notice>,
+    /// Told by nobody, because no browser fetches such a URL.
+    pub(super) unreachable: Vec<Notice>,
     /// Not told: no longer registered, disabled, or not wishing to be.
     pub(super) nobody: Vec<(ServiceKey, WallMs)>,
 }
@@ -45,16 +46,13 @@ impl Plan {
     ) -> Self {
         let mut plan = Self::default();
         for (key, used) in visited {
-            let service = definition(registry, *key, used);
+            let service = registry.of_visit(*key, used);
             let service = service.filter(|service| service.access.is_enabled());
-            let to = match service.as_ref().map(|service| service.logout_type) {
-                Some(LogoutType::BackChannel) => &mut plan.back,
-                Some(LogoutType::FrontChannel) => &mut plan.front,
-                Some(LogoutType::None) | None => {
-                    plan.nobody.push((*key, used.stamp));
-                    continue;
-                }
-            };
+            let logout_type = service.as_ref().map(|service| service.logout_type);
+            if matches!(logout_type, Some(LogoutType::None) | None) {
+                plan.nobody.push((*key, used.stamp));
+                continue;
+            }
             let Some(service) = service else { continue };
             let user = principal.and_then(|principal| {
                 let url = without_session(&used.url);
@@ -71,39 +69,31 @@ impl Plan {
                 reach,
                 name: service.name.clone(),
             };
-            if service.logout_urls.is_empty() {
-                to.push(notice(&used.url, reach(&service, &used.url)));
+            let notices = if service.logout_urls.is_empty() {
+                vec![notice(&used.url, reach(&service, &used.url))]
             } else {
                 // Whoever wrote the definition wrote these very addresses.
                 let urls = service.logout_urls.iter();
-                to.extend(urls.map(|url| notice(url, Reach::Named)));
+                urls.map(|url| notice(url, Reach::Named)).collect()
+            };
+            for notice in notices {
+                let to = match logout_type {
+                    Some(LogoutType::FrontChannel) if !headers::is_fetchable(&notice.url) => {
+                        &mut plan.unreachable
+                    }
+                    Some(LogoutType::FrontChannel) => &mut plan.front,
+                    _ => &mut plan.back,
+                };
+                to.push(notice);
             }
         }
         plan
     }
 }
 
-/// The definition under which an application got its ticket. Usually the one that covers its URL; when
-/// definitions have changed meanwhile, or the URL holds a session, the key tells.
-fn definition(
-    registry: &Registry,
-    key: ServiceKey,
-    used: &ServiceUse,
-) -> Option<Arc<RegisteredService>> {
-    let is_it = |service: &RegisteredService| ServiceKey::new(service.id, &used.url) == key;
-    registry
-        .find(&without_session(&used.url))
-        .filter(|service| is_it(service))
-        .or_else(|| {
-            let snapshot = registry.snapshot();
-            snapshot.iter().find(|service| is_it(service)).cloned()
-        })
-}
-
 /// Into which networks the service URL itself may be called.
 fn reach(service: &RegisteredService, url: &str) -> Reach {
-    let covers = |url: &str| service.covers(url) == Ok(true);
-    if outbound::names_host(&without_session(url), covers) {
+    if service.names_host(&without_session(url)) {
         Reach::Named
     } else {
         Reach::Public
@@ -156,6 +146,7 @@ mod tests {
             ),
             service(4, "https://d\\.edu/.*", r#", "logoutType": "NONE""#),
             service(5, "https://e\\.edu/.*", disabled),
+            service(6, "app://.*", r#", "logoutType": "FRONT_CHANNEL""#),
             service(9, "https://.*", ""),
         ]));
         let principal = Principal {
@@ -168,6 +159,7 @@ mod tests {
             visit(3, "https://c.edu/"),
             visit(4, "https://d.edu/"),
             visit(5, "https://e.edu/"),
+            visit(6, "app://phone/"),
             visit(8, "https://gone.edu/"),
             visit(9, "https://10.0.0.1/"),
             // Another definition covers it by now.
@@ -186,7 +178,8 @@ mod tests {
         );
         assert_eq!(plan.back[0].user.as_deref(), Some("JANE"));
         assert_eq!(told(&plan.front), [("https://c.edu/", Reach::Named)]);
+        assert_eq!(told(&plan.unreachable), [("app://phone/", Reach::Public)]);
         let skipped: Vec<_> = plan.nobody.iter().map(|(key, _)| *key).collect();
-        assert_eq!(skipped, [visited[3].0, visited[4].0, visited[5].0]);
+        assert_eq!(skipped, [visited[3].0, visited[4].0, visited[6].0]);
     }
 }

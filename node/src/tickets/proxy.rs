@@ -6,15 +6,16 @@
 //! with every proxy-granting ticket that it came from (rule 14).
 
 use castor_proto::delta::DestroyReason;
+use castor_proto::ids::WallMs;
 use castor_proto::seal::Purpose;
 use castor_proto::ticket::{
     Payload, Pgt, Pt, TicketBody, TicketId, TicketKey, TicketKind, random_part,
 };
 use castor_replication::driver::LookUp;
-use castor_replication::engine::{NewReusable, NewSingleUse};
+use castor_replication::engine::{NewReusable, NewSingleUse, Ticket};
 
 use super::consume::{ClaimRequest, Granted};
-use super::{TicketError, Tickets};
+use super::{TicketError, Tickets, Visited};
 
 /// Longer than any session; every ticket is cut to its session's end.
 const WHOLE_LIFE_MS: u64 = 366 * 24 * 3_600_000;
@@ -33,6 +34,10 @@ pub struct ProxyGranting {
 pub struct ProxySession {
     /// What it says.
     pub pgt: Pgt,
+    /// When the credentials of its session were accepted.
+    pub authenticated_at: WallMs,
+    /// When its session was used last, as far as this node knows.
+    pub last_used: WallMs,
     key: TicketKey,
     ancestors: Vec<TicketKey>,
 }
@@ -44,12 +49,14 @@ impl std::fmt::Debug for ProxySession {
 }
 
 impl ProxySession {
-    fn of_body(body: &TicketBody) -> Option<Self> {
-        let Payload::Pgt(pgt) = &body.payload else {
+    fn of(body: &TicketBody, root: &Ticket) -> Option<Self> {
+        let (Payload::Pgt(pgt), Payload::Tgt(tgt)) = (&body.payload, &root.body.payload) else {
             return None;
         };
         Some(Self {
             pgt: pgt.clone(),
+            authenticated_at: tgt.authenticated_at,
+            last_used: root.last_used,
             key: body.key(),
             ancestors: body.ancestors.clone(),
         })
@@ -116,13 +123,25 @@ impl Tickets {
     /// The proxy-granting ticket of an id.
     pub async fn proxy_session(&self, id: &TicketId) -> FoundProxy {
         match self.handle.look_up(id).await {
-            LookUp::Live(ticket) => ProxySession::of_body(&ticket.body)
-                .map_or(FoundProxy::Gone, |found| FoundProxy::Live(Box::new(found))),
+            // Looking it up has fetched the session when this node did not have it.
+            LookUp::Live(ticket) => match self.handle.store().find(&ticket.body.root()) {
+                Some(root) => ProxySession::of(&ticket.body, &root)
+                    .map_or(FoundProxy::Gone, |found| FoundProxy::Live(Box::new(found))),
+                None => FoundProxy::Undecided,
+            },
             LookUp::Unknown | LookUp::Destroyed | LookUp::Expired | LookUp::Idle => {
                 FoundProxy::Gone
             }
             LookUp::Unreachable => FoundProxy::Undecided,
         }
+    }
+
+    /// The applications that were visited in the session of a proxy-granting ticket, as far as this
+    /// node knows them.
+    pub fn visited(&self, from: &ProxySession) -> Visited {
+        let root = from.ancestors.first();
+        let entry = root.and_then(|root| self.handle.store().entry(root));
+        entry.map(|entry| entry.services).unwrap_or_default()
     }
 
     /// Issues a proxy ticket, which counts as a use of the session; answers when a majority of its

@@ -88,8 +88,9 @@ fn policy(needs: &Needs) -> String {
         "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'; \
          font-src 'self'; img-src 'self'",
     );
-    let pictures = needs.picture.iter().chain(&needs.fetched);
-    let origins: BTreeSet<String> = pictures.filter_map(|url| origin(url)).collect();
+    let picture = needs.picture.iter().filter_map(|url| origin(url));
+    let fetched = needs.fetched.iter().filter_map(|url| source(url));
+    let origins: BTreeSet<String> = picture.chain(fetched).collect();
     if origins.len() > ORIGINS_MAX {
         policy.push_str(" https: http:");
     } else {
@@ -125,6 +126,20 @@ fn scheme(url: &str) -> Option<String> {
     valid.then(|| scheme.to_ascii_lowercase())
 }
 
+/// Whether a page can have a browser fetch a URL as a picture.
+pub fn is_fetchable(url: &str) -> bool {
+    source(url).is_some()
+}
+
+/// What allows a browser to fetch an http(s) URL: its origin, or its scheme where the origin cannot
+/// stand in a policy, such as an address in brackets or a name beyond ASCII.
+fn source(url: &str) -> Option<String> {
+    let scheme = scheme(url).filter(|s| s == "https" || s == "http")?;
+    let rest = url.get(scheme.len()..)?.strip_prefix("://")?;
+    let has_host = !rest.is_empty() && !rest.starts_with(['/', '?', '#']);
+    has_host.then(|| origin(url).unwrap_or_else(|| format!("{scheme}:")))
+}
+
 /// Scheme, host and port of an http(s) URL, if they can stand in a policy.
 fn origin(url: &str) -> Option<String> {
     let scheme = scheme(url).filter(|s| s == "https" || s == "http")?;
@@ -133,7 +148,7 @@ fn origin(url: &str) -> Option<String> {
     let valid = !host.is_empty()
         && host
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'));
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'));
     valid.then(|| format!("{scheme}://{host}"))
 }
 
@@ -189,6 +204,23 @@ mod tests {
             two.contains("img-src 'self' https://app0.edu https://app1.edu; form-action"),
             "{two}"
         );
+        for (url, source) in [
+            ("https://my_app.edu:8443/out", "https://my_app.edu:8443"),
+            ("https://[::1]:8443/out", "https:"),
+            ("http://b\u{fc}cher.example/out", "http:"),
+            ("https://a.edu;script-src */", "https:"),
+        ] {
+            assert!(is_fetchable(url), "{url}");
+            let policy = policy(&Needs {
+                fetched: vec![url.to_owned()],
+                ..Needs::default()
+            });
+            let expected = format!("img-src 'self' {source}; form-action");
+            assert!(policy.contains(&expected), "{url}: {policy}");
+        }
+        for url in ["app://phone/out", "https:///out", "x"] {
+            assert!(!is_fetchable(url), "{url}");
+        }
         let many = fetching(200);
         assert!(
             many.contains("img-src 'self' https: http:;") && many.len() < 300,

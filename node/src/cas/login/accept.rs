@@ -159,6 +159,10 @@ impl Visitor<'_> {
             return self.proceed(&asked, failure, stop_asking).await;
         }
         if let Some(failure) = failure {
+            if failure == Failure::Origin {
+                let what = "a form of another origin";
+                self.audit(Action::AuthenticationFailed, None, what);
+            }
             return self.form(&asked, Some(failure), &username);
         }
         match self.judge_credentials(&username, &password).await {
@@ -241,23 +245,28 @@ impl Visitor<'_> {
     async fn replace(&self, old: Session, new: &Session) {
         let tickets = &self.cas.tickets;
         let is_same_person = old.tgt.principal.id == new.tgt.principal.id;
-        match tickets.replace_session(&old.id).await {
-            Ok((visited, _)) if is_same_person => {
-                if let Err(error) = tickets.adopt(&old, new, visited).await {
-                    tracing::warn!(%error, "signing out will not reach all applications");
-                }
+        let (visited, missing) = match tickets.replace_session(&old.id).await {
+            Ok(replaced) => replaced,
+            Err(error) => {
+                tracing::warn!(%error, "a replaced session lives on until it expires");
+                return;
             }
-            Ok((visited, missing)) => self.cas.slo.tell(SessionEnd {
-                visited,
-                partial: missing > 0,
-                principal: Some(old.tgt.principal.clone()),
-                ..self.session_end(&old.id, Reason::Replaced)
-            }),
-            Err(error) => tracing::warn!(%error, "a replaced session lives on until it expires"),
-        }
+        };
         let owner = &old.tgt.principal.id;
         let what = format!("{} replaced by a newer session", old.id.masked());
         self.audit(Action::TicketGrantingTicketDestroyed, Some(owner), what);
+        if is_same_person {
+            if let Err(error) = tickets.adopt(&old, new, visited).await {
+                tracing::warn!(%error, "signing out will not reach all applications");
+            }
+            return;
+        }
+        self.cas.slo.tell(SessionEnd {
+            visited,
+            partial: missing > 0,
+            principal: Some(old.tgt.principal.clone()),
+            ..self.session_end(&old.id, Reason::Replaced)
+        });
     }
 }
 

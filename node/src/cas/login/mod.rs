@@ -146,7 +146,12 @@ impl Visitor<'_> {
 
     fn refuse(&self, refused: &Refused) -> Response {
         match refused {
-            Refused::Malformed => self.error(ErrorKind::Request),
+            Refused::Malformed => {
+                // Without what was sent: it may be anything.
+                let what = "malformed request";
+                self.audit(Action::ServiceAccessEnforcementTriggered, None, what);
+                self.error(ErrorKind::Request)
+            }
             Refused::Service => self.error(ErrorKind::Service),
             Refused::Elsewhere(url) => self.redirect(url),
         }
@@ -226,7 +231,7 @@ impl Visitor<'_> {
             last_used: session.last_used,
             now: self.cas.tickets.now(),
         };
-        registered.access.sso_enabled() && registered.participation.accepts(&facts)
+        registered.takes_session(&facts)
     }
 
     fn without_session(&self, asked: &Asked) -> Response {

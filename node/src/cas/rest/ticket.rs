@@ -7,6 +7,7 @@ use castor_proto::ticket::{TicketId, TicketKind};
 use http::StatusCode;
 
 use crate::cas::granting::{NotGranted, Wish};
+use crate::cas::logout::Way;
 use crate::cas::service_url::ServiceUrl;
 use crate::cas::visit::{Call, Visitor, log_ticket};
 use crate::ops::audit::Action;
@@ -43,8 +44,8 @@ pub async fn get(Path(id): Path<String>, call: Call) -> Response {
     }
 }
 
-/// Answers `DELETE /v1/tickets/{id}`, as signing out does: the applications are told. A session that
-/// has gone already is answered in the same way.
+/// Answers `DELETE /v1/tickets/{id}`, as signing out does: the applications are told, but those that
+/// only a browser can tell. A session that has gone already is answered in the same way.
 pub async fn delete(Path(id): Path<String>, call: Call) -> Response {
     let visitor = call.visitor();
     if let Err(refused) = visitor.rest_form(Body::empty()).await {
@@ -58,7 +59,7 @@ pub async fn delete(Path(id): Path<String>, call: Call) -> Response {
         id: id.clone(),
         stale_key: false,
     };
-    match visitor.end(&presented).await {
+    match visitor.end(&presented, Way::Program).await {
         Ok(_) => visitor.rest_answer(StatusCode::OK, TEXT, id.as_str().to_owned()),
         Err(error) => visitor.rest_ticket_error(error),
     }

@@ -87,7 +87,7 @@ struct TailArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArgs,
-    /// Prints the lines as they were recorded.
+    /// Prints the lines as they were recorded, control characters escaped.
     #[arg(long)]
     json: bool,
 }
@@ -175,11 +175,25 @@ fn shown(line: &[u8], filter: &Filter, json: bool) -> Option<String> {
         return None;
     }
     if json {
-        return Some(text.into_owned());
+        return Some(plain(&text));
     }
     let keys = ["when", "node", "action", "who", "clientIpAddress", "what"];
     let fields = keys.map(|key| event[key].as_str().unwrap_or("-"));
     Some(harmless(&fields.join(" ")))
+}
+
+/// JSON as it was, but for characters beyond ASCII that steer terminals, which are written as escapes.
+/// The others cannot stand in JSON.
+fn plain(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if !c.is_ascii_whitespace() && c.is_control() {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn tail(args: TailArgs) -> Done {

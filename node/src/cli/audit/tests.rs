@@ -301,7 +301,15 @@ fn events_are_shown_for_people_and_filtered() {
         Some("no \\u{7}event")
     );
     assert_eq!(shown("no event", &filter(&[], Some("jane"))), None);
-    assert_eq!(super::shown(text.as_bytes(), &all, true), Some(text));
+    assert_eq!(
+        super::shown(text.as_bytes(), &all, true),
+        Some(text.clone())
+    );
+    let steering = text.replace("jane", "\u{9b}2J\u{7f}");
+    assert_eq!(
+        super::shown(steering.as_bytes(), &all, true),
+        Some(text.replace("jane", "\\u009b2J\\u007f"))
+    );
     assert!(Filter::new(&["NONSENSE".to_owned()], None).is_err());
 }
 

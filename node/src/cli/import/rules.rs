@@ -522,6 +522,18 @@ pub(super) const RULES: &[(&str, What)] = &[
         "spring.security.*",
         What::Missing("administrators come by the socket ops.admin_socket"),
     ),
+    (
+        "spring.config.*",
+        What::Missing("it names files that are not read here: import each of them"),
+    ),
+    (
+        "spring.profiles.*",
+        What::Missing("files of profiles are not read here: import each of them"),
+    ),
+    (
+        "spring.cloud.*",
+        What::Missing("properties from elsewhere are not read: import them as a file"),
+    ),
     ("spring.*", What::Dropped("belongs to the Java framework")),
     ("logging.*", What::Dropped("see log.level and log.format")),
     (
@@ -534,6 +546,19 @@ pub(super) const RULES: &[(&str, What)] = &[
     (
         "cas.theme.*",
         What::Dropped("see [web]: title, logo, colour, templates"),
+    ),
+    (
+        "cas.view.cas2.v3-forward-compatible",
+        What::AnywayIf(
+            &["true"],
+            "/serviceValidate tells attributes: whoever must not have them needs a definition that releases none",
+        ),
+    ),
+    (
+        "cas.interrupt.*",
+        What::Missing(
+            "nobody is stopped on the way to an application: there is no such step at sign-in",
+        ),
     ),
     (
         "cas.view.*",

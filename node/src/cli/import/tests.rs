@@ -484,6 +484,36 @@ const CASES: &[(&str, &str, bool, &str)] = &[
         "outbound.connect_timeout = \"5s\"",
     ),
     (
+        "cas.view.cas2.v3-forward-compatible=false",
+        "not supported",
+        true,
+        "tells attributes",
+    ),
+    (
+        "cas.view.cas2.v3ForwardCompatible=true",
+        "default anyway",
+        false,
+        "tells attributes",
+    ),
+    (
+        "cas.interrupt.json.location=file:/etc/cas/interrupt.json",
+        "not supported",
+        true,
+        "no such step",
+    ),
+    (
+        "spring.config.import=file:/etc/cas/more.properties",
+        "not supported",
+        true,
+        "import each",
+    ),
+    (
+        "spring.profiles.active=standalone",
+        "not supported",
+        true,
+        "import each",
+    ),
+    (
         "cas.http-client.host-name-verifier=NONE",
         "not supported",
         true,

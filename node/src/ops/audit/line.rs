@@ -46,7 +46,8 @@ pub fn masked(text: &str) -> String {
     let mut rest = text;
     let mut before = None;
     while let Some(first) = rest.chars().next() {
-        let word_begins = !before.is_some_and(|c: char| c.is_ascii_alphanumeric());
+        let word_begins =
+            !before.is_some_and(|c: char| c.is_ascii_alphanumeric()) || ends_in_escape(&out);
         if let Some((id, after)) = word_begins.then(|| ticket(rest)).flatten() {
             out.push_str(&id);
             rest = after;
@@ -58,6 +59,18 @@ pub fn masked(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a percent-encoded byte, also one that was encoded again, ends the text: a word begins
+/// behind it.
+fn ends_in_escape(text: &str) -> bool {
+    let Some((mut before, digits)) = text.as_bytes().split_last_chunk::<2>() else {
+        return false;
+    };
+    while let Some(shorter) = before.strip_suffix(b"25") {
+        before = shorter;
+    }
+    before.ends_with(b"%") && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// A ticket id at the beginning of `text`: its masked form and what follows.

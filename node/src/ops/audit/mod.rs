@@ -75,7 +75,7 @@ actions! {
     ProxyTicketCreated = "PROXY_TICKET_CREATED",
     /// A proxy ticket was refused.
     ProxyTicketNotCreated = "PROXY_TICKET_NOT_CREATED",
-    /// An application that is not registered, or not for this person, asked.
+    /// An application that is not registered, or not open to such a request, asked.
     ServiceAccessEnforcementTriggered = "SERVICE_ACCESS_ENFORCEMENT_TRIGGERED",
     /// The applications of an ended session were told.
     LogoutSuccess = "LOGOUT_SUCCESS",

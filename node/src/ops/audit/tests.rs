@@ -249,6 +249,15 @@ fn ticket_ids_are_masked_wherever_they_stand() {
             "[TGT-1-secretsecretabc, PT-2-secretsecretdef]",
             "[TGT-1-*****abc, PT-2-*****def]",
         ),
+        (
+            "https://a.example/?u=%3Fticket%3DST-9-secretsecretxyz%26x",
+            "https://a.example/?u=%3Fticket%3DST-9-*****xyz%26x",
+        ),
+        (
+            "u=%253DTGT-9-secretsecretxyz %252525aaPT-1-secretsecretxyz",
+            "u=%253DTGT-9-*****xyz %252525aaPT-1-*****xyz",
+        ),
+        ("%3ST-1-go 3DST-1-go", "%3ST-1-go 3DST-1-go"),
         ("FAST-1-lane LIST-2-go", "FAST-1-lane LIST-2-go"),
         ("ST-x-y TGT- ST-1-", "ST-x-y TGT- ST-1-"),
         ("héllo ST-1-secretsecretabc", "héllo ST-1-*****abc"),

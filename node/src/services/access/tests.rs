@@ -81,6 +81,31 @@ fn an_undecidable_pattern_lets_nobody_in() {
 }
 
 #[test]
+fn letters_that_fold_only_here_let_nobody_in() {
+    let mut principal = person();
+    for (value, pattern) in [
+        ("\u{17f}taff", "^staff$"),
+        ("\u{212a}", "(?i)^[^k]$"),
+        ("\u{17f}", "(?i:^[^s]$)"),
+    ] {
+        principal.attributes = vec![("role".to_owned(), vec![value.to_owned()])];
+        for list in ["requiredAttributes", "rejectedAttributes"] {
+            for folded in [true, false] {
+                if !folded && !pattern.starts_with("(?") {
+                    continue;
+                }
+                let body = format!(
+                    "\"{list}\": {{\"role\": [\"{pattern}\"]}}, \"caseInsensitive\": {folded}"
+                );
+                let service = strategy(DEFAULT, &body);
+                let access = service.access(&principal, &at(0, &HeaderMap::new()));
+                assert_eq!(access, Access::Refused, "{list} {pattern}");
+            }
+        }
+    }
+}
+
+#[test]
 fn periods() {
     let noon = 1_788_264_000_000;
     let class = "PTimeBasedRegisteredServiceAccessStrategy";

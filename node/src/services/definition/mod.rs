@@ -24,7 +24,7 @@ use castor_proto::ticket::Principal;
 use super::access::{Access, AccessStrategy, Asking};
 use super::json;
 use super::key::EncryptingKey;
-use super::participation::Participation;
+use super::participation::{Participation, SessionFacts};
 use super::pattern::{Extent, Pattern, TooHard};
 use super::proxy::ProxyPolicy;
 use super::release::{AttributeRelease, Choice, UsernameProvider};
@@ -210,7 +210,7 @@ impl RegisteredService {
             information_url: fields.web_url("informationUrl"),
             privacy_url: fields.web_url("privacyUrl"),
             response_type: response_type(fields),
-            redirect_url: fields.text("redirectUrl"),
+            redirect_url: fields.web_url("redirectUrl"),
             logout_type: logout_type(fields),
             logout_urls: logout_urls(fields),
             lifetimes: lifetimes::read(fields),
@@ -282,6 +282,11 @@ impl RegisteredService {
         }
     }
 
+    /// Whether a session is enough, or fresh credentials are wanted.
+    pub fn takes_session(&self, session: &SessionFacts<'_>) -> bool {
+        self.access.sso_enabled() && self.participation.accepts(session)
+    }
+
     /// Whether matching a URL may need many steps.
     pub fn backtracks(&self) -> bool {
         matches!(&self.matcher, Matcher::Pattern(pattern) if pattern.backtracks())
@@ -320,6 +325,22 @@ impl RegisteredService {
                 .get(..begins.len())
                 .is_some_and(|begin| begin.eq_ignore_ascii_case(begins))),
         }
+    }
+
+    /// Whether the definition covers a service URL by naming its host: whoever wrote it meant this
+    /// very host, and nobody can put another one in its place.
+    pub fn names_host(&self, url: &str) -> bool {
+        self.covers(url) == Ok(true)
+            && match &self.matcher {
+                Matcher::Pattern(pattern) => pattern.names_host(url),
+                Matcher::Literal { .. } => true,
+                // A beginning is a pattern with nothing but letters in it.
+                Matcher::Prefix { begins } => {
+                    let pattern = format!("\\Q{begins}\\E.*");
+                    Pattern::compile(&pattern, Extent::Full, true)
+                        .is_ok_and(|pattern| pattern.names_host(url))
+                }
+            }
     }
 }
 

@@ -422,8 +422,9 @@ pub(super) fn is_web_url(url: &str) -> bool {
         .strip_prefix("https://")
         .or_else(|| lower.strip_prefix("http://"));
     rest.is_some_and(|rest| {
-        !rest.is_empty()
-            && !rest.starts_with('/')
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        !authority.is_empty()
+            && !authority.contains(['@', '\\'])
             && !url.chars().any(|c| c.is_control() || c.is_whitespace())
     })
 }

@@ -11,6 +11,8 @@ use super::PatternError;
 pub(super) struct Translated {
     pub(super) text: String,
     pub(super) needs_backtracking: bool,
+    /// Some of it is whatever the case, by a flag of its own.
+    pub(super) folds: bool,
     /// Covers at least what `text` covers, without anything that needs backtracking.
     pub(super) superset: String,
 }
@@ -25,17 +27,23 @@ pub(super) fn translate(source: &str, part: bool) -> Result<Translated, PatternE
         out: String::with_capacity(source.len() + 16),
         superset: String::with_capacity(source.len() + 16),
         groups: Vec::new(),
-        class_depth: 0,
+        classes: Vec::new(),
+        item: Item::Start,
         needs_backtracking: false,
-        after_quantifier: false,
+        folds: false,
+        quantified: Quantified::No,
     };
     while translator.step()? {}
-    if translator.class_depth > 0 {
+    if !translator.classes.is_empty() {
         return Err(error("a character class `[` is not closed"));
+    }
+    if !translator.groups.is_empty() {
+        return Err(error("unclosed group: a `(` has no `)`"));
     }
     Ok(Translated {
         text: translator.out,
         needs_backtracking: translator.needs_backtracking,
+        folds: translator.folds,
         superset: translator.superset,
     })
 }
@@ -44,15 +52,43 @@ fn error(says: impl Into<String>) -> PatternError {
     PatternError(says.into())
 }
 
+/// What stands before a quantifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quantified {
+    /// Something that can be repeated.
+    No,
+    /// A quantifier, which may be followed by `?` or `+`.
+    Once,
+    /// Something that Java repeats in no way, or in a way of its own.
+    Never,
+}
+
+/// What stands before a dash in a class.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Item {
+    /// Nothing.
+    Start,
+    /// A character, with which a range may begin.
+    Single,
+    /// The dash of a range.
+    Dash,
+    /// A range or another class: a dash after it is a character.
+    Whole,
+}
+
 struct Translator<'a> {
     rest: &'a str,
     out: String,
     superset: String,
     /// Of each open group: where a look-around began in the superset, which has none.
     groups: Vec<Option<usize>>,
-    class_depth: usize,
+    /// Of each open class: whether it is negated.
+    classes: Vec<bool>,
+    /// The last thing in the innermost class.
+    item: Item,
     needs_backtracking: bool,
-    after_quantifier: bool,
+    folds: bool,
+    quantified: Quantified,
     /// Whether `$` also stands before the last line end.
     loose_end: bool,
 }
@@ -79,39 +115,57 @@ impl Translator<'_> {
             return Ok(false);
         };
         if c == '\\' {
-            self.after_quantifier = false;
+            // An empty quote is nothing at all.
+            if !self.rest.starts_with("Q\\E") {
+                self.quantified = Quantified::No;
+            }
             self.escape()?;
-        } else if self.class_depth > 0 {
-            self.in_class(c)?;
-        } else {
+        } else if self.classes.is_empty() {
             self.outside(c)?;
+        } else {
+            self.in_class(c)?;
         }
         Ok(true)
     }
 
     fn outside(&mut self, c: char) -> Result<(), PatternError> {
-        let was_quantifier = std::mem::take(&mut self.after_quantifier);
+        let before = std::mem::replace(&mut self.quantified, Quantified::No);
         match c {
-            '[' => self.open_class()?,
-            '(' => self.group()?,
-            ')' => self.end_of_group(),
-            '.' => self.put_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
-            '+' if was_quantifier => {
-                self.needs_backtracking = true;
-                // Giving back covers more.
-                self.out.push(c);
+            '+' | '?' if before == Quantified::Once => {
+                self.quantified = Quantified::Never;
+                if c == '+' {
+                    self.needs_backtracking = true;
+                    // Giving back covers more.
+                    self.out.push(c);
+                } else {
+                    self.put(c);
+                }
             }
-            '?' if was_quantifier => self.put(c),
-            '*' | '+' | '?' if was_quantifier => {
-                return Err(error(format!("`{c}` follows another quantifier")));
+            '*' | '+' | '?' | '{' if before != Quantified::No => {
+                return Err(error(format!(
+                    "`{c}` follows another quantifier, or what cannot be repeated"
+                )));
             }
             '*' | '+' | '?' => {
-                self.after_quantifier = true;
+                self.quantified = Quantified::Once;
                 self.put(c);
             }
             '{' => self.counted()?,
-            '$' if self.loose_end => {
-                self.put_str(r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?\z");
+            '[' => self.open_class()?,
+            '(' => self.group()?,
+            ')' => self.end_of_group()?,
+            '.' => self.put_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
+            '$' => {
+                self.quantified = Quantified::Never;
+                if self.loose_end {
+                    self.put_str(r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?\z");
+                } else {
+                    self.put(c);
+                }
+            }
+            '^' => {
+                self.quantified = Quantified::Never;
+                self.put(c);
             }
             _ => self.put(c),
         }
@@ -134,7 +188,7 @@ impl Translator<'_> {
         self.put_str(inner);
         self.put('}');
         self.rest = self.rest.get(inner.len() + 1..).unwrap_or("");
-        self.after_quantifier = true;
+        self.quantified = Quantified::Once;
         Ok(())
     }
 
@@ -167,6 +221,7 @@ impl Translator<'_> {
             .collect();
         // `(?m)` gives `$` a meaning that it has here too.
         self.loose_end &= !flags.contains('m');
+        self.folds |= flags.contains('i');
         match flags.chars().find(|c| !matches!(c, 'i' | 's' | 'm' | '-')) {
             None if !flags.is_empty() => Ok(()),
             Some(flag) => Err(error(format!(
@@ -176,37 +231,52 @@ impl Translator<'_> {
         }
     }
 
-    fn end_of_group(&mut self) {
+    fn end_of_group(&mut self) -> Result<(), PatternError> {
+        let Some(group) = self.groups.pop() else {
+            return Err(error("a `)` has no `(`; a literal one is `\\)`"));
+        };
         self.put(')');
-        if let Some(began) = self.groups.pop().flatten() {
+        if let Some(began) = group {
             self.superset.truncate(began);
             self.superset.push_str("(?:)");
         }
+        Ok(())
     }
 
     fn open_class(&mut self) -> Result<(), PatternError> {
-        self.class_depth += 1;
+        // Versions of Java differ in what the outer `^` is about.
+        if self.classes.contains(&true) {
+            return Err(error(
+                "a class within a negated class `[^...]`; write what it holds without brackets",
+            ));
+        }
         self.put('[');
-        if let Some(rest) = self.rest.strip_prefix('^') {
+        let negated = self.rest.strip_prefix('^');
+        if let Some(rest) = negated {
             self.rest = rest;
             self.put('^');
         }
         if self.rest.starts_with(']') {
             return Err(error("a character class is empty; a literal `]` is `\\]`"));
         }
-        if self.rest.starts_with(':') && self.class_depth > 1 {
+        if self.rest.starts_with(':') && !self.classes.is_empty() {
             return Err(error(
                 "`[[:name:]]` means something else in Java; write \\p{Alpha}, \\p{Digit} ...",
             ));
         }
+        self.classes.push(negated.is_some());
+        self.item = Item::Start;
         Ok(())
     }
 
     fn in_class(&mut self, c: char) -> Result<(), PatternError> {
         match c {
+            // The end of a range is a character, whichever it is.
+            _ if self.item == Item::Dash => self.member(c),
             '[' => self.open_class()?,
             ']' => {
-                self.class_depth -= 1;
+                self.classes.pop();
+                self.item = Item::Whole;
                 self.put(']');
             }
             '-' if self.rest.starts_with('-') => {
@@ -214,9 +284,66 @@ impl Translator<'_> {
                     "`--` inside a character class; a literal dash is `\\-`",
                 ));
             }
-            '~' if self.rest.starts_with('~') => self.put_str(r"\~"),
-            _ => self.put(c),
+            '-' if self.item == Item::Single && !self.rest.starts_with(['[', ']']) => {
+                self.item = Item::Dash;
+                self.put('-');
+            }
+            '-' => {
+                self.literal('-');
+                self.item = Item::Whole;
+            }
+            '&' if self.rest.starts_with('&') => self.intersection()?,
+            _ => self.member(c),
         }
+        Ok(())
+    }
+
+    /// `&&` between two classes.
+    fn intersection(&mut self) -> Result<(), PatternError> {
+        let right = self.rest.get(1..).unwrap_or_default();
+        let negated = self.classes.last() == Some(&true);
+        if negated || self.item == Item::Start || right.starts_with(['&', ']']) {
+            return Err(error(
+                "`&&` must stand between two classes, as in [a-z&&[^x]], and not in `[^...]`",
+            ));
+        }
+        self.rest = right;
+        self.item = Item::Start;
+        self.put_str("&&");
+        Ok(())
+    }
+
+    /// A character of a class that was written without a backslash.
+    fn member(&mut self, c: char) {
+        if matches!(c, '^' | '&' | '~' | '-' | '[' | ']') {
+            self.literal(c);
+        } else {
+            self.put(c);
+        }
+        self.is_single();
+    }
+
+    /// A character that stands for itself, in a class or not.
+    fn single(&mut self, c: char) {
+        self.literal(c);
+        self.is_single();
+    }
+
+    /// What was put is one character, also as the end of a range.
+    fn is_single(&mut self) {
+        self.item = match self.item {
+            Item::Dash => Item::Whole,
+            Item::Start | Item::Single | Item::Whole => Item::Single,
+        };
+    }
+
+    /// A class that stands for several characters.
+    fn set(&mut self, class: &str) -> Result<(), PatternError> {
+        if self.item == Item::Dash && !self.classes.is_empty() {
+            return Err(error("a range in a character class ends in a class"));
+        }
+        self.item = Item::Whole;
+        self.put_str(class);
         Ok(())
     }
 
@@ -224,19 +351,19 @@ impl Translator<'_> {
         let Some(c) = self.take() else {
             return Err(error("the pattern ends in a single backslash"));
         };
-        let in_class = self.class_depth > 0;
+        let in_class = !self.classes.is_empty();
         match c {
-            'Q' => self.quoted(),
-            'd' if in_class => self.put_str("0-9"),
-            'w' if in_class => self.put_str("a-zA-Z0-9_"),
-            's' if in_class => self.put_str(r"\t\n\x0B\x0C\r\x20"),
-            'd' => self.put_str("[0-9]"),
-            'w' => self.put_str("[a-zA-Z0-9_]"),
-            's' => self.put_str(r"[\t\n\x0B\x0C\r\x20]"),
-            'D' => self.put_str("[^0-9]"),
-            'W' => self.put_str("[^a-zA-Z0-9_]"),
-            'S' => self.put_str(r"[^\t\n\x0B\x0C\r\x20]"),
-            't' | 'n' | 'r' | 'f' | 'a' => self.copy_escape(c),
+            'Q' => self.quoted()?,
+            'd' => self.set("[0-9]")?,
+            'w' => self.set("[a-zA-Z0-9_]")?,
+            's' => self.set(r"[\t\n\x0B\x0C\r\x20]")?,
+            'D' => self.set("[^0-9]")?,
+            'W' => self.set("[^a-zA-Z0-9_]")?,
+            'S' => self.set(r"[^\t\n\x0B\x0C\r\x20]")?,
+            't' | 'n' | 'r' | 'f' | 'a' => {
+                self.copy_escape(c);
+                self.is_single();
+            }
             'A' | 'z' | 'b' if !in_class => self.copy_escape(c),
             'x' | 'u' => self.hex(c)?,
             'p' | 'P' => self.property(c == 'P')?,
@@ -251,7 +378,7 @@ impl Translator<'_> {
             _ if c.is_ascii_alphanumeric() => {
                 return Err(error(format!("the escape `\\{c}` is not supported here")));
             }
-            _ => self.literal(c),
+            _ => self.single(c),
         }
         Ok(())
     }
@@ -279,15 +406,19 @@ impl Translator<'_> {
     }
 
     /// `\Q..\E`: everything between is literal; without `\E` it runs to the end.
-    fn quoted(&mut self) {
+    fn quoted(&mut self) -> Result<(), PatternError> {
+        if self.item == Item::Dash && !self.classes.is_empty() {
+            return Err(error("a range in a character class ends in `\\Q`"));
+        }
         let (text, rest) = match self.rest.split_once("\\E") {
             Some((text, rest)) => (text, rest),
             None => (self.rest, ""),
         };
         self.rest = rest;
         for c in text.chars() {
-            self.literal(c);
+            self.single(c);
         }
+        Ok(())
     }
 
     fn hex(&mut self, kind: char) -> Result<(), PatternError> {
@@ -312,6 +443,7 @@ impl Translator<'_> {
         };
         self.rest = self.rest.get(used..).unwrap_or("");
         self.put_str(&format!(r"\x{{{:x}}}", u32::from(c)));
+        self.is_single();
         Ok(())
     }
 
@@ -323,10 +455,10 @@ impl Translator<'_> {
         let used = name.len() + if self.rest.starts_with('{') { 2 } else { 0 };
         if let Some(class) = posix(name) {
             let caret = if negated { "^" } else { "" };
-            self.put_str(&format!("[{caret}[:{class}:]]"));
+            self.set(&format!("[{caret}[:{class}:]]"))?;
         } else if let Some(category) = general_category(name) {
             let p = if negated { 'P' } else { 'p' };
-            self.put_str(&format!(r"\{p}{{{category}}}"));
+            self.set(&format!(r"\{p}{{{category}}}"))?;
         } else {
             return Err(error(format!("the class `\\p{{{name}}}` is not supported")));
         }

@@ -15,6 +15,7 @@ use anchored::Anchored;
 mod anchored;
 mod java;
 mod literals;
+mod named;
 
 /// Largest pattern, in bytes.
 pub const PATTERN_MAX: usize = 4096;
@@ -50,6 +51,7 @@ pub struct Pattern {
     /// What it covers at least, in the syntax of the linear engine.
     superset: String,
     engine: Engine,
+    extent: Extent,
     ignore_case: bool,
 }
 
@@ -135,7 +137,8 @@ impl Pattern {
             source: source.to_owned(),
             superset: translated.superset,
             engine,
-            ignore_case,
+            extent,
+            ignore_case: ignore_case || translated.folds,
         })
     }
 
@@ -227,6 +230,12 @@ impl Pattern {
     /// pattern covers, whatever the case.
     pub fn needles(&self) -> Vec<Vec<Vec<u8>>> {
         literals::needles(&self.superset)
+    }
+
+    /// Whether the host of a URL that is covered is written out in the pattern, so that nobody but its
+    /// author chose it.
+    pub fn names_host(&self, url: &str) -> bool {
+        named::names_host(&self.superset, self.extent, url)
     }
 
     /// The pattern as its author wrote it.

@@ -48,6 +48,28 @@ fn patterns_mean_what_they_mean_in_java() {
         (r"\p{L}+", "é", true),
         (r"[[a-f]&&[^c]]", "c", false),
         (r"[[a-f]&&[^c]]", "d", true),
+        (r"[\w-~]+", "a-~", true),
+        (r"[\w-~]", "`", false),
+        (r"[\w-~]", "|", false),
+        (r"[\s-\w.]+", "a- .", true),
+        (r"[\s-\w.]", "+", false),
+        (r"[\w-\.]+", "a-.b", true),
+        (r"[\w-\.]", "/", false),
+        (r"[a-c-e]+", "b-e", true),
+        (r"[a-c-e]", "d", false),
+        (r"[-a]+", "-a", true),
+        (r"[a-]+", "-a", true),
+        (r"[a-[xy]]+", "-ax", true),
+        (r"[!-/]+", "!&/", true),
+        (r"[!-\.]+", "!&.", true),
+        (r"[a^~&]+", "^~&a", true),
+        (r"[^^]", "^", false),
+        (r"[^\w.-]", "-", false),
+        (r"[^\w.-]", "/", true),
+        (r"[a-z&&[^m-p]&&[^a]]", "a", false),
+        (r"[a-z&&[^m-p]&&[^a]]", "b", true),
+        (r"(a(b))\)", "ab)", true),
+        (r"a*\Q\E", "aa", true),
         (r"a.c", "a\nc", false),
         (r"a.c", "a\u{2028}c", false),
         (r"\<a\>", "<a>", true),
@@ -97,6 +119,23 @@ fn what_cannot_be_translated_is_named() {
         (r"[a--b]", "`--`"),
         (r"[]a]", "empty"),
         (r"a**", "another quantifier"),
+        (r"a{2}{3}", "another quantifier"),
+        (r"a*?*", "another quantifier"),
+        (r"a*\Q\E*", "another quantifier"),
+        (r"a++{2}", "another quantifier"),
+        (r"^*a", "cannot be repeated"),
+        (r"a$?", "cannot be repeated"),
+        (r"^https://unbal\.edu)|(^https://other\.edu/.*", "no `(`"),
+        (r"a)", "no `(`"),
+        (r"(a|b))(", "no `(`"),
+        (r"[^a[b]]", "negated class"),
+        (r"[^a&&[b]]", "`[^...]`"),
+        (r"[a&&]", "between two"),
+        (r"[&&a]", "between two"),
+        (r"[a&&&b]", "between two"),
+        (r"[a-\w]", "ends in a class"),
+        (r"[a-\Qz\E]", r"ends in `\Q`"),
+        (r"[\w--]", "`--`"),
         (r"a{,3}", "count"),
         (r"a{", "count"),
         (r"[abc", "not closed"),
@@ -208,10 +247,52 @@ proptest! {
         }
     }
 
+    /// What covers a whole text is also found in it, whatever was written.
     #[test]
     fn compiling_never_panics(pattern in "[\\[\\](){}?*+.^$|\\\\a-cQEdwpu0-9<>=!:&~,-]{0,40}") {
-        if let Ok(compiled) = Pattern::compile(&pattern, Extent::Full, true) {
-            let _ = compiled.matches("https://a.example.edu/aaaa");
+        let full = Pattern::compile(&pattern, Extent::Full, true);
+        let part = Pattern::compile(&pattern, Extent::Part, true);
+        if let (Ok(full), Ok(part)) = (full, part) {
+            for text in ["", "a", "abc", "a-1", "https://a.example.edu/aaaa"] {
+                if let (Ok(true), Ok(found)) = (full.matches(text), part.matches(text)) {
+                    prop_assert!(found, "{:?} covers {:?} and is not found in it", pattern, text);
+                }
+            }
+        }
+    }
+
+    /// Brackets that do not pair up are refused wherever they stand.
+    #[test]
+    fn a_bracket_too_many_is_refused(
+        before in "[a-c.|]{0,3}(\\([a-c]{1,2}\\))?",
+        after in "[a-c.]{0,3}(\\([a-c]{1,2}\\))?",
+    ) {
+        for bracket in ["(", ")", "["] {
+            let pattern = format!("{before}{bracket}{after}");
+            prop_assert!(Pattern::compile(&pattern, Extent::Full, true).is_err(), "{}", pattern);
+        }
+        let pattern = format!("{before}{after}");
+        prop_assert!(Pattern::compile(&pattern, Extent::Full, true).is_ok(), "{}", pattern);
+    }
+
+    /// Where a host is named, no other host is covered at the same place.
+    #[test]
+    fn a_named_host_is_the_only_one(
+        host in "(a|b|\\.|\\[ab\\]|\\(a\\|b\\)|a\\?|a\\+|\\(a\\|\\.\\*\\)|\\.\\*|\\\\w|ab|\\(b:\\)\\?){1,4}",
+        path in "(/|:[0-9]+/|\\(/|\\.\\*\\)|\\(:\\\\d\\+\\)\\?/|\\[/:\\]|){1}(\\.\\*)?",
+        text in "[ab.]{1,4}(:1)?/?[ab]{0,2}",
+        other in "[c-z]{1,5}",
+    ) {
+        let url = format!("https://{text}");
+        if let Ok(pattern) = Pattern::compile(&format!("^https://{host}{path}"), Extent::Full, true)
+            && pattern.matches(&url) == Ok(true)
+            && pattern.names_host(&url)
+        {
+            let end = text.find([':', '/']).unwrap_or(text.len());
+            for host in [other.clone(), format!("{}{other}", &text[..end])] {
+                let elsewhere = format!("https://{host}{}", &text[end..]);
+                prop_assert_ne!(pattern.matches(&elsewhere), Ok(true), "{:?} {}", pattern, elsewhere);
+            }
         }
     }
 }

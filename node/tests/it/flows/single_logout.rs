@@ -51,6 +51,12 @@ impl Cluster {
             .sum()
     }
 
+    fn gauge(&self, node: usize, name: &str) -> f64 {
+        let families = self.nodes[node].metrics.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        family.unwrap().get_metric()[0].get_gauge().get_value()
+    }
+
     fn last_action(&self, node: usize) -> (String, String) {
         let events = self.audit(node);
         let event = events.last().unwrap();
@@ -100,6 +106,14 @@ async fn each_application_is_told_once_of_its_newest_ticket_by_the_node_that_too
     assert_eq!(cluster.counted(2, "castor_slo_requests_total", "told"), 2.0);
     // Signing out again tells nobody again, on whatever node.
     browser.get(&a.router, "/cas/logout").await;
+    for node in 0..3 {
+        let waiting = || cluster.gauge(node, "castor_slo_sessions_waiting");
+        cluster
+            .until("nobody is left to be told", || waiting() == 0.0)
+            .await;
+    }
+    let begun = |node| cluster.counted(node, "castor_slo_sessions_total", "logout");
+    assert_eq!([begun(0), begun(1), begun(2)], [0.0, 0.0, 1.0]);
     assert_eq!((one.requests().len(), quiet.requests().len()), (1, 0));
 }
 
@@ -385,7 +399,7 @@ async fn people_are_asked_first_when_that_is_configured() {
 async fn nobody_is_told_when_that_is_switched_off_or_the_definition_covers_everything() {
     let any = r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 30, "name": "Any",
         "serviceId": "^http://.*", "evaluationOrder": 30}"#;
-    for (set, services, counted) in [
+    for (set, services, begun) in [
         (
             vec![("logout.tell_applications", "false")],
             LOOPBACK.to_vec(),
@@ -405,13 +419,39 @@ async fn nobody_is_told_when_that_is_switched_off_or_the_definition_covers_every
         browser.sign_in(router, "/cas/login").await;
         browser.get(router, &login(&application.url("/"))).await;
         browser.get(router, "/cas/logout").await;
+        let ended = "TICKET_GRANTING_TICKET_DESTROYED".to_owned();
+        assert!(cluster.actions(0).contains(&ended));
+        // Telling begins before the page is answered, or never.
+        let sessions = cluster.counted(0, "castor_slo_sessions_total", "logout");
+        assert_eq!(sessions, begun);
         cluster
-            .until("counted", || {
-                cluster.counted(0, "castor_outbound_requests_total", "private") == counted
+            .until("it has been given up", || {
+                cluster.gauge(0, "castor_slo_sessions_waiting") == 0.0
+                    && cluster.counted(0, "castor_outbound_requests_total", "private") == begun
             })
             .await;
         assert_eq!(application.requests().len(), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_waits_for_nobody_when_everybody_has_been_told() {
+    let cluster = cluster(1, vec![("outbound.timeout", "60s")]).await;
+    let node = &cluster.nodes[0];
+    let long = Duration::from_secs(60);
+    let at_once = tokio::time::timeout(Duration::from_secs(10), node.cas.slo.finish(long));
+    assert!(at_once.await.is_ok(), "nobody is to be told");
+    let slow = Application::start().await;
+    slow.will_answer(&[0]);
+    let mut browser = Browser::new();
+    browser.sign_in(&node.router, "/cas/login").await;
+    browser.get(&node.router, &login(&slow.url("/"))).await;
+    browser.get(&node.router, "/cas/logout").await;
+    cluster
+        .until("it is being told", || slow.requests().len() == 1)
+        .await;
+    let waits = tokio::time::timeout(Duration::from_millis(300), node.cas.slo.finish(long));
+    assert!(waits.await.is_err(), "somebody is being told");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -229,6 +229,11 @@ async fn forms_of_other_sites_are_refused() {
         assert_eq!(answer.status.as_u16(), status, "{name}: {value}");
         assert_eq!(answer.tgc().is_some(), status == 200);
     }
+    let events = cluster.audit(0);
+    let foreign = events.iter().filter(|event| {
+        event["action"] == "AUTHENTICATION_FAILED" && event["what"] == "a form of another origin"
+    });
+    assert_eq!(foreign.count(), 4, "{events:?}");
 }
 
 #[tokio::test]

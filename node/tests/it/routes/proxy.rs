@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use castor_node::services::RegisteredService;
+use castor_node::services::access::{AccessStrategy, Rules};
+use castor_node::services::registry::Snapshot;
+
 use crate::util::{Answer, Browser, Callback, Cluster, Options};
 
 /// May proxy, to a callback on `localhost`, whatever the port.
@@ -331,6 +335,11 @@ async fn what_is_wrong_with_a_request_for_a_proxy_ticket() {
             "UNAUTHORIZED_SERVICE",
         ),
         (
+            // It wants fresh credentials (`ssoEnabled: false`).
+            format!("pgt={pgt}&targetService=https://payroll.example.edu/x"),
+            "UNAUTHORIZED_SERVICE",
+        ),
+        (
             format!("pgt={pgt}&targetService=javascript:alert(1)"),
             "UNAUTHORIZED_SERVICE",
         ),
@@ -351,4 +360,47 @@ async fn what_is_wrong_with_a_request_for_a_proxy_ticket() {
             json.body
         );
     }
+    // Each is on record, also what could not be read, and nothing of what was sent.
+    let actions = cluster.actions(0);
+    let refused = actions.iter().filter(|a| *a == "PROXY_TICKET_NOT_CREATED");
+    assert_eq!(refused.count(), 13 + 12);
+    let text = serde_json::to_string(&cluster.audit(0)).unwrap();
+    assert!(text.contains("INVALID_REQUEST: The request is malformed"));
+    assert!(!text.contains(&pgt) && !text.contains("<b>"));
+}
+
+#[tokio::test]
+async fn an_application_whose_definition_is_gone_or_disabled_proxies_no_more() {
+    let cluster = cluster(1).await;
+    let application = Callback::start("200 OK").await;
+    application.is_trusted_by(&cluster);
+    let mut person = Person::signed_in(&cluster).await;
+    let pgt = granted(&cluster, &application, &mut person).await;
+    let path = format!("/proxy?pgt={pgt}&targetService={BACK_END}");
+    let registry = &cluster.nodes[0].cas.services;
+    let before: Vec<RegisteredService> = registry
+        .snapshot()
+        .iter()
+        .map(|service| RegisteredService::clone(service))
+        .collect();
+    let disabled = AccessStrategy::Rules(Box::new(Rules {
+        enabled: false,
+        ..Rules::default()
+    }));
+    let mut without = before.clone();
+    without.retain(|service| service.id != 20);
+    let mut closed = before.clone();
+    for service in closed.iter_mut().filter(|service| service.id == 20) {
+        service.access = disabled.clone();
+    }
+    // The policy of another application, which this person has not visited, covers the callback.
+    for services in [without, closed] {
+        registry.replace(Snapshot::new(services));
+        let answer = ask(&cluster, 0, &path).await;
+        let refused = answer.body.contains("UNAUTHORIZED_SERVICE_PROXY");
+        assert!(refused, "{}", answer.body);
+    }
+    registry.replace(Snapshot::new(before));
+    let answer = ask(&cluster, 0, &path).await;
+    assert!(element(&answer.body, "proxyTicket").is_some(), "{answer:?}");
 }

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Method;
 
+use crate::util::application::{Application, element};
 use crate::util::{Answer, Browser, Cluster, Options};
 
 const SERVICE: &str = "https://portal.example.edu/home";
@@ -67,6 +68,44 @@ async fn a_program_signs_in_gets_tickets_and_signs_out_on_any_node() {
         let refused = post(&cluster, node, &path, &[("service", SERVICE)]).await;
         assert_eq!(refused.status, 404);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_session_is_told_to_its_applications() {
+    let loopback = r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 20,
+        "name": "Loopback", "serviceId": "^http://127\\.0\\.0\\.1:\\d+/back.*"}"#;
+    let front = r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 21,
+        "name": "Front", "serviceId": "^http://127\\.0\\.0\\.1:\\d+/front.*",
+        "logoutType": "FRONT_CHANNEL"}"#;
+    let options = Options {
+        set: vec![("http.rest", "true")],
+        services: vec![loopback, front],
+        ..Options::default()
+    };
+    let cluster = Cluster::start(1, options).await;
+    let application = Application::start().await;
+    let tgt = post(&cluster, 0, "/v1/tickets", &GOOD).await.body;
+    let path = format!("/v1/tickets/{tgt}");
+    let mut tickets = Vec::new();
+    for place in ["/back", "/front"] {
+        let service = application.url(place);
+        let granted = post(&cluster, 0, &path, &[("service", &service)]).await;
+        assert_eq!(granted.status, 200, "{granted:?}");
+        tickets.push(granted.body);
+    }
+    let ended = send(&cluster, 0, Method::DELETE, &path).await;
+    assert_eq!(ended.status, 200);
+    let told = || cluster.actions(0).contains(&"LOGOUT_SUCCESS".to_owned());
+    cluster.until("the record has it", told).await;
+    let requests = application.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(element(&requests[0], "samlp:SessionIndex"), tickets[0]);
+    let events = cluster.audit(0);
+    let what = events.last().unwrap()["what"].as_str().unwrap();
+    assert!(
+        what.ends_with(": 1 told, 1 not told without a browser"),
+        "{what}"
+    );
 }
 
 #[tokio::test]

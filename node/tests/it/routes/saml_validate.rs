@@ -125,6 +125,12 @@ async fn what_is_wrong_is_said_in_the_protocol() {
         let (_, message) = answer.body.split_once("<saml1p:StatusMessage>").unwrap();
         assert!(!message.starts_with('<'), "a refusal says why");
     }
+    // Each is on record, also what could not be read.
+    let actions = cluster.actions(0);
+    let failed = actions
+        .iter()
+        .filter(|a| *a == "SERVICE_TICKET_VALIDATE_FAILED");
+    assert_eq!(failed.count(), 10, "{actions:?}");
     // What never reached the ticket has not used it up.
     let answer = ask(&cluster, &target, envelope(&good)).await;
     assert!(answer.body.contains("saml1p:Success"), "{}", answer.body);

@@ -266,3 +266,26 @@ async fn a_definition_that_has_gone_refuses_at_validation() {
         answer.body
     );
 }
+
+#[tokio::test]
+async fn requests_that_cannot_be_read_are_on_record_without_what_was_sent() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    for path in [
+        "/cas/serviceValidate",
+        "/cas/validate?ticket=ST-1-zzz",
+        "/cas/p3/proxyValidate?service=a&service=zzz&ticket=ST-1-zzz",
+        "/cas/serviceValidate?service=%ff&ticket=zzz",
+    ] {
+        assert_eq!(browser.get(router, path).await.status, 200, "{path}");
+    }
+    browser.get(router, "/cas/login?service=zzz%ff").await;
+    browser.get(router, "/cas/login?service=zzz").await;
+    let actions = cluster.actions(0);
+    let count = |name: &str| actions.iter().filter(|action| *action == name).count();
+    assert_eq!(count("SERVICE_TICKET_VALIDATE_FAILED"), 4, "{actions:?}");
+    assert_eq!(count("SERVICE_ACCESS_ENFORCEMENT_TRIGGERED"), 2);
+    let text = serde_json::to_string(&cluster.audit(0)).unwrap();
+    assert!(!text.contains("zzz"), "{text}");
+}

@@ -20,6 +20,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "singleSignOnParticipationPolicy.createCookie",
     ),
     ("", r#""environments": ["prod"]"#, "environments"),
+    ("", r#""redirectUrl": "javascript:alert(1)""#, "redirectUrl"),
+    (
+        "",
+        r#""redirectUrl": "https://a.edu\\@evil.example/""#,
+        "redirectUrl",
+    ),
+    (
+        ACCESS,
+        r#"DefaultRegisteredServiceAccessStrategy", "unauthorizedRedirectUrl": "https://a@b/"}"#,
+        "accessStrategy.unauthorizedRedirectUrl",
+    ),
     ("", r#""someNewPolicy": {"a": 1}"#, "someNewPolicy"),
     ("", r#""requiredHandlers": ["ldap"]"#, "requiredHandlers"),
     (
