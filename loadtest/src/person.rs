@@ -105,6 +105,11 @@ impl Person {
         match answer.status.as_u16() {
             200 | 301..=303 if self.jar.has("TGC") => SignIn::Done,
             401 => SignIn::WrongPassword,
+            423 => SignIn::Odd(
+                "status 423: sign-ins are throttled after wrong passwords; switch that off for a load \
+                 test, in Castor with authn.throttle.enabled = false"
+                    .to_owned(),
+            ),
             status @ 500..=599 => SignIn::Unavailable(status),
             status => SignIn::Odd(format!("status {status} without an SSO cookie")),
         }

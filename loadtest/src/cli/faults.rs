@@ -85,7 +85,7 @@ pub(super) enum Faults {
     /// kill -9 nodes and start them again: each must soon hold every session, from all others, from one,
     /// and while one of those it fills itself from dies
     #[command(
-        after_help = "Example:\n  castor demo --fill 1000000\n  castor-loadtest faults refill --castor target/release/castor --history refill.jsonl --report refill"
+        after_help = "Example:\n  castor demo --fill 1000000 --set authn.throttle.enabled=false\n  castor-loadtest faults refill --castor target/release/castor --history refill.jsonl --report refill"
     )]
     Refill {
         #[command(flatten)]

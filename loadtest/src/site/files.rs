@@ -201,7 +201,7 @@ impl Files {
              [cluster]\nname = \"lab\"\nlisten = \"{own}:{CLUSTER}\"\nseeds = [{seeds}]\n\
              ca_file = \"{pki}/ca.pem\"\ncertificate = \"{node}/node.pem\"\n\
              key = \"{node}/node.key\"\nkeyring_file = \"{pki}/keyring\"\n\n\
-             [authn.file]\npath = \"{users}\"\n\n[services]\nfolder = \"{services}\"\n\n\
+             [authn.file]\npath = \"{users}\"\n\n[authn.throttle]\nenabled = false\n\n[services]\nfolder = \"{services}\"\n\n\
              [audit]\noutput = \"file\"\nfile = \"{node}/audit/audit.log\"\n",
             front = address(FRONT),
             web = self.path("web"),
