@@ -15,6 +15,7 @@ use std::time::Duration;
 use castor_replication::driver::Handle;
 use prometheus::{GaugeVec, Opts};
 
+use crate::cas::Cas;
 use crate::clock::{self, Clock, Rng};
 use crate::config::{Listen, Live};
 use crate::ops::audit::Audit;
@@ -67,6 +68,7 @@ pub struct App {
     audit: Audit,
     replica: Replica,
     slo: Slo,
+    cas: Arc<Cas>,
     reloader: Arc<crate::ops::reload::Reloader>,
     changes: Changes,
     http: Running,
@@ -158,6 +160,7 @@ impl App {
             audit,
             replica,
             slo: shared.slo,
+            cas: routers.cas,
             reloader,
             changes,
         })
@@ -222,6 +225,7 @@ impl App {
         // What was taken in is answered: on a busy machine a sign-in waits for its turn to be hashed.
         let left = limit.saturating_sub(began.elapsed());
         self.http.stop(left.max(LAST_GRACE)).await;
+        self.cas.finish(LAST_GRACE).await;
         self.slo.finish(LAST_GRACE).await;
         self.replica.stop(LAST_GRACE).await;
         self.admin.stop(Duration::from_secs(1)).await;

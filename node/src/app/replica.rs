@@ -173,6 +173,12 @@ fn parts(
     let cluster = config.cluster.clone();
     let entries_max = config.tickets.max_sessions;
     let index_people = config.tickets.max_sessions_per_user > 0;
+    let tickets = &config.tickets;
+    let remembered = tickets
+        .remember_me
+        .enabled
+        .then_some(tickets.remember_me.max_life.0);
+    let longest_life = remembered.unwrap_or_default().max(tickets.tgt.max_life.0);
     let tell_expired = config.logout.on_expiry && config.logout.tell_applications;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     Parts {
@@ -189,6 +195,7 @@ fn parts(
             engine.entries_max = entries_max;
             engine.tell_expired = tell_expired;
             engine.index_people = index_people;
+            engine.longest_life_ms = micros(longest_life) / 1_000;
             engine.wire = wire;
         }),
         digest_key: digest_key(&config.cluster.name),

@@ -32,6 +32,8 @@ pub struct Routers {
     pub ops: Router,
     /// For operators, on the administration socket.
     pub admin: Router,
+    /// What the listener for people and applications works on.
+    pub cas: Arc<Cas>,
 }
 
 impl Routers {
@@ -103,6 +105,7 @@ impl Routers {
             http: routes::router(&cas, requests, probes).layer(body_limit),
             ops: health::router(&health, metrics, live, over_tcp),
             admin: for_operators(Access::Socket),
+            cas,
         })
     }
 }

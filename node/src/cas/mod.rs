@@ -161,6 +161,15 @@ impl Cas {
         }
     }
 
+    /// Waits for requests that are done to their end though nobody waits for their answer, at most this long.
+    pub async fn finish(&self, limit: Duration) {
+        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
+        let idle = self.under_way.acquire_many(all);
+        if tokio::time::timeout(limit, idle).await.is_err() {
+            tracing::warn!("stopping before what was asked for is done");
+        }
+    }
+
     /// Path of the CAS endpoints, such as `/cas`.
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -187,17 +196,20 @@ impl Cas {
         self.tickets.readiness() == Readiness::Ready
     }
 
-    /// The definition that covers an application. None also when another one covers the same URL in
+    /// The definition that covers an application. None when another one covers the same URL in
     /// the spelling in which the application's own server reads it: whoever chooses the spelling would
     /// choose the definition.
     pub fn registered(&self, url: &ServiceUrl) -> Option<Arc<RegisteredService>> {
         let found = self.services.find(&url.matchable())?;
         if let Some(plain) = url.plain() {
-            let same = self.services.find(&plain).filter(|s| s.id == found.id);
-            if same.is_none() {
+            // A definition may cover one spelling only; then no other one decides.
+            let other = self.services.find(&plain).filter(|s| s.id != found.id);
+            if let Some(other) = other {
                 tracing::warn!(
                     service = found.id,
-                    "service URL refused: another definition covers its plain spelling"
+                    other = other.id,
+                    "service URL refused: definition `other` covers it as servers read it: host in small \
+                     letters, no default port, path decoded, no empty segments"
                 );
                 return None;
             }

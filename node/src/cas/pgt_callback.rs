@@ -23,7 +23,7 @@ const CALLBACK_MAX: usize = 2048;
 /// Most proxies in one chain.
 pub(super) const CHAIN_MAX: usize = 8;
 
-/// Longest time for a callback, whatever `outbound.timeout` says: the proxies in front give a validation
+/// Longest time from a validation's request to the end of its callback, whatever `outbound.timeout` says: the proxies in front give a validation
 /// three seconds, and would then ask another node, to which the ticket is used up.
 const CALLBACK_TIME: Duration = Duration::from_millis(2_500);
 
@@ -133,8 +133,10 @@ impl Visitor<'_> {
             form: None,
             answer_max: 0,
         };
-        let answer = tokio::time::timeout(CALLBACK_TIME, self.cas.outbound.call(call)).await;
-        let answer = answer.map_err(|_| format!("no answer within {CALLBACK_TIME:?}"))?;
+        let left = CALLBACK_TIME.saturating_sub(self.visit.began.elapsed());
+        let answer = tokio::time::timeout(left, self.cas.outbound.call(call)).await;
+        let answer = answer
+            .map_err(|_| format!("no answer within {CALLBACK_TIME:?} from the request on"))?;
         let answer = answer.map_err(|error| error.to_string())?;
         if TAKEN.contains(&answer.status) {
             Ok(())

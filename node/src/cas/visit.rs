@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, MatchedPath, Request, State};
@@ -35,6 +36,8 @@ pub struct Visit {
     pub client: Client,
     /// The request id: of a trusted proxy, else random. Also the claim id's source.
     pub request_id: String,
+    /// When the request came.
+    pub began: Instant,
     /// Whether people reach us over TLS.
     pub https: bool,
     /// The language that the parameter `locale` names.
@@ -67,6 +70,7 @@ impl Visit {
             https: client.https || http.public_url.is_some(),
             client,
             request_id,
+            began: clock::monotonic(),
             locale: request.uri().query().and_then(language::locale_of),
         }
     }
@@ -94,7 +98,7 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
     );
     let answered = async {
         let mut finish = Finish {
-            started: clock::monotonic(),
+            started: visit.began,
             status: None,
         };
         let method = request.method();
@@ -170,7 +174,7 @@ pub(super) fn log_ticket(masked: &str) {
 
 /// Writes the line about a request when it ends, also when it is cut short.
 struct Finish {
-    started: std::time::Instant,
+    started: Instant,
     status: Option<StatusCode>,
 }
 

@@ -23,10 +23,6 @@ use crate::engine::{
     PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
-/// A logout for a session that no node knows is remembered this long, milliseconds: the longest
-/// life that can be configured for any session.
-const TOMBSTONE_MS: u64 = 90 * 24 * 3_600_000;
-
 /// Whether this node serves requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
@@ -68,6 +64,7 @@ pub(super) struct Shared {
     pub(super) me: Member,
     pub(super) standing: Standing,
     pub(super) keyring: ArcSwap<KeyRing>,
+    pub(super) longest_life_ms: u64,
 }
 
 /// Replication, for requests.
@@ -224,7 +221,8 @@ impl Handle {
     }
 
     /// Ends a session or proxy-granting ticket; returns when every peer knows, or after one second
-    /// (rule 15).
+    /// (rule 15). An id that was not made with this cluster's keys names nothing, and nothing is remembered
+    /// of it: anybody can make up any number of them.
     ///
     /// # Errors
     /// Too many requests are under way, or replication has stopped.
@@ -233,6 +231,14 @@ impl Handle {
         id: &TicketId,
         reason: DestroyReason,
     ) -> Result<Destroyed, RequestError> {
+        if !self.is_genuine(id) && !self.store.has_body(&id.key()) {
+            return Ok(Destroyed {
+                services: Vec::new(),
+                acked: 0,
+                missing: 0,
+                already: true,
+            });
+        }
         self.destroy_key(id.key(), id.kind().unwrap_or(TicketKind::Tgt), reason)
             .await
     }
@@ -255,7 +261,7 @@ impl Handle {
             .await?;
         }
         let hard_expiry = self.store.find(&key).map_or_else(
-            || self.now() + TOMBSTONE_MS,
+            || self.now() + self.shared.longest_life_ms,
             |ticket| ticket.body.hard_expiry,
         );
         let command = Command::Destroy {

@@ -125,6 +125,7 @@ pub fn assemble<T: Transport>(
     let mut config = engine::Config::new(me.clone(), parts.digest_key);
     (parts.tune)(&mut config);
     let metrics = Arc::new(Metrics::new(&parts.registry)?);
+    let longest_life_ms = config.longest_life_ms;
     let store = Store::new(parts.digest_key).with_people(config.index_people);
     let store = Arc::new(store);
     let stats = Arc::new(Stats::default());
@@ -144,6 +145,7 @@ pub fn assemble<T: Transport>(
         me,
         standing: Standing::new(clock.mono()),
         keyring: ArcSwap::new(parts.keyring),
+        longest_life_ms,
     });
     let (jobs, job_queue) = mpsc::channel(JOBS);
     let (new_keys, keyrings) = mpsc::channel(4);

@@ -43,6 +43,9 @@ pub struct Config {
     /// Whether the store keeps which sessions each person has. Default no: it takes some 100 bytes for
     /// each session.
     pub index_people: bool,
+    /// Longest life that this cluster gives a session: the end of one that no node here knows is remembered
+    /// so long. Default 90 days.
+    pub longest_life_ms: u64,
     /// How long an empty node waits for silent seeds (rule 20.5). Default 5 s.
     pub bootstrap_wait: Micros,
     /// Bound of a drain (rule 21). Default 15 s.
@@ -103,6 +106,7 @@ impl Config {
             idle_grace_ms: 600_000,
             tell_expired: false,
             index_people: false,
+            longest_life_ms: 90 * 86_400_000,
             bootstrap_wait: 5_000 * MS,
             drain_timeout: 15_000 * MS,
             quiet: 10_000 * MS,

@@ -216,3 +216,22 @@ async fn it_is_off_by_default() {
     }
     assert!(cluster.actions(0).is_empty());
 }
+
+#[tokio::test]
+async fn the_end_of_a_made_up_session_is_remembered_nowhere() {
+    let cluster = cluster().await;
+    let created = post(&cluster, 0, "/v1/tickets", &GOOD).await.body;
+    let held = |node: usize| cluster.nodes[node].handle.store().len();
+    let before: Vec<usize> = (0..3).map(held).collect();
+    for number in 0..200 {
+        let made_up = format!("/v1/tickets/TGT-{number}-{}", "x".repeat(40));
+        let answer = send(&cluster, number % 3, Method::DELETE, &made_up).await;
+        assert!(answer.status == 200 || answer.status == 404, "{answer:?}");
+    }
+    let after: Vec<usize> = (0..3).map(held).collect();
+    assert_eq!(before, after);
+    // A real one is still ended everywhere.
+    let path = format!("/v1/tickets/{created}");
+    assert_eq!(send(&cluster, 1, Method::DELETE, &path).await.status, 200);
+    assert_eq!(send(&cluster, 2, Method::GET, &path).await.status, 404);
+}
