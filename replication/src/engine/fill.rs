@@ -20,6 +20,9 @@ use super::{BootstrapStatus, Engine, Event, MS, donate, stats};
 /// How often filling looks around.
 const STEP: Micros = 20 * MS;
 
+/// Time for peers just met to say whether they serve, when all else is done.
+const ANSWER_WAIT: Micros = 1_000 * MS;
+
 /// Time between two words about progress.
 const WORD: Micros = 1_000 * MS;
 
@@ -41,7 +44,12 @@ enum Stage {
     /// Fetching shards.
     Shards,
     /// Comparing with each of these; with those it is done.
-    Comparing { left: Vec<Member>, met: Vec<Member> },
+    Comparing {
+        left: Vec<Member>,
+        met: Vec<Member>,
+        /// Since when nothing was left but to hear whether others serve.
+        settles: Option<Micros>,
+    },
     /// Filled.
     Done,
 }
@@ -210,7 +218,7 @@ impl Engine {
 
     /// Peers that hold everything and can be asked.
     fn donors(&self) -> Vec<Member> {
-        let filled = Peer::serves;
+        let filled = Peer::may_serve;
         self.peers
             .iter()
             .filter(|p| p.is_reachable() && !p.suspect && filled(p) && self.met_again(p))
@@ -285,6 +293,7 @@ impl Engine {
                         _ => self.fill_compared(&peer),
                     }
                 }
+                self.fill_settle();
             }
             Stage::Done => {}
         }
@@ -308,7 +317,7 @@ impl Engine {
             return self.fill_advance();
         }
         // Somebody who is there has said that he is full: nobody starts cold beside him.
-        let full = Peer::serves;
+        let full = Peer::may_serve;
         if self
             .peers
             .iter()
@@ -476,24 +485,37 @@ impl Engine {
         self.fill.stage = Stage::Comparing {
             left: with,
             met: Vec::new(),
+            settles: None,
         };
         self.fill_advance();
     }
 
-    /// A comparison ended, or its peer is gone. Whoever
-    /// became ready meanwhile is compared with as well.
+    /// A comparison ended, or its peer is gone.
     pub(super) fn fill_compared(&mut self, peer: &Member) {
-        let donors = self.donors();
-        let Stage::Comparing { left, met } = &mut self.fill.stage else {
+        let Stage::Comparing { left, met, .. } = &mut self.fill.stage else {
             return;
         };
         left.retain(|member| member != peer);
         met.push(peer.clone());
+        self.fill_settle();
+    }
+
+    /// Whoever became ready meanwhile is compared with as well. Whoever is linked and has not said yet
+    /// whether it serves may be the only one who has something, as behind a cut: its answer is awaited.
+    fn fill_settle(&mut self) {
+        let donors = self.donors();
+        let unclear = self.peers.iter().any(Peer::is_unclear);
+        let Stage::Comparing { left, met, settles } = &mut self.fill.stage else {
+            return;
+        };
         if left.is_empty() {
             left.extend(donors.into_iter().filter(|donor| !met.contains(donor)));
         }
         if left.is_empty() {
-            self.fill_finish();
+            let since = *settles.get_or_insert(self.now.mono);
+            if !unclear || self.now.mono >= since + ANSWER_WAIT {
+                self.fill_finish();
+            }
         }
     }
 

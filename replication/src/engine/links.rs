@@ -26,6 +26,8 @@ impl Engine {
         }
         let peer = self.peers.admit(member, fresh);
         peer.link = true;
+        peer.linked_at = mono;
+        peer.answered = None;
         peer.suspect = false;
         // Only our side may have broken: then it does not subscribe anew, and simply goes on.
         peer.out.subscribed = peer.out.ever;
@@ -174,19 +176,27 @@ impl Engine {
         self.phase_of(from, sent, phase);
     }
 
-    pub(super) fn ponged(&mut self, from: &Member, sent: u64, wall: WallMs) {
+    pub(super) fn ponged(&mut self, from: &Member, sent: u64, wall: WallMs, phase: Phase) {
         let rtt = self.now.mono.saturating_sub(sent);
+        let mut news = false;
         if let Some(peer) = self.peers.exact_mut(from) {
             peer.measure(rtt);
+            if sent >= peer.answered_at.max(peer.linked_at) {
+                news = peer.answered != Some(phase);
+                peer.answered = Some(phase);
+            }
             peer.answered_at = peer.answered_at.max(sent);
         }
         if rtt < 1_000 * MS {
             self.clock.measured(&from.node, wall, rtt, self.now);
         }
+        if news {
+            self.fill_changed();
+        }
     }
 
     /// What a peer's heartbeat of this stamp says of it, unless a later one was here first. Answers
-    /// have no stamp of their own, so that nothing tells which is the later one: their word is not taken.
+    /// have no stamp of their own, so that nothing tells which is the later one: only filling heeds them.
     fn phase_of(&mut self, from: &Member, sent: u64, phase: Phase) {
         let Some(peer) = self.peers.exact_mut(from) else {
             return;

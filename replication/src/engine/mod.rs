@@ -303,7 +303,7 @@ impl Engine {
     fn dispatch(&mut self, from: &Member, message: PeerMessage) {
         match message {
             PeerMessage::Ping { sent, phase } => self.pinged(from, sent, phase),
-            PeerMessage::Pong { sent, wall, .. } => self.ponged(from, sent, wall),
+            PeerMessage::Pong { sent, wall, phase } => self.ponged(from, sent, wall, phase),
             PeerMessage::Subscribe { nonce, have } => self.subscribed(from, nonce, have),
             PeerMessage::StreamStart { nonce, next, head } => {
                 self.stream_started(from, nonce, next, head);

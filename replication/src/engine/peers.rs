@@ -65,6 +65,11 @@ pub(super) struct Peer {
     pub(super) phase: Option<Phase>,
     /// When it said so, on its own monotonic clock.
     pub(super) told_at: u64,
+    /// What it has answered over the present link, to the latest of this node's heartbeats. Not when it
+    /// was so: it counts only for filling, where an old word costs no more than a comparison.
+    pub(super) answered: Option<Phase>,
+    /// When the present link came up.
+    pub(super) linked_at: Micros,
     /// It has not answered a question in time and has said nothing since.
     pub(super) suspect: bool,
     /// It has not acknowledged in time and has not caught up since.
@@ -97,6 +102,8 @@ impl Peer {
             gossip: Gossip::Unmet,
             phase: None,
             told_at: 0,
+            answered: None,
+            linked_at: 0,
             suspect: false,
             lagging: false,
             repair_due: false,
@@ -149,7 +156,18 @@ impl Peer {
 
     /// Whether it has said that it serves.
     pub(super) fn serves(&self) -> bool {
-        matches!(self.phase, Some(Phase::Ready | Phase::Draining))
+        is_serving(self.phase)
+    }
+
+    /// Whether it has said or answered that it serves: its own heartbeat may be a while behind the link.
+    pub(super) fn may_serve(&self) -> bool {
+        is_serving(self.phase) || is_serving(self.answered)
+    }
+
+    /// Whether it serves is not known yet, and its answer over the present link is to be expected.
+    pub(super) fn is_unclear(&self) -> bool {
+        let silent = self.answered.is_none() && !self.serves();
+        self.is_reachable() && !self.suspect && silent
     }
 
     /// What a stopped process says afterwards tells nothing of the way: more than a second is not learnt.
@@ -171,6 +189,10 @@ impl Peer {
     pub(super) fn patience(&self) -> Micros {
         3 * (self.srtt + 4 * self.rttvar)
     }
+}
+
+fn is_serving(phase: Option<Phase>) -> bool {
+    matches!(phase, Some(Phase::Ready | Phase::Draining))
 }
 
 #[derive(Default)]

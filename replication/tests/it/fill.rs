@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use castor_proto::message::Phase;
 use castor_replication::engine::{Command, Denied, Event, Input, Reply};
 
-use castor_sim::world::{MS, World, is_valid};
+use castor_sim::world::{CALM, MS, World, is_valid};
 
 #[test]
 fn nodes_started_together_form_one_cluster_at_once() {
@@ -506,4 +506,49 @@ fn what_is_awaited_of_a_newcomer_is_sent_to_it() {
         }
         assert_eq!(world.node(0).stats.create_partial.load(Relaxed), 0);
     }
+}
+
+/// Two nodes do not hear each other, and one of them alone has made a logout. Whoever fills itself from both
+/// is ready with it, though the one who has it comes second and its own heartbeats come much later.
+#[test]
+fn a_node_that_fills_beside_a_cut_has_what_either_side_has() {
+    for seed in 0..60 {
+        let mut world = World::new(3, seed);
+        let session = world.sign_in(0);
+        world.crash(0);
+        world.cut(1, 2);
+        world.run_for(2_500 * MS);
+        world.sign_out(1, session);
+        assert!(!world.node(2).store.is_destroyed(&session));
+        // In every other world heartbeats and their answers are slow as well, and filling is not.
+        if seed % 2 == 1 {
+            (world.stream, world.bulk) = (Some(CALM), Some(CALM));
+            world.weather.delay = (100, 100 * MS);
+        }
+        world.start(0);
+        world.until("it is ready", |w| w.is_ready(0));
+        assert!(world.node(0).store.is_destroyed(&session), "seed {seed}");
+    }
+}
+
+/// Whoever does not answer behind its link holds nobody up for long.
+#[test]
+fn a_silent_peer_holds_up_filling_for_a_second_at_most() {
+    let mut world = World::new(3, 1);
+    let session = world.sign_in(0);
+    world.crash(1);
+    world.run_for(2_500 * MS);
+    let silent = world.node(0).member.clone();
+    world.freeze(0, 60_000 * MS);
+    world.start(1);
+    world.until("it is linked with the other", |w| {
+        w.node(1).engine.status().peers.iter().any(|p| p.link)
+    });
+    let linked = world.now;
+    world.input(1, Input::LinkUp(silent));
+    world.input(1, Input::SilentSeeds(0));
+    world.until("it is ready", |w| w.is_ready(1));
+    assert!(world.node(1).store.find(&session).is_some());
+    let waited = world.now - linked;
+    assert!((700 * MS..2_100 * MS).contains(&waited), "{waited}");
 }
