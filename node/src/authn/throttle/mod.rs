@@ -29,7 +29,7 @@ use super::Authenticator;
 use crate::config::{AuthnThrottle, Live};
 use rule::Rule;
 
-pub use list::{Counted, Which};
+pub use list::{Counted, PartlyCleared, Which};
 
 /// How long a failure waits for a place in the queue of a busy replica before it is counted as lost; its
 /// attempt is under way meanwhile.

@@ -7,6 +7,7 @@ use castor_node::authn::throttle::Which;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::util::cluster::Node;
+use crate::util::operators::{Operators, Who};
 use crate::util::{Cluster, Options};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -73,4 +74,21 @@ fn a_failure_that_cannot_be_counted_is_counted_as_lost() {
         attempt.failed().await;
     });
     assert_eq!(lost(node), 1.0);
+}
+
+#[test]
+fn clearing_that_fails_is_on_record_with_the_number_done() {
+    let cluster = stopped();
+    runtime().block_on(async {
+        let operators = Operators::of(&cluster.nodes[0]);
+        let (code, answer) = operators.ask(Who::Socket, "DELETE", "/throttles", "").await;
+        assert_eq!(code, 503, "{answer}");
+    });
+    let audit = cluster.audit(0);
+    let event = audit
+        .iter()
+        .find(|event| event["action"] == "THROTTLES_CLEARED")
+        .unwrap();
+    let what = "all: 0 of 2 cleared: replication has stopped";
+    assert_eq!(event["what"], what);
 }
