@@ -3,7 +3,8 @@
 //!
 //! Promises: the clock runs from just before the process is started until `/ready` says 200, asked every
 //! 5 ms; a node that says so before it holds what the others held when it was started fails the step; so
-//! does one whose `/status` and `castor status` did not tell how far it was. At the end all nodes run.
+//! does one whose `/status` and `castor status` did not tell how far it was. When every step could be made, all nodes run
+//! at the end; a run that breaks off with an error leaves those dead that it had killed.
 //! Does not: create the sessions (`castor demo --fill`).
 
 use std::path::Path;

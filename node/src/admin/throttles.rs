@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Admin;
 use super::access::Actor;
 use super::api::{not_now, refusal};
-use crate::authn::throttle::{Counted, Which};
+use crate::authn::throttle::{Counted, PartlyCleared, Which};
 use crate::clock;
 use crate::ops::audit::Action;
 
@@ -133,13 +133,18 @@ async fn clear_all_of(admin: &Admin, actor: &Actor, filter: &Filter) -> Response
         Ok(counted) => counted,
         Err(refusal) => return *refusal,
     };
-    let what = format!("{}: {} cleared", filter.words(), counted.len());
+    let (words, all) = (filter.words(), counted.len());
     match admin.throttle.clear(&counted).await {
         Ok(()) => {
+            let what = format!("{words}: {all} cleared");
             admin.record(actor, Action::ThrottlesCleared, what);
-            Json(json!({ "cleared": counted.len() })).into_response()
+            Json(json!({ "cleared": all })).into_response()
         }
-        Err(error) => not_now(error),
+        Err(PartlyCleared { done, error }) => {
+            let what = format!("{words}: {done} of {all} cleared: {error}");
+            admin.record(actor, Action::ThrottlesCleared, what);
+            not_now(error)
+        }
     }
 }
 

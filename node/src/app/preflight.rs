@@ -18,7 +18,7 @@ use crate::authn::file::FileAuthenticator;
 use crate::authn::password::HashPool;
 use crate::clock::{Clock, Rng};
 use crate::config::source::read_bounded;
-use crate::config::types::AuditOutput;
+use crate::config::types::{AuditOutput, Listen};
 use crate::config::{Cluster, Config, Loaded};
 use crate::ops::audit::AuditError;
 use crate::outbound::Trust;
@@ -142,7 +142,24 @@ pub fn warnings(config: &Config) -> Vec<String> {
             folder.display()
         ));
     }
+    found.extend(everybody_has_one_address(config));
     found
+}
+
+/// Says so when failed sign-ins are counted by an address that is the proxy's: only a proxy of this
+/// machine reaches the listener, and it is not believed. Over a Unix socket it is.
+fn everybody_has_one_address(config: &Config) -> Option<String> {
+    let http = &config.http;
+    let by_proxy = matches!(http.listen, Listen::Tcp(_)) && http.listen.is_local();
+    let counts = config.authn.throttle.enabled;
+    (counts && by_proxy && http.trusted_proxies.is_empty()).then(|| {
+        format!(
+            "http.trusted_proxies: is empty, so everybody behind a proxy on {} has the proxy's address, and \
+             the wrong passwords of a few make all wait (authn.throttle); set it to the proxy's address, \
+             such as [\"127.0.0.1\"]",
+            http.listen
+        )
+    })
 }
 
 /// Says so when others than the service can use a secret file. Its group may read it where the
@@ -294,11 +311,41 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::config::types::Cidr;
+    use crate::config::value::Value as _;
+
+    /// The defaults, with a proxy on this machine that is believed.
+    fn behind_a_proxy() -> Config {
+        let mut config = Config::defaults().unwrap();
+        let proxy = toml::Value::String("127.0.0.1".to_owned());
+        config.http.trusted_proxies = vec![Cidr::from_toml(&proxy, Path::new("")).unwrap()];
+        config
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_believed_is_named_where_it_makes_all_people_one() {
+        let believed = behind_a_proxy();
+        assert_eq!(everybody_has_one_address(&believed), None);
+        let mut config = Config::defaults().unwrap();
+        let says = warnings(&config).join("\n");
+        assert!(says.starts_with("http.trusted_proxies: "), "{says}");
+        assert!(says.contains("set it to"), "{says}");
+        config.authn.throttle.enabled = false;
+        assert_eq!(everybody_has_one_address(&config), None);
+        config.authn.throttle.enabled = true;
+        for listen in [
+            Listen::Tcp("192.0.2.1:8443".parse().unwrap()),
+            Listen::Unix("/run/castor/http.sock".into()),
+        ] {
+            config.http.listen = listen;
+            assert_eq!(everybody_has_one_address(&config), None);
+        }
+    }
 
     #[test]
     fn secrets_that_others_can_use_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::defaults().unwrap();
+        let mut config = behind_a_proxy();
         let at = |name: &str| dir.path().join(name);
         config.cluster.key = at("node.key");
         config.cluster.keyring_file = at("keyring");
@@ -326,7 +373,7 @@ mod tests {
     #[test]
     fn an_audit_file_that_cannot_be_written_is_a_problem_and_none_is_made() {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::defaults().unwrap();
+        let mut config = behind_a_proxy();
         let mut check = |file: &str| {
             config.audit.output = AuditOutput::File;
             config.audit.file = Some(dir.path().join(file));

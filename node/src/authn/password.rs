@@ -3,7 +3,9 @@
 //! One check costs tens of milliseconds of processor and 19 MiB of memory at the default cost. On
 //! the request threads a flood of sign-ins would hold up validations, so the work goes to a fixed
 //! number of threads at a lower priority, through a bounded queue: when that is full the caller is
-//! told at once. Work whose caller has gone away is skipped.
+//! told at once. Work whose caller has gone away is skipped, but a sign-in's caller hardly ever does: it is
+//! done to its end also when its client has gone. So places that somebody fills with sign-ins that they do
+//! not wait for are free again only when the threads have been through them, 64 at the default.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,9 +2,10 @@
 //!
 //! Answers when every node that must know does, or after one second; then nothing that starts later
 //! validates on any connected node. Applications are told meanwhile, and nobody waits for them; those
-//! that want to hear it from the browser are on the page. `url` of CAS 2 is ignored, and `service` is
-//! followed only when it is registered and the configuration says so: else anybody could send people
-//! anywhere.
+//! that want to hear it from the browser are on the page. Holding the sealed cookie is enough, also
+//! where it is bound to another address or browser: who has moved can still sign out. `url` of CAS 2 is
+//! ignored, and `service` is followed only when it is registered and the configuration says so: else
+//! anybody could send people anywhere.
 
 use axum::response::Response;
 use castor_proto::ticket::TicketId;
@@ -75,9 +76,7 @@ impl Visitor<'_> {
     fn asks_first(&self, method: &Method, presented: &Presented) -> bool {
         let answered = *method == Method::POST
             && origin::of_form(self.headers, self.cas.public_host.as_deref()) == Origin::Own;
-        self.cas.config.load().logout.confirm
-            && matches!(presented, Presented::Session { .. })
-            && !answered
+        self.cas.config.load().logout.confirm && presented.held().is_some() && !answered
     }
 
     fn question(&self, query: Option<&str>) -> Response {
@@ -99,7 +98,7 @@ impl Visitor<'_> {
         presented: &Presented,
         way: Way,
     ) -> Result<Outcome, TicketError> {
-        let Presented::Session { id, .. } = presented else {
+        let Some(id) = presented.held() else {
             return Ok(Outcome::default());
         };
         let principal = match self.cas.tickets.session(id).await {

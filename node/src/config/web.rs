@@ -38,10 +38,11 @@ section! {
         /// The `SameSite` attribute; `none` is needed for gateway requests from frames.
         same_site: SameSite = "none", Restart;
         /// Whether a session's cookie is good only from the address at which it was set, of IPv6 only
-        /// from its first 64 bits. People whose address changes sign in again.
+        /// from its first 64 bits. People whose address changes sign in again; signing out needs the
+        /// cookie alone.
         pin_to_address: bool = "false", Restart;
         /// Whether a session's cookie is good only with the `User-Agent` with which it was set. People
-        /// whose browser is updated sign in again.
+        /// whose browser is updated sign in again; signing out needs the cookie alone.
         pin_to_user_agent: bool = "false", Restart;
     }
 }

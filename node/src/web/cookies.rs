@@ -2,9 +2,9 @@
 //! `CASPRIVACY`, the wish to be asked before going on to an application.
 //!
 //! `Secure; HttpOnly` always, also behind a plain local proxy; a session cookie unless the person
-//! asked to be remembered. A value that cannot be opened counts as absent, and so does one that is bound
-//! to another address or browser, where that is wanted ([`super::pin`]). A value sealed under a key that
-//! is no longer the current one is valid and marked for re-sealing.
+//! asked to be remembered. A value that cannot be opened counts as absent. One that is bound to another
+//! address or browser, where that is wanted ([`super::pin`]), is good for ending its session and nothing
+//! else. A value sealed under a key that is no longer the current one is valid and marked for re-sealing.
 
 use castor_proto::seal::aead::{Nonce, SealedValue};
 use castor_proto::seal::{KeyRing, Purpose};
@@ -37,22 +37,36 @@ pub enum Presented {
         /// Whether it should be sealed anew under the current key.
         stale_key: bool,
     },
+    /// A session's ticket id, in a cookie that is bound to another address or browser: no way in, and
+    /// enough to end the session or to let a new one take its place.
+    Elsewhere {
+        /// The id; whether it is genuine and alive is for the ticket store to say.
+        id: TicketId,
+    },
+}
+
+impl Presented {
+    /// The session in it, wherever the cookie is good: for ending it.
+    pub fn held(&self) -> Option<&TicketId> {
+        match self {
+            Self::Session { id, .. } | Self::Elsewhere { id } => Some(id),
+            Self::None | Self::Unusable => None,
+        }
+    }
 }
 
 /// Reads the cookie of a request, which must have this pin if there is one.
 pub fn read(headers: &HeaderMap, ring: &KeyRing, pin: Option<&str>) -> Presented {
-    let mut seen = false;
+    let mut best = Presented::None;
     for value in values(headers, NAME).take(CANDIDATES_MAX) {
-        seen = true;
-        if let Some(found) = open(value, ring, pin) {
-            return found;
+        match open(value, ring, pin) {
+            Some(found @ Presented::Session { .. }) => return found,
+            Some(found) if best.held().is_none() => best = found,
+            None if best == Presented::None => best = Presented::Unusable,
+            Some(_) | None => {}
         }
     }
-    if seen {
-        Presented::Unusable
-    } else {
-        Presented::None
-    }
+    best
 }
 
 /// Whether the browser's person wants to be asked before going on to an application.
@@ -79,11 +93,14 @@ fn open(value: &str, ring: &KeyRing, pin: Option<&str>) -> Option<Presented> {
         Some((id, has)) => (id, Some(has)),
         None => (text, None),
     };
-    if pin.is_some() && pin != has {
+    let id = TicketId::parse(id).ok()?;
+    if id.kind() != Some(TicketKind::Tgt) {
         return None;
     }
-    let id = TicketId::parse(id).ok()?;
-    (id.kind() == Some(TicketKind::Tgt)).then(|| Presented::Session {
+    if pin.is_some() && pin != has {
+        return Some(Presented::Elsewhere { id });
+    }
+    Some(Presented::Session {
         id,
         stale_key: opened.key != ring.current().id(),
     })
@@ -298,11 +315,20 @@ pub(crate) mod tests {
             id: id.clone(),
             stale_key: false,
         };
+        let elsewhere = Presented::Elsewhere { id: id.clone() };
         let (bound, free) = (cookie(Some("0a")), cookie(None));
         assert_eq!(read(&bound, &ring, Some("0a")), session);
-        assert_eq!(read(&bound, &ring, Some("0b")), Presented::Unusable);
-        assert_eq!(read(&free, &ring, Some("0a")), Presented::Unusable);
+        assert_eq!(read(&bound, &ring, Some("0b")), elsewhere);
+        assert_eq!(read(&free, &ring, Some("0a")), elsewhere);
         assert_eq!(read(&bound, &ring, None), session, "no longer bound");
+        assert_eq!((session.held(), elsewhere.held()), (Some(&id), Some(&id)));
+        // What is good here goes before what is not, in any order, and both before what is nothing.
+        let set = |pin| cookie_of(&jar.set(&id, &ring, [3; 24], None, Some(pin)).unwrap());
+        let (here, there) = (set("0a"), set("0b"));
+        let read = |cookies: &[&str]| read(&request(cookies), &ring, Some("0a"));
+        assert_eq!(read(&[&there, &here]), session);
+        assert_eq!(read(&[&here, &there]), session);
+        assert_eq!(read(&["TGC=junk", &there, "TGC=junk"]), elsewhere);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What requests do with replication: a cheap clone with one method per intent.
 //!
 //! Reads go straight to the store. Everything else is a bounded queue to the event loop; a full
-//! queue is an error at once, never a wait.
+//! queue is an error at once, except for a failed sign-in, which waits a bounded time for a place: whoever
+//! guesses must gain nothing from keeping the node busy.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -305,14 +306,21 @@ impl Handle {
     }
 
     /// A sign-in failed and counts against these keys, here at once and at the peers a moment later
-    /// (rule 25); [`Store::failures`] has the counters.
+    /// (rule 25); [`Store::failures`] has the counters. Waits this long for a place in a full queue.
     ///
     /// # Errors
-    /// Too many requests are under way, or replication has stopped.
-    pub async fn failed(&self, keys: Vec<FailureKey>) -> Result<(), RequestError> {
-        self.ask(Request::Command(Command::Failed(keys)))
+    /// Too many requests are still under way then, or replication has stopped.
+    pub async fn failed(&self, keys: Vec<FailureKey>, wait: Duration) -> Result<(), RequestError> {
+        let (answer, reply) = oneshot::channel();
+        let job = (Request::Command(Command::Failed(keys)), answer);
+        self.jobs
+            .send_timeout(job, wait)
             .await
-            .map(|_| ())
+            .map_err(|unsent| match unsent {
+                mpsc::error::SendTimeoutError::Timeout(_) => RequestError::Busy,
+                mpsc::error::SendTimeoutError::Closed(_) => RequestError::Stopped,
+            })?;
+        answered(reply).await.map(|_| ())
     }
 
     /// What is known here against these keys does not count any more, anywhere.
@@ -400,11 +408,15 @@ impl Handle {
                 mpsc::error::TrySendError::Full(_) => RequestError::Busy,
                 mpsc::error::TrySendError::Closed(_) => RequestError::Stopped,
             })?;
-        match reply.await {
-            Ok(Reply::Busy) => Err(RequestError::Busy),
-            Ok(reply) => Ok(reply),
-            Err(_) => Err(RequestError::Stopped),
-        }
+        answered(reply).await
+    }
+}
+
+async fn answered(reply: oneshot::Receiver<Reply>) -> Result<Reply, RequestError> {
+    match reply.await {
+        Ok(Reply::Busy) => Err(RequestError::Busy),
+        Ok(reply) => Ok(reply),
+        Err(_) => Err(RequestError::Stopped),
     }
 }
 

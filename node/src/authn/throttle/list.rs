@@ -51,6 +51,16 @@ pub struct Counted {
     key: FailureKey,
 }
 
+/// Clearing stopped on the way.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct PartlyCleared {
+    /// How many are cleared.
+    pub done: usize,
+    /// Why not all.
+    pub error: RequestError,
+}
+
 impl Throttle {
     /// Whether failures are counted.
     pub fn is_enabled(&self) -> bool {
@@ -79,11 +89,14 @@ impl Throttle {
     /// Lets these sign in again on every node.
     ///
     /// # Errors
-    /// Too many requests are under way, or replication has stopped.
-    pub async fn clear(&self, counted: &[Counted]) -> Result<(), RequestError> {
+    /// Too many requests are under way, or replication has stopped; some may be cleared by then.
+    pub async fn clear(&self, counted: &[Counted]) -> Result<(), PartlyCleared> {
+        let mut done = 0;
         for some in counted.chunks(AT_ONCE) {
             let keys = some.iter().map(|counted| counted.key).collect();
-            self.0.handle.forgive(keys).await?;
+            let forgiven = self.0.handle.forgive(keys).await;
+            forgiven.map_err(|error| PartlyCleared { done, error })?;
+            done += some.len();
         }
         Ok(())
     }

@@ -7,8 +7,8 @@
 //! address alone stay, or whoever has one account could guess others.
 //!
 //! Names are kept as keyed digests: there may be a password where a name should be. What a peer counts
-//! is here a moment later; until then a node lets no more attempts for one user from one address go on
-//! at once than may fail.
+//! is here a moment later; until then a node lets no more attempts go on at once than may fail, for one
+//! user from one address and for one address.
 
 mod list;
 mod rule;
@@ -16,19 +16,24 @@ mod rule;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use castor_proto::failures::FailureKey;
 use castor_proto::ids::WallMs;
 use castor_proto::seal::keyring::{KeyEntry, Purpose};
 use castor_replication::driver::Handle;
 use castor_replication::engine::Tally;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use super::Authenticator;
 use crate::config::{AuthnThrottle, Live};
 use rule::Rule;
 
-pub use list::{Counted, Which};
+pub use list::{Counted, PartlyCleared, Which};
+
+/// How long a failure waits for a place in the queue of a busy replica before it is counted as lost; its
+/// attempt is under way meanwhile.
+const QUEUE_WAIT: Duration = Duration::from_millis(500);
 
 /// What was counted against a refused attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +67,15 @@ struct Inner {
     handle: Handle,
     config: Live,
     people: Vec<Arc<dyn Authenticator>>,
-    /// Attempts that are being judged on this node; each is a request, so connections bound it.
-    under_way: Mutex<HashMap<FailureKey, u64>>,
+    under_way: Mutex<UnderWay>,
     refused: IntCounterVec,
+    /// Failures that count nowhere.
+    lost: IntCounter,
 }
+
+/// Attempts that are being judged on this node, by what would count them; each is a request, so connections
+/// bound it.
+type UnderWay = HashMap<FailureKey, u64>;
 
 /// Counts failures and refuses attempts; cheap to clone.
 #[derive(Clone)]
@@ -92,12 +102,18 @@ struct Keys {
     address: Option<FailureKey>,
 }
 
+impl Keys {
+    fn each(&self) -> impl Iterator<Item = FailureKey> {
+        [Some(self.user), self.address].into_iter().flatten()
+    }
+}
+
 impl Throttle {
     /// Counts on the replica behind `handle`. `people` are asked for the names that they know, when an
     /// operator looks.
     ///
     /// # Errors
-    /// When the metric is already registered.
+    /// When a metric is already registered.
     pub fn new(
         handle: Handle,
         config: Live,
@@ -116,12 +132,19 @@ impl Throttle {
         for by in [By::User, By::Address] {
             refused.with_label_values(&[by.as_str()]);
         }
+        let lost = IntCounter::new(
+            "castor_authn_failures_lost_total",
+            "Failed sign-ins that the throttle could not count, because replication was too busy or had \
+             stopped.",
+        )?;
+        metrics.register(Box::new(lost.clone()))?;
         Ok(Self(Arc::new(Inner {
             handle,
             config,
             people,
             under_way: Mutex::default(),
             refused,
+            lost,
         })))
     }
 
@@ -137,37 +160,44 @@ impl Throttle {
         }
         let keys = self.keys(limits, username, client);
         let now = self.0.handle.now();
-        let refusal = self.refusal(limits, &keys, now);
-        if let Some(throttled) = refusal {
-            let by = throttled.by.as_str();
-            self.0.refused.with_label_values(&[by]).inc();
-            return Err(throttled);
+        {
+            // Looked at and entered under one guard, or two threads could take the same last place; and
+            // what fails meanwhile counts before it is under way no more.
+            let mut under_way = self.under_way();
+            if let Some(throttled) = self.refusal(limits, &keys, now, &under_way) {
+                let by = throttled.by.as_str();
+                self.0.refused.with_label_values(&[by]).inc();
+                return Err(throttled);
+            }
+            for key in keys.each() {
+                *under_way.entry(key).or_default() += 1;
+            }
         }
-        *self.under_way().entry(keys.user).or_default() += 1;
         Ok(Attempt {
             counted: Some((self.clone(), keys)),
         })
     }
 
-    fn refusal(&self, limits: &AuthnThrottle, keys: &Keys, now: WallMs) -> Option<Throttled> {
-        let refused = |by, until: WallMs| Throttled {
-            by,
-            seconds: until.saturating_sub(now).div_ceil(1_000),
+    fn refusal(
+        &self,
+        limits: &AuthnThrottle,
+        keys: &Keys,
+        now: WallMs,
+        under_way: &UnderWay,
+    ) -> Option<Throttled> {
+        let refused = |by, key: &FailureKey| {
+            let tally = self.tally(limits, key, now);
+            let rule = rule_of(limits, by);
+            let until = rule.until(&tally, now).or_else(|| {
+                // One at a time is always let in, or nobody could sign in any more.
+                let others = under_way.get(key).copied().unwrap_or(0);
+                let may_all_fail = others == 0 || tally.failures + others < rule.free;
+                (!may_all_fail).then(|| now + rule.first_ms)
+            })?;
+            let seconds = until.saturating_sub(now).div_ceil(1_000);
+            Some(Throttled { by, seconds })
         };
-        let tally = self.tally(limits, &keys.user, now);
-        let rule = rule_of(limits, By::User);
-        if let Some(until) = rule.until(&tally, now) {
-            return Some(refused(By::User, until));
-        }
-        // One at a time is always let in, or nobody could sign in any more.
-        let others = self.under_way().get(&keys.user).copied().unwrap_or(0);
-        if others > 0 && tally.failures + others >= rule.free {
-            return Some(refused(By::User, now + rule.first_ms));
-        }
-        let address = keys.address.as_ref()?;
-        let tally = self.tally(limits, address, now);
-        let until = rule_of(limits, By::Address).until(&tally, now)?;
-        Some(refused(By::Address, until))
+        refused(By::User, &keys.user).or_else(|| refused(By::Address, keys.address.as_ref()?))
     }
 
     fn tally(&self, limits: &AuthnThrottle, key: &FailureKey, now: WallMs) -> Tally {
@@ -196,7 +226,7 @@ impl Throttle {
         }
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<FailureKey, u64>> {
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         // A number is changed in one step, so a panic elsewhere leaves none half changed.
         let lock = self.0.under_way.lock();
         lock.unwrap_or_else(PoisonError::into_inner)
@@ -209,8 +239,9 @@ impl Attempt {
         let Some((throttle, keys)) = &self.counted else {
             return;
         };
-        let counted = [Some(keys.user), keys.address].into_iter().flatten();
-        if let Err(error) = throttle.0.handle.failed(counted.collect()).await {
+        let handle = &throttle.0.handle;
+        if let Err(error) = handle.failed(keys.each().collect(), QUEUE_WAIT).await {
+            throttle.0.lost.inc();
             tracing::warn!(%error, "a failed sign-in is not counted");
         }
     }
@@ -244,10 +275,12 @@ impl Drop for Attempt {
             return;
         };
         let mut under_way = throttle.under_way();
-        if let Some(count) = under_way.get_mut(&keys.user) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                under_way.remove(&keys.user);
+        for key in keys.each() {
+            if let Some(count) = under_way.get_mut(&key) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    under_way.remove(&key);
+                }
             }
         }
     }

@@ -13,7 +13,8 @@ use crate::cas::judging::Judged;
 use crate::cas::visit::{Call, Visitor, set_cookie, set_retry_after};
 use crate::ops::audit::Action;
 use crate::slo::{Reason, SessionEnd};
-use crate::tickets::{Session, SessionStart, TicketError};
+use crate::tickets::{Found, Session, SessionStart, TicketError};
+use crate::web::cookies::Presented;
 use crate::web::flow::FlowState;
 use crate::web::form::{Form, FormError};
 use crate::web::headers::Needs;
@@ -212,19 +213,23 @@ impl Visitor<'_> {
     /// Goes on with the browser's session when the same person signed in again and it is not near
     /// its end, so that signing out still reaches every application; else begins a new one, which
     /// takes the old one's place. Where fresh credentials were demanded it always begins a new one,
-    /// because the session says when they were given.
+    /// because the session says when they were given; so it does where the cookie is bound to another
+    /// address or browser.
     async fn continue_or_start(
         &self,
         asked: &Asked,
         start: SessionStart,
     ) -> Result<Session, TicketError> {
         let tickets = &self.cas.tickets;
-        let (present, _) = self.session_of(&self.presented()).await;
+        let presented = self.presented();
+        let is_good_here = matches!(presented, Presented::Session { .. });
+        let present = self.replaceable(&presented, &start).await;
         let remember_me = tickets.policy().of_session(start.remember_me).1;
         let target = asked.target.as_ref();
         let enough =
             |session| target.is_none_or(|target| self.is_enough(session, &target.registered));
         if let Some(session) = &present
+            && is_good_here
             && !asked.flow.renew
             && enough(session)
             && session.tgt.principal == start.principal
@@ -238,6 +243,18 @@ impl Visitor<'_> {
             self.replace(old, &session).await;
         }
         Ok(session)
+    }
+
+    /// The session whose place a new one takes. One whose cookie is bound to elsewhere is only the same
+    /// person's to replace, who has just proved to be that: else their own session would be one too many.
+    async fn replaceable(&self, presented: &Presented, start: &SessionStart) -> Option<Session> {
+        let Presented::Elsewhere { id } = presented else {
+            return self.session_of(presented).await.0;
+        };
+        match self.cas.tickets.session(id).await {
+            Found::Live(old) if old.tgt.principal.id == start.principal.id => Some(*old),
+            Found::Live(_) | Found::Gone | Found::Undecided => None,
+        }
     }
 
     /// Ends the browser's old session. The same person's applications belong to the new one from now

@@ -168,6 +168,11 @@ impl Visitor<'_> {
                 // Perhaps it is alive where we cannot look: keep the cookie.
                 Found::Undecided => (None, false),
             },
+            // Kept while its session lives: it signs out, and is good again where it was set.
+            Presented::Elsewhere { id } => {
+                let found = self.cas.tickets.session(id).await;
+                (None, matches!(found, Found::Gone))
+            }
         }
     }
 

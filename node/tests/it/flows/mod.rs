@@ -8,3 +8,4 @@ mod session_limit;
 mod single_logout;
 mod sso;
 mod throttle;
+mod throttle_busy;

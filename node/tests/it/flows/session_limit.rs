@@ -147,6 +147,55 @@ async fn a_sign_in_too_many_is_refused_until_another_session_ends() {
     assert!(granted.ticket().is_some(), "{granted:?}");
 }
 
+#[tokio::test]
+async fn who_comes_from_another_address_replaces_the_session_of_a_bound_cookie() {
+    let options = Options {
+        set: vec![
+            ("tickets.max_sessions_per_user", "1"),
+            ("tickets.at_user_limit", "refuse"),
+            ("web.cookie.pin_to_address", "true"),
+        ],
+        tune: Some(|engine| engine.index_people = true),
+        ..Options::default()
+    };
+    let cluster = Cluster::start(2, options).await;
+    let at = |address| Browser::new().with("x-forwarded-for", address);
+    let mut home = at("203.0.113.9");
+    home.sign_in(&cluster.nodes[0].router, PORTAL).await;
+    let before = home.cookies.clone();
+    let mut away = at("203.0.113.8");
+    away.cookies = before.clone();
+    let granted = away.sign_in(&cluster.nodes[1].router, PORTAL).await;
+    assert!(granted.ticket().is_some(), "{granted:?}");
+    assert_ne!(
+        away.cookies, before,
+        "what is bound to elsewhere is not gone on with"
+    );
+    assert!(cluster.is_signed_in(0, &mut away).await);
+    assert!(!cluster.is_signed_in(0, &mut home).await, "replaced");
+    // Without the cookie it is one session too many, and with somebody else's too.
+    let refused = at("203.0.113.8")
+        .sign_in(&cluster.nodes[1].router, PORTAL)
+        .await;
+    assert_eq!(refused.status, 403);
+    let mut other = at("203.0.113.7");
+    other.cookies = away.cookies.clone();
+    let router = &cluster.nodes[1].router;
+    let execution = other.get(router, PORTAL).await.execution();
+    let fields = [
+        ("username", "professor"),
+        ("password", "Chair"),
+        ("execution", execution.as_str()),
+        ("_eventId", "submit"),
+    ];
+    let granted = other.post(router, PORTAL, &fields).await;
+    assert!(granted.ticket().is_some(), "{granted:?}");
+    assert!(
+        cluster.is_signed_in(0, &mut away).await,
+        "not theirs to replace"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_sign_ins_at_one_moment_on_two_nodes_one_session_is_left() {
     for beyond in ["end_oldest", "refuse"] {

@@ -1,6 +1,8 @@
 //! The throttle itself, on the replica of a real node.
 
 use std::net::IpAddr;
+use std::sync::Barrier;
+use std::thread;
 
 use castor_node::authn::Throttle;
 use castor_node::authn::throttle::{By, Which};
@@ -103,6 +105,57 @@ async fn no_more_go_on_at_once_than_may_fail() {
     drop(second);
     drop(third);
     assert!(admit().is_ok());
+}
+
+#[tokio::test]
+async fn threads_that_ask_at_one_moment_share_the_last_places() {
+    let cluster = cluster(&[("authn.throttle.user_failures", "3")]).await;
+    let throttle = throttle_of(&cluster);
+    for round in 0..500 {
+        let start = Barrier::new(8);
+        let ask = || {
+            start.wait();
+            throttle.admit("casuser", ip("192.0.2.7"))
+        };
+        let attempts: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            let attempts = threads.into_iter().map(|thread| thread.join().unwrap());
+            attempts.collect()
+        });
+        let admitted = attempts.iter().filter(|attempt| attempt.is_ok()).count();
+        assert_eq!(admitted, 3, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_go_on_at_once_from_an_address_than_may_fail() {
+    let set = [
+        ("authn.throttle.address_failures", "3"),
+        ("authn.throttle.first_delay", "1s"),
+        ("authn.throttle.shared_addresses", "198.51.100.0/24"),
+    ];
+    let cluster = cluster(&set).await;
+    let throttle = throttle_of(&cluster);
+    let admit = |user| throttle.admit(user, ip("192.0.2.7"));
+    let under_way = ["a", "b", "c"].map(|user| admit(user).unwrap());
+    assert_eq!(admit("d").unwrap_err().by, By::Address);
+    assert!(throttle.admit("d", ip("192.0.2.8")).is_ok());
+    let shared = ["a", "b", "c", "d"].map(|user| throttle.admit(user, ip("198.51.100.9")));
+    assert!(shared.iter().all(Result::is_ok));
+    for attempt in under_way {
+        attempt.failed().await;
+    }
+    cluster
+        .until("the pause is over", || admit("d").is_ok())
+        .await;
+    let one = admit("d").unwrap();
+    assert_eq!(
+        admit("e").unwrap_err().by,
+        By::Address,
+        "after a pause one at a time"
+    );
+    drop(one);
+    assert!(admit("e").is_ok());
 }
 
 #[tokio::test]

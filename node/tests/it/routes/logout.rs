@@ -82,3 +82,35 @@ async fn the_service_is_followed_only_when_configured_and_registered() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_bound_cookie_signs_out_from_wherever_it_comes() {
+    let login = "/cas/login?service=https://portal.example.edu/";
+    for confirm in ["false", "true"] {
+        let options = Options {
+            set: vec![
+                ("web.cookie.pin_to_address", "true"),
+                ("logout.confirm", confirm),
+            ],
+            ..Options::default()
+        };
+        let cluster = Cluster::start(1, options).await;
+        let router = &cluster.nodes[0].router;
+        let at = |address| Browser::new().with("x-forwarded-for", address);
+        let mut home = at("203.0.113.9");
+        home.sign_in(router, "/cas/login").await;
+        let mut away = at("203.0.113.8");
+        away.cookies = home.cookies.clone();
+        let form = away.get(router, login).await;
+        assert!(form.body.contains("name=\"password\""), "{form:?}");
+        let mut answer = away.get(router, "/cas/logout").await;
+        if confirm == "true" {
+            assert!(!answer.body.contains("You are signed out"), "asked first");
+            answer = away.post(router, "/cas/logout", &[]).await;
+        }
+        assert!(answer.body.contains("You are signed out"), "{answer:?}");
+        assert!(away.cookies.is_empty());
+        let again = home.get(router, login).await;
+        assert!(again.body.contains("name=\"password\""), "it has ended");
+    }
+}
