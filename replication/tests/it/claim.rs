@@ -1,8 +1,11 @@
 //! A single-use ticket is consumed once (rules 4 to 9).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use castor_replication::engine::ClaimOutcome;
+use castor_proto::message::PeerMessage;
+use castor_proto::ticket::TicketBody;
+use castor_replication::engine::{ClaimOutcome, Input};
 
 use castor_sim::world::{MS, STORM, World, is_valid};
 
@@ -222,8 +225,6 @@ fn an_old_ticket_is_refused_also_while_a_node_that_it_names_is_down() {
 #[test]
 fn a_decision_heard_without_the_body_does_not_spoil_the_second_answer() {
     use castor_proto::ids::ClaimId;
-    use castor_proto::message::PeerMessage;
-    use castor_replication::engine::Input;
 
     let mut met = 0;
     for seed in 0..40 {
@@ -252,4 +253,49 @@ fn a_decision_heard_without_the_body_does_not_spoil_the_second_answer() {
         assert!(is_valid(&again), "seed {seed}: {again:?}");
     }
     assert!(met > 5, "{met}");
+}
+
+/// A ticket that came through without its session, at a node that then hears only those of `linked`.
+fn without_its_session(seed: u64, linked: &[usize]) -> Option<(World, Arc<TicketBody>)> {
+    let mut world = World::new(4, seed);
+    for ignorant in [2, 3] {
+        world.cut_one_way(0, ignorant);
+    }
+    let session = world.sign_in(0);
+    let ticket = world.issue(0, session);
+    let names = |i: usize| ticket.view.contains(&world.node(i).member);
+    if !names(2) || names(3) {
+        return None;
+    }
+    for other in (0..4).filter(|i| *i != 2 && !linked.contains(i)) {
+        let member = world.node(other).member.clone();
+        world.input(2, Input::LinkDown(member));
+    }
+    let issuer = world.node(0).member.clone();
+    let body = ticket.encode().into();
+    world.input(
+        2,
+        Input::Message(issuer, PeerMessage::Store { rpc: 1, body }),
+    );
+    Some((world, ticket))
+}
+
+#[test]
+fn a_ticket_whose_session_may_be_with_a_node_out_of_reach_is_not_refused() {
+    for linked in [&[][..], &[3]] {
+        let mut met = 0;
+        for seed in 0..60 {
+            let Some((mut world, ticket)) = without_its_session(seed, linked) else {
+                continue;
+            };
+            met += 1;
+            let outcome = world.claim(2, &ticket.id, 1);
+            assert!(matches!(outcome, ClaimOutcome::NoQuorum), "{outcome:?}");
+            world.heal();
+            world.run_for(1_000 * MS);
+            let outcome = world.claim(2, &ticket.id, 2);
+            assert!(is_valid(&outcome), "seed {seed}: {outcome:?}");
+        }
+        assert!(met > 3, "{met} with {linked:?}");
+    }
 }

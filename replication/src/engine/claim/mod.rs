@@ -47,7 +47,11 @@ enum Stage {
     /// Asking others for the body.
     Finding(Search),
     /// Asking others for the session at the root.
-    FindingRoot { waiting: Vec<Member> },
+    FindingRoot {
+        waiting: Vec<Member>,
+        /// What it means that nobody of them has it.
+        otherwise: ClaimOutcome,
+    },
     /// The issuer is asked for the value of ballot 0.
     Opening { issuer: Member },
     /// Members are asked to promise.
@@ -155,8 +159,9 @@ impl Engine {
         }
         if let Some(root) = self.missing_ancestor(&body) {
             let waiting = self.reachable();
+            let otherwise = self.without_root(&body, &waiting);
             if waiting.is_empty() {
-                return self.claim_end(&op, ClaimOutcome::Unknown);
+                return self.claim_end(&op, otherwise);
             }
             // A number of its own: late answers about the ticket say nothing of its session.
             let number = self.ops.number();
@@ -165,7 +170,7 @@ impl Engine {
                 self.send(member, PeerMessage::Find { rpc, key: root });
             }
             let pause = self.patience(&waiting, self.config.find_timeout);
-            op.stage = Stage::FindingRoot { waiting };
+            op.stage = Stage::FindingRoot { waiting, otherwise };
             return self.claim_wait(number, op, pause);
         }
         let Some(issuer) = body.view.first().cloned() else {

@@ -105,14 +105,15 @@ impl Engine {
                 let left = op.search_until.saturating_sub(self.now.mono);
                 self.claim_search(number, op, search, left);
             }
-            Stage::FindingRoot { waiting } => {
+            Stage::FindingRoot { waiting, otherwise } => {
                 waiting.retain(|member| member != from);
                 let all_in = waiting.is_empty();
+                let otherwise = otherwise.clone();
                 match self.claim_body(&op.key) {
                     Some(body) if self.missing_ancestor(&body).is_none() => {
                         self.claim_start(number, op);
                     }
-                    _ if all_in => self.claim_end(&op, ClaimOutcome::Unknown),
+                    _ if all_in => self.claim_end(&op, otherwise),
                     _ => self.ops.put(number, Op::Claim(op)),
                 }
             }
@@ -127,6 +128,19 @@ impl Engine {
             return Some(Arc::new(body));
         }
         Some(Arc::clone(&self.singles.get(key)?.body.as_ref()?.body))
+    }
+
+    /// What it means that none of `asked` has the session of a ticket. Whoever stored the ticket may be
+    /// the only one that also has its session; it is not known to be gone before all of them were asked.
+    pub(super) fn without_root(&self, body: &TicketBody, asked: &[Member]) -> ClaimOutcome {
+        let heard = |node: &NodeName| {
+            *node == self.config.me.node || asked.iter().any(|member| member.node == *node)
+        };
+        if body.view.iter().all(|member| heard(&member.node)) {
+            ClaimOutcome::Unknown
+        } else {
+            ClaimOutcome::NoQuorum
+        }
     }
 
     pub(super) fn missing_ancestor(&self, body: &TicketBody) -> Option<TicketKey> {
