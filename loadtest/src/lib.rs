@@ -31,3 +31,4 @@ pub mod progress;
 pub mod rng;
 pub mod schedule;
 pub mod site;
+pub mod swarm;
