@@ -62,6 +62,19 @@ impl Latencies {
         let _ = self.0.add(&other.0);
     }
 
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// So many per cent are as fast or faster, in milliseconds; 100 for the slowest.
+    pub fn percentile_ms(&self, percentile: f64) -> f64 {
+        if percentile >= 100.0 {
+            return millis(self.0.max());
+        }
+        millis(self.0.value_at_quantile(percentile / 100.0))
+    }
+
     /// The figures for a report.
     pub fn percentiles(&self) -> Percentiles {
         let at = |quantile| millis(self.0.value_at_quantile(quantile));

@@ -231,7 +231,9 @@ pub fn sign_out(tally: &mut Tally, answer: SignOut) -> bool {
             return true;
         }
         SignOut::Unavailable(status) => {
-            tally.sin(Sin::Unavailable, || format!("status {status} to a sign-out"));
+            tally.sin(Sin::Unavailable, || {
+                format!("status {status} to a sign-out")
+            });
         }
         SignOut::Odd(what) => tally.sin(Sin::Malformed, || what),
         SignOut::Failed(error) => tally.sin(Sin::Unanswered, || error.to_string()),

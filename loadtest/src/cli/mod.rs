@@ -1,8 +1,8 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
 //! 3 the cluster was not healthy before the run began.
 //!
-//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form) and [`check`]; [`time`] reads
-//! durations.
+//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`], [`swarm`] and
+//! [`trials`] (with [`target`], what both ask for); [`time`] reads durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
 //! Does not: measure.
@@ -11,7 +11,10 @@ mod bench;
 mod check;
 mod faults;
 mod site;
+mod swarm;
+mod target;
 mod time;
+mod trials;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,7 +29,7 @@ use crate::history::{Header, Recorder};
 use crate::lab::{Lab, Unhealthy};
 use crate::{clock, progress::say};
 
-const LATER: &str = "Not there yet: swarm, trials, report.";
+const LATER: &str = "Not there yet: report.";
 
 /// Load, faults and judgement for a CAS cluster: every answer is judged.
 #[derive(Debug, Parser)]
@@ -45,6 +48,10 @@ enum Command {
     Faults(Box<faults::FaultsArgs>),
     /// Judge the history of a run: is every promise kept?
     Check(check::CheckArgs),
+    /// Let a population of users live at a CAS server: they sign in, visit applications, die and are born again
+    Swarm(Box<swarm::SwarmArgs>),
+    /// Repeat the six trials of Lafayette College and print their tables beside what is measured
+    Trials(Box<trials::TrialsArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +103,8 @@ pub fn main() -> ExitCode {
                 None => Err(Usage(anyhow::anyhow!("faults needs a name: see --help")).into()),
             },
             Command::Check(arguments) => check::run(&arguments),
+            Command::Swarm(arguments) => swarm::run(*arguments).await,
+            Command::Trials(arguments) => trials::run(*arguments).await,
         }
     });
     done(result)

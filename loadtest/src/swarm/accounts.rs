@@ -98,8 +98,14 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Account>> {
 fn parse(text: &str) -> anyhow::Result<Vec<Account>> {
     // The error of the TOML reader shows the line, and a password may stand there.
     let document: Document = toml::from_str(text).map_err(|error| {
-        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
-        anyhow::anyhow!("line {}: {}", before.matches('\n').count() + 1, error.message())
+        let before = error
+            .span()
+            .map_or("", |span| text.get(..span.start).unwrap_or(""));
+        anyhow::anyhow!(
+            "line {}: {}",
+            before.matches('\n').count() + 1,
+            error.message()
+        )
     })?;
     if document.account.is_empty() || document.account.len() > ACCOUNTS_MAX {
         bail!("there must be 1 to {ACCOUNTS_MAX} [[account]] tables");
@@ -121,7 +127,9 @@ mod tests {
         let account = &accounts[0];
         assert!(!format!("{account:?}").contains("secret-word"));
         let pairs = |list: &[(&str, &str)]| -> Attributes {
-            list.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
+            list.iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect()
         };
         let right = [("group", "c"), ("mail", "a@x"), ("group", "b"), ("x", "y")];
         assert_eq!(account.missing(&pairs(&right)), None);
@@ -133,7 +141,10 @@ mod tests {
     fn a_mistake_names_its_line_and_no_password() {
         let text = "[[account]]\nuser = 'ada'\npassword = secret-word\n";
         let error = format!("{:#}", parse(text).unwrap_err());
-        assert!(error.contains("line 3") && !error.contains("secret-word"), "{error}");
+        assert!(
+            error.contains("line 3") && !error.contains("secret-word"),
+            "{error}"
+        );
         assert!(parse("account = []").is_err());
     }
 }

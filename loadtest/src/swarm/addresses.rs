@@ -59,7 +59,9 @@ impl FromStr for Addresses {
         };
         let (first, last) = (read(first)?, read(last)?);
         if first > last || u32::from(last) - u32::from(first) >= COUNT_MAX {
-            return Err(format!("a range rises and has at most {COUNT_MAX} addresses"));
+            return Err(format!(
+                "a range rises and has at most {COUNT_MAX} addresses"
+            ));
         }
         Ok(Self::Range(first, last))
     }
@@ -80,7 +82,9 @@ impl fmt::Display for Addresses {
 /// When the host of `url` has an address beyond loopback, or none at all.
 pub async fn may_load(url: &str, mine: bool) -> anyhow::Result<()> {
     let parsed: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
-    let host = parsed.host().with_context(|| format!("{url:?} has no host"))?;
+    let host = parsed
+        .host()
+        .with_context(|| format!("{url:?} has no host"))?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if mine {
         return Ok(());
@@ -107,7 +111,10 @@ mod tests {
     fn a_range_is_counted_round() {
         let range: Addresses = "127.0.0.2-127.0.0.4".parse().unwrap();
         let at = |index| range.at(index).unwrap().to_string();
-        assert_eq!([at(0), at(2), at(3)], ["127.0.0.2", "127.0.0.4", "127.0.0.2"]);
+        assert_eq!(
+            [at(0), at(2), at(3)],
+            ["127.0.0.2", "127.0.0.4", "127.0.0.2"]
+        );
         assert!(range.meets("127.0.0.4".parse().unwrap()));
         assert!(!range.meets("127.0.0.5-127.0.0.9".parse().unwrap()));
         assert_eq!("any".parse::<Addresses>().unwrap().at(1), None);

@@ -147,7 +147,10 @@ mod tests {
             })
         };
         let before = [reading(1.0), None, reading(2.0)];
-        assert_eq!(cpu_between(&before, &[reading(2.5), reading(9.0), None]), Some(1.5));
+        assert_eq!(
+            cpu_between(&before, &[reading(2.5), reading(9.0), None]),
+            Some(1.5)
+        );
         assert_eq!(cpu_between(&before, &[None, None, None]), None);
     }
 }

@@ -196,8 +196,9 @@ fn judge_validation(
     life.released.entry(service).or_insert(attributes);
     match wrong {
         Some(wrong) => {
-            seen.tally
-                .sin(Sin::WrongAttributes, || format!("{}: {wrong}", cas::mask(ticket)));
+            seen.tally.sin(Sin::WrongAttributes, || {
+                format!("{}: {wrong}", cas::mask(ticket))
+            });
             false
         }
         None => true,

@@ -1,12 +1,27 @@
 //! A population of users against a CAS server: the load tests that others have published, again.
 //!
 //! The rooms: [`scenario`] (what a population is like), [`population`] (one user, as a state machine),
-//! [`model`] (what comes of it without a server), [`counts`] (what happened, minute by minute).
+//! [`model`] (what comes of it without a server), [`counts`] (what happened, minute by minute);
+//! [`target`] (whom they talk to), [`accounts`] and [`addresses`] (as whom and from where), [`gauge`]
+//! (what the nodes use); [`run`] (a whole run), [`mod@seen`] (what users saw), [`record`] and
+//! [`curves`] (what is written about it).
 //!
 //! Promises: what users do follows from scenario and seed alone; answers decide only whether a life goes on.
 //! Does not: look for a ceiling ([`mod@crate::bench`]).
 
+pub mod accounts;
+pub mod addresses;
 pub mod counts;
+pub mod curves;
+pub mod gauge;
+mod life;
 pub mod model;
 pub mod population;
+pub mod record;
+pub mod run;
 pub mod scenario;
+pub mod seen;
+pub mod target;
+mod world;
+
+pub use world::Early;

@@ -80,7 +80,11 @@ impl User {
     pub fn step(&mut self, population: &Population) -> Step {
         let step = match self.state {
             State::Unborn { at } => self.be_born(population, at),
-            State::Alive { next, dies, log_out } if next < dies => {
+            State::Alive {
+                next,
+                dies,
+                log_out,
+            } if next < dies => {
                 self.state = State::Alive {
                     next: next + self.wait(population),
                     dies,

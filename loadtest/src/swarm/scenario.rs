@@ -10,10 +10,7 @@ use serde::Deserialize;
 
 /// Scenarios that the program brings along.
 pub const BUILT_IN: [(&str, &str); 2] = [
-    (
-        "lafayette",
-        include_str!("../../scenarios/lafayette.toml"),
-    ),
+    ("lafayette", include_str!("../../scenarios/lafayette.toml")),
     ("ha_guide", include_str!("../../scenarios/ha_guide.toml")),
 ];
 /// Largest scenario file, in bytes.
@@ -148,6 +145,15 @@ impl Population {
     }
 }
 
+/// What a scenario is called: a built-in name, or a file's without folder and end.
+pub fn name_of(scenario: &str) -> String {
+    let stem = Path::new(scenario).file_stem();
+    stem.map_or_else(
+        || scenario.to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}
+
 pub(super) fn within(key: &str, value: f64, least: f64, most: f64) -> anyhow::Result<()> {
     if value.is_finite() && (least..=most).contains(&value) {
         return Ok(());
@@ -190,7 +196,11 @@ mod tests {
         for (from, to, says) in [
             ("users = 150", "users = 0", "users"),
             ("wait = [5.0, 15.0]", "wait = [15.0, 5.0]", "wait"),
-            ("wrong_password = 0.01", "wrong_password = 1.0", "wrong_password"),
+            (
+                "wrong_password = 0.01",
+                "wrong_password = 1.0",
+                "wrong_password",
+            ),
             ("life = 60.0", "life = nan", "class.life"),
             ("services = 3", "servces = 3", "servces"),
         ] {

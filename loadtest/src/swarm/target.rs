@@ -12,8 +12,8 @@ use anyhow::{Context, bail};
 use super::accounts::{self, Account};
 use super::addresses::{Addresses, may_load};
 use super::gauge::Gauges;
-use crate::cas::validation::Validation;
 use crate::cas::form;
+use crate::cas::validation::Validation;
 use crate::cluster::Cluster;
 use crate::http::{Call, CallError, Client};
 use crate::lab::{Lab, Unhealthy};
@@ -92,7 +92,10 @@ impl Target {
         }
         if cluster.ca_file.is_none() && cluster.front.starts_with("https:") {
             let found = SYSTEM_AUTHORITIES.iter().map(Path::new);
-            cluster.ca_file = found.filter(|file| file.exists()).map(Path::to_owned).next();
+            cluster.ca_file = found
+                .filter(|file| file.exists())
+                .map(Path::to_owned)
+                .next();
         }
         let accounts = match &options.accounts {
             Some(file) => accounts::read(file).context("--accounts")?,

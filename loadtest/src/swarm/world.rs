@@ -19,7 +19,7 @@ const HOPELESS_MIN: u64 = 50;
 
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
+pub enum Early {
     /// Somebody interrupted it.
     Interrupted,
     /// Nothing was answered rightly any more.
@@ -40,7 +40,7 @@ pub(super) struct World {
     pub(super) applications: Vec<Application>,
     start: Instant,
     scale: f64,
-    stop: watch::Sender<Option<Stop>>,
+    stop: watch::Sender<Option<Early>>,
     seen: Mutex<Seen>,
     wrong_in_a_row: AtomicU64,
     replays: AtomicU64,
@@ -93,7 +93,7 @@ impl World {
     }
 
     /// Ends the run early; the first reason counts.
-    pub(super) fn stop(&self, why: Stop) {
+    pub(super) fn stop(&self, why: Early) {
         self.stop.send_if_modified(|stop| {
             let first = stop.is_none();
             if first {
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// Why the run ended early.
-    pub(super) fn stopped(&self) -> Option<Stop> {
+    pub(super) fn stopped(&self) -> Option<Early> {
         self.stop.borrow().clone()
     }
 
@@ -123,7 +123,7 @@ impl World {
         let wrong = self.wrong_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
         if wrong == HOPELESS_MIN + u64::from(self.population.users) {
             let last = self.note(|seen| seen.tally.examples.last().cloned());
-            self.stop(Stop::Hopeless(format!(
+            self.stop(Early::Hopeless(format!(
                 "{wrong} answers in a row were wrong, such as: {}",
                 last.unwrap_or_default()
             )));
