@@ -1,6 +1,6 @@
 //! What happened, by kind and by minute of the population.
 //!
-//! Promises: an event is counted once, in the minute in which it was due; at most [`MINUTES_KEPT`]
+//! Promises: an event is counted once, in the minute it is given for; at most [`MINUTES_KEPT`]
 //! minutes, later ones count into the last. Does not: judge.
 
 use std::ops::AddAssign;
@@ -63,7 +63,7 @@ impl AddAssign for Counts {
 pub struct Minutes(Vec<Counts>);
 
 impl Minutes {
-    /// Adds what was due `at` seconds.
+    /// Adds what happened `at` seconds.
     pub fn add(&mut self, at: f64, counts: Counts) {
         let minute = minute_of(at).min(MINUTES_KEPT - 1);
         if self.0.len() <= minute {

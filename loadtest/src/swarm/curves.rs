@@ -2,6 +2,8 @@
 //!
 //! Promises: several runs one after the other share one axis. Does not: draw.
 
+use std::collections::BTreeMap;
+
 use super::gauge::cpu_between;
 use super::run::{Outcome, Sample};
 use crate::run::{Mark, Run};
@@ -13,7 +15,7 @@ const MIB: f64 = 1_048_576.0;
 pub struct Curves {
     requests: Vec<(f64, f64)>,
     cores: Vec<(f64, f64)>,
-    memory: Vec<(String, Vec<(f64, f64)>)>,
+    memory: BTreeMap<String, Vec<(f64, f64)>>,
     marks: Vec<Mark>,
 }
 
@@ -39,17 +41,8 @@ impl Curves {
                 Some((offset + sample.at, reading.resident / MIB))
             };
             let points = outcome.samples.iter().filter_map(resident);
-            self.of_node(name).extend(points);
+            self.memory.entry(name.clone()).or_default().extend(points);
         }
-    }
-
-    fn of_node(&mut self, name: &str) -> &mut Vec<(f64, f64)> {
-        let known = self.memory.iter().position(|(known, _)| known == name);
-        let at = known.unwrap_or_else(|| {
-            self.memory.push((name.to_owned(), Vec::new()));
-            self.memory.len() - 1
-        });
-        &mut self.memory[at].1
     }
 
     /// Puts the curves into a record.

@@ -100,7 +100,7 @@ async fn sign_in(
             requests: SIGN_IN_REQUESTS,
             ..Counts::default()
         };
-        seen.minutes.add(step.at, counts);
+        seen.happened(world.now(), world.ends_at(), counts);
         right
     });
     (right && !wrong).then(|| Life {
@@ -135,7 +135,7 @@ async fn ticket(
             requests: 1,
             ..Counts::default()
         };
-        seen.minutes.add(step.at, counts);
+        seen.happened(world.now(), world.ends_at(), counts);
         if let Some(ticket) = &ticket
             && !seen.is_new(ticket)
         {
@@ -156,7 +156,7 @@ async fn ticket(
             requests: 1,
             ..Counts::default()
         };
-        seen.minutes.add(step.at, counts);
+        seen.happened(world.now(), world.ends_at(), counts);
         right
     }) {
         again(world, Old { ticket, service }, dice).await;
@@ -247,7 +247,7 @@ async fn sign_out(world: &World, life: &Life, step: &Step) {
             requests: 1,
             ..Counts::default()
         };
-        seen.minutes.add(step.at, counts);
+        seen.happened(world.now(), world.ends_at(), counts);
         right
     });
 }

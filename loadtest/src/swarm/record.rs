@@ -79,6 +79,17 @@ pub fn head(run: &mut Run, outcomes: &[Outcome]) {
 
 /// A generator that is late thins the load and blames the server.
 fn late(run: &mut Run, outcome: &Outcome) {
+    let missed = outcome.seen.too_late.events();
+    if missed > 0 {
+        run.figure(
+            &format!(
+                "events_after_the_end_{}",
+                outcome.plan.name.replace(' ', "_")
+            ),
+            as_f64(missed),
+            "",
+        );
+    }
     let [least, _] = outcome.plan.population.wait;
     let p99 = outcome.seen.late.percentile_ms(99.0) / 1000.0 * outcome.plan.time_scale;
     if p99 > least * LATE_SHARE {

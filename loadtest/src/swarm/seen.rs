@@ -6,7 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use super::counts::Minutes;
+use super::counts::{Counts, Minutes};
 use crate::histogram::Latencies;
 use crate::judge::Tally;
 
@@ -20,8 +20,10 @@ pub const OLD_MAX: usize = 256;
 pub struct Seen {
     /// Judged answers.
     pub tally: Tally,
-    /// What happened.
+    /// What happened until the end, by the minute in which it was done.
     pub minutes: Minutes,
+    /// What was due before the end and done after it: a server that is too slow does not keep the rate.
+    pub too_late: Counts,
     /// Sign-ins: the page and the form together.
     pub sign_in: Latencies,
     /// Requests for a ticket.
@@ -50,6 +52,15 @@ pub struct Old {
 }
 
 impl Seen {
+    /// Counts what was done `at` seconds of a population that ends at `end`.
+    pub fn happened(&mut self, at: f64, end: f64, counts: Counts) {
+        if at < end {
+            self.minutes.add(at, counts);
+        } else {
+            self.too_late += counts;
+        }
+    }
+
     /// False when this ticket was issued before.
     pub fn is_new(&mut self, ticket: &str) -> bool {
         self.issued.add(ticket)

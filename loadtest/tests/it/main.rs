@@ -16,3 +16,5 @@ mod faults;
 mod oracle;
 mod program;
 mod setup;
+mod swarm;
+mod swarm_program;
