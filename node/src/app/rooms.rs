@@ -14,6 +14,7 @@ use super::shared::Shared;
 use crate::actuator::{self, Actuator};
 use crate::admin::{self, Access, Admin, DemoFill};
 use crate::authn::{Authenticator, Chain, Throttle};
+use crate::cas::under_way::UnderWay;
 use crate::cas::{self, Cas};
 use crate::clock::Clock;
 use crate::config::Listen;
@@ -71,6 +72,7 @@ impl Routers {
             rng: rng.clone(),
             outbound: outbound.clone(),
             slo: slo.clone(),
+            under_way: UnderWay::register(registry).map_err(AppError::metrics)?,
         }));
         let requests = RequestMetrics::register(registry).map_err(AppError::metrics)?;
         let health = Health::new(handle.clone());

@@ -34,6 +34,7 @@ pub mod saml_validate;
 pub mod service_url;
 pub mod service_validate;
 mod sessions;
+pub mod under_way;
 pub mod validate;
 mod validation;
 pub mod visit;
@@ -57,6 +58,7 @@ use crate::web::Web;
 use crate::web::cookies::CookieJar;
 use crate::web::pin::Pins;
 use service_url::ServiceUrl;
+use under_way::UnderWay;
 
 /// How long a sign-in waits for a node that is about to serve. A node that was stopped, or has just
 /// started, needs some hundred milliseconds.
@@ -64,10 +66,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most sign-ins that wait so at once; further ones are answered 503 and counted with the others.
 const PATIENT: usize = 256;
-
-/// Most requests that are done to their end at once, whether somebody waits or not. Each lasts for
-/// some seconds at most, by the bounds of what it asks.
-const UNDER_WAY: usize = 4096;
 
 /// What the endpoints need; given to each as state.
 #[derive(Debug)]
@@ -97,8 +95,7 @@ pub struct Cas {
     prefix: String,
     public_host: Option<String>,
     patient: Semaphore,
-    /// Places for requests that are done to their end though nobody waits.
-    under_way: Arc<Semaphore>,
+    under_way: UnderWay,
 }
 
 /// What [`Cas`] is made of.
@@ -124,6 +121,8 @@ pub struct Parts {
     pub rng: Rng,
     /// Tells applications that a session has ended.
     pub slo: Slo,
+    /// Places for requests that are done to their end though nobody waits.
+    pub under_way: UnderWay,
 }
 
 impl Cas {
@@ -157,15 +156,13 @@ impl Cas {
             prefix,
             public_host,
             patient: Semaphore::new(PATIENT),
-            under_way: Arc::new(Semaphore::new(UNDER_WAY)),
+            under_way: parts.under_way,
         }
     }
 
     /// Waits for requests that are done to their end though nobody waits for their answer, at most this long.
     pub async fn finish(&self, limit: Duration) {
-        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
-        let idle = self.under_way.acquire_many(all);
-        if tokio::time::timeout(limit, idle).await.is_err() {
+        if !self.under_way.finish(limit).await {
             tracing::warn!("stopping before what was asked for is done");
         }
     }

@@ -10,7 +10,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::Cas;
@@ -18,6 +17,7 @@ use super::paths::{
     ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SAML_VALIDATE,
     SERVICE_VALIDATE, VALIDATE,
 };
+use super::under_way::Place;
 use crate::clock;
 use crate::ops::audit::{Action, Event};
 use crate::server::Peer;
@@ -109,7 +109,7 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
             let keep = cas.under_way(method, endpoint);
             request.extensions_mut().insert(visit);
             match keep {
-                Some(permit) => to_the_end(permit, next.run(request)).await,
+                Some(place) => to_the_end(place, next.run(request)).await,
                 None => next.run(request).await,
             }
         } else {
@@ -128,11 +128,11 @@ pub async fn identify(State(cas): State<Arc<Cas>>, mut request: Request, next: N
 
 /// Does the work in a task of its own, which goes on when the other end goes away.
 async fn to_the_end(
-    permit: OwnedSemaphorePermit,
+    place: Place,
     work: impl Future<Output = Response> + Send + 'static,
 ) -> Response {
     let work = async move {
-        let _permit = permit;
+        let _place = place;
         work.await
     };
     match tokio::spawn(work.in_current_span()).await {
@@ -213,13 +213,11 @@ impl FromRequest<Arc<Cas>> for Call {
 }
 
 impl Cas {
-    /// A place for a request that is done to its end; none for one that changes nothing. When there is
-    /// none left, a request ends with its connection, as the connections are bounded.
-    fn under_way(&self, method: &Method, endpoint: &str) -> Option<OwnedSemaphorePermit> {
+    /// A place for a request that is done to its end; none for one that changes nothing.
+    fn under_way(&self, method: &Method, endpoint: &str) -> Option<Place> {
         let path = endpoint.strip_prefix(self.prefix())?;
         let changes = *method != Method::GET || (path != LOGIN && path != ASSETS);
-        let places = changes.then(|| Arc::clone(&self.under_way))?;
-        places.try_acquire_owned().ok()
+        changes.then(|| self.under_way.place())?
     }
 }
 

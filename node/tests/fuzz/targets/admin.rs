@@ -12,6 +12,7 @@ use bytes::Bytes;
 use castor_node::actuator::{self, Actuator};
 use castor_node::admin::{self, Access, Admin};
 use castor_node::authn::{Chain, Throttle};
+use castor_node::cas::under_way::UnderWay;
 use castor_node::cas::{self, Cas};
 use castor_node::clock::{Clock, Rng};
 use castor_node::config::types::AuditOutput;
@@ -215,6 +216,7 @@ fn knows_nobody(
         ),
         slo: slo.clone(),
         config: live.clone(),
+        under_way: UnderWay::register(registry).expect("metrics"),
     })
 }
 

@@ -8,6 +8,7 @@ use axum::Router;
 use castor_node::authn::file::FileAuthenticator;
 use castor_node::authn::password::{self, Cost, HashPool};
 use castor_node::authn::{Authenticator, Chain, Throttle};
+use castor_node::cas::under_way::UnderWay;
 use castor_node::cas::{Cas, Parts};
 use castor_node::clock::{Clock, Rng};
 use castor_node::config::{Config, Live};
@@ -249,6 +250,7 @@ fn start_node(index: usize, dir: &tempfile::TempDir, net: &MemoryNet, options: &
         audit,
         rng: Rng::system(),
         config: live,
+        under_way: UnderWay::register(&metrics).unwrap(),
     }));
     let observed = RequestMetrics::register(&metrics).unwrap();
     Node {
