@@ -2,13 +2,14 @@
 //! 3 the cluster was not healthy before the run began.
 //!
 //! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`], [`swarm`] and
-//! [`trials`] (with [`target`], what both ask for); [`time`] reads durations.
+//! [`trials`] (with [`target`], what both ask for), [`compare`]; [`time`] reads durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
 //! Does not: measure.
 
 mod bench;
 mod check;
+mod compare;
 mod faults;
 mod site;
 mod swarm;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Let a population of users live at a CAS server: they sign in, visit applications, die and are born again
     Swarm(Box<swarm::SwarmArgs>),
+    /// Compare the events that a population saw with the audit record of the server
+    Compare(compare::CompareArgs),
     /// Repeat the six trials of Lafayette College and print their tables beside what is measured
     Trials(Box<trials::TrialsArgs>),
 }
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
             },
             Command::Check(arguments) => check::run(&arguments),
             Command::Swarm(arguments) => swarm::run(*arguments).await,
+            Command::Compare(arguments) => compare::run(&arguments),
             Command::Trials(arguments) => trials::run(*arguments).await,
         }
     });

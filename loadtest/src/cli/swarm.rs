@@ -2,6 +2,7 @@
 //!
 //! Promises: what is given replaces what the scenario says, in the same range. Does not: run users.
 
+use anyhow::bail;
 use clap::Args;
 
 use super::Usage;
@@ -9,9 +10,9 @@ use super::target::{OutputArgs, TargetArgs};
 use crate::clock;
 use crate::environment::Environment;
 use crate::stop::Stop;
+use crate::swarm::record;
 use crate::swarm::run::{self, Plan};
-use crate::swarm::scenario::{Population, Scenario};
-use crate::swarm::{record, scenario};
+use crate::swarm::scenario::{Scenario, name_of};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -19,13 +20,14 @@ use crate::swarm::{record, scenario};
   castor-loadtest swarm --cluster castor-demo/cluster.json --minutes 30 --time-scale 10 --record swarm.json
   castor-loadtest swarm --scenario ha_guide --url https://sso.example.org/cas --ca ca.pem --accounts accounts.toml \\
       --service https://app.example.org/load{n} --i-own-this-target
+  castor-loadtest swarm --scenario new_school --time-scale 288 --cluster castor-demo/cluster.json --record day.json
 
 Who fails to sign in counts at the server: switch its throttling off, in Castor with
 authn.throttle.enabled = false. Ctrl-C ends the run and writes the record; once more ends at once.
 Exits with 1 when an answer was wrong or a file could not be written, 2 for wrong usage or
 files, 3 when the server does not show a login form or does not refuse a made-up ticket.")]
 pub(super) struct SwarmArgs {
-    /// lafayette, ha_guide, or a file like those in loadtest/scenarios
+    /// lafayette, ha_guide, new_school, or a file like those in loadtest/scenarios
     #[arg(long, default_value = "lafayette")]
     scenario: String,
     /// Users at the same time, instead of the scenario's
@@ -53,31 +55,42 @@ pub(super) struct SwarmArgs {
 }
 
 impl SwarmArgs {
-    fn population(&self) -> anyhow::Result<Population> {
-        let Scenario::Population(mut population) = Scenario::open(&self.scenario)?;
+    fn scenario(&self) -> anyhow::Result<Scenario> {
+        let mut population = match Scenario::open(&self.scenario)? {
+            Scenario::Population(population) => population,
+            day if self.users.or(self.minutes.map(|_| 0)).is_none() && !self.model => {
+                return Ok(day);
+            }
+            Scenario::Day(_) => {
+                bail!(
+                    "{} is a day: it has no --users, --minutes or --model",
+                    self.scenario
+                )
+            }
+        };
         population.users = self.users.unwrap_or(population.users);
         population.hatch_rate = self.hatch_rate.unwrap_or(population.hatch_rate);
         population.minutes = self.minutes.unwrap_or(population.minutes);
         population.check()?;
-        Ok(population)
+        Ok(Scenario::Population(population))
     }
 }
 
 pub(super) async fn run(arguments: SwarmArgs) -> anyhow::Result<bool> {
-    let population = arguments.population().map_err(Usage)?;
+    let scenario = arguments.scenario().map_err(Usage)?;
     let time_scale = scale(arguments.time_scale)?;
     let seed = arguments.seed.unwrap_or_else(clock::fresh_seed);
     let environment = Environment::find(seed);
-    if arguments.model {
-        let model = record::of_model(&population, seed, environment);
+    if let (true, Scenario::Population(population)) = (arguments.model, &scenario) {
+        let model = record::of_model(population, seed, environment);
         return arguments.output.finish(&model, None);
     }
-    let mut target = arguments.target.open(population.services).await?;
+    let mut target = arguments.target.open(scenario.services()).await?;
     let history = arguments.output.start(&mut target)?;
     let plan = Plan {
-        name: scenario::name_of(&arguments.scenario),
+        name: name_of(&arguments.scenario),
         replay_share: arguments.target.replay()?,
-        population,
+        scenario,
         seed,
         time_scale,
     };

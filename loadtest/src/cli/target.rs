@@ -31,6 +31,13 @@ pub(super) struct TargetArgs {
     /// Service URLs to ask tickets for, registered at the server; {n} becomes a number
     #[arg(long, default_value = "http://127.0.0.1/castor-loadtest/app{n}")]
     service: String,
+    /// URL of an application that is registered and for nobody of the accounts; the scenario new_school asks for it
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1/castor-loadtest-refused"
+    )]
+    refused_service: String,
     /// Seconds a request may take
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -93,6 +100,7 @@ impl TargetArgs {
             timeout: Duration::from_secs(self.timeout),
             browsers: self.browsers_from.unwrap_or(Addresses::Any),
             applications: self.applications_from.unwrap_or(Addresses::Any),
+            refused: self.refused_service.clone(),
             nodes: self.node.clone(),
             pids: self.pid.clone(),
             metrics: self.metrics.clone(),
@@ -191,7 +199,8 @@ fn show(run: &Run) {
     println!("{}", if verdict.passed() { "passed" } else { "FAILED" });
 }
 
-fn print_table(table: &Table) {
+/// A table as text, numbers to the right.
+pub(super) fn print_table(table: &Table) {
     let text = |cell: &Cell| match cell {
         Cell::Number(number) => format!("{number}"),
         Cell::Text(text) => text.clone(),

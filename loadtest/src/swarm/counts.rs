@@ -30,6 +30,12 @@ pub struct Counts {
     pub validations: u64,
     /// Sessions that were ended: TICKET_GRANTING_TICKET_DESTROYED.
     pub sign_outs: u64,
+    /// Passwords that a program checked without a session: AUTHENTICATION_SUCCESS, as sessions have it.
+    pub checks: u64,
+    /// Tickets that were refused, as they must be: SERVICE_TICKET_NOT_CREATED.
+    pub not_created: u64,
+    /// Used tickets that were refused: SERVICE_TICKET_VALIDATE_FAILED.
+    pub replays: u64,
     /// HTTP requests.
     pub requests: u64,
 }
@@ -54,6 +60,9 @@ impl AddAssign for Counts {
         self.tickets += other.tickets;
         self.validations += other.validations;
         self.sign_outs += other.sign_outs;
+        self.checks += other.checks;
+        self.not_created += other.not_created;
+        self.replays += other.replays;
         self.requests += other.requests;
     }
 }

@@ -57,8 +57,7 @@ mod tests {
     use crate::swarm::scenario::Scenario;
 
     fn population(name: &str) -> Population {
-        let Scenario::Population(population) = Scenario::open(name).unwrap();
-        population
+        Scenario::open(name).unwrap().population().unwrap()
     }
 
     #[test]

@@ -163,8 +163,7 @@ mod tests {
     use crate::swarm::scenario::Scenario;
 
     fn lafayette() -> Population {
-        let Scenario::Population(population) = Scenario::open("lafayette").unwrap();
-        population
+        Scenario::open("lafayette").unwrap().population().unwrap()
     }
 
     fn steps(population: &Population, seed: u64, index: u32, count: usize) -> Vec<Step> {

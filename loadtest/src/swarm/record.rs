@@ -5,44 +5,51 @@
 
 use super::counts::{Counts, Minutes, per_minute};
 use super::curves::Curves;
-use super::model;
 use super::run::Outcome;
-use super::scenario::Population;
+use super::scenario::{Population, Scenario};
 use super::world::Early;
+use super::{day_record, model};
 use crate::environment::Environment;
 use crate::run::{Cell, Ended, Kind, Plot, Run, Style, Table, Verdict};
 
-/// Lateness beyond which the generator is to blame, as a share of the shortest wait.
-const LATE_SHARE: f64 = 0.1;
-
-/// The record of one population.
+/// The record of one run.
 pub fn of(outcome: &Outcome, environment: Environment) -> Run {
-    let population = &outcome.plan.population;
-    let mut run = Run::new(Kind::Swarm, title(outcome), environment);
+    match &outcome.plan.scenario {
+        Scenario::Population(population) => of_population(outcome, population, environment),
+        Scenario::Day(day) => day_record::of(outcome, day, environment),
+    }
+}
+
+fn of_population(outcome: &Outcome, population: &Population, environment: Environment) -> Run {
+    let title = format!(
+        "{}: {} users, {} minutes at time scale {}",
+        outcome.plan.name, population.users, population.minutes, outcome.plan.time_scale
+    );
+    let mut run = Run::new(Kind::Swarm, title, environment);
     run.note(population.about.clone());
-    head(&mut run, std::slice::from_ref(outcome));
     let model = model::predict(population, outcome.plan.seed);
     counts(&mut run, outcome, &model);
     run.figure("events_per_minute", outcome.events_per_minute(), "1/min");
     run.figure("net_sessions_per_minute", outcome.net_per_minute(), "1/min");
-    let requests = outcome.seen.minutes.total().requests;
-    run.figure("requests", per_minute(requests, outcome.seconds), "1/s");
-    expected(&mut run, outcome);
-    usage(&mut run, outcome);
-    latencies(&mut run, outcome, "");
-    let mut curves = Curves::default();
-    curves.add(outcome, 0.0);
-    curves.put(&mut run);
+    expected(&mut run, outcome, population);
+    common(&mut run, outcome);
     plot(&mut run, outcome, &model);
     run
 }
 
-fn title(outcome: &Outcome) -> String {
-    let population = &outcome.plan.population;
-    format!(
-        "{}: {} users, {} minutes at time scale {}",
-        outcome.plan.name, population.users, population.minutes, outcome.plan.time_scale
-    )
+/// What the record of any scenario has.
+pub(super) fn common(run: &mut Run, outcome: &Outcome) {
+    head(run, std::slice::from_ref(outcome));
+    let requests = outcome.everything().requests;
+    run.figure("requests", per_minute(requests, outcome.seconds), "1/s");
+    usage(run, outcome);
+    for (name, count) in day_record::events(outcome).rows() {
+        run.figure(name, as_f64(count), "");
+    }
+    latencies(run, outcome, "");
+    let mut curves = Curves::default();
+    curves.add(outcome, 0.0);
+    curves.put(run);
 }
 
 /// What every record of populations has: how it ended, and the judgement.
@@ -90,9 +97,8 @@ fn late(run: &mut Run, outcome: &Outcome) {
             "",
         );
     }
-    let [least, _] = outcome.plan.population.wait;
     let p99 = outcome.seen.late.percentile_ms(99.0) / 1000.0 * outcome.plan.time_scale;
-    if p99 > least * LATE_SHARE {
+    if p99 > outcome.plan.scenario.patience() {
         run.note(format!(
             "{}: 1 % of the steps began {p99:.1} s late in the population's time: answers or this machine are too slow \
              for this time scale",
@@ -105,7 +111,7 @@ fn counts(run: &mut Run, outcome: &Outcome, model: &Minutes) {
     let columns = ["event", "count", "per minute", "model, per minute"];
     let mut table = Table::new("What happened", &columns);
     let (seen, model) = (outcome.seen.minutes.total(), model.total());
-    let whole = outcome.plan.population.minutes;
+    let whole = outcome.plan.scenario.minutes();
     for (name, count, predicted) in rows(&seen, &model) {
         table.row([
             Cell::from(name),
@@ -142,8 +148,8 @@ pub fn rows(seen: &Counts, model: &Counts) -> [(&'static str, u64, u64); 6] {
 }
 
 /// Beside what the source of the scenario tells.
-fn expected(run: &mut Run, outcome: &Outcome) {
-    let Some(expect) = outcome.plan.population.expect else {
+fn expected(run: &mut Run, outcome: &Outcome, population: &Population) {
+    let Some(expect) = population.expect else {
         return;
     };
     let total = outcome.seen.minutes.total();

@@ -11,11 +11,11 @@ use anyhow::Context;
 
 use super::counts::{Counts, per_minute};
 use super::gauge::{Reading, cpu_between};
-use super::life;
-use super::scenario::Population;
+use super::scenario::Scenario;
 use super::seen::Seen;
 use super::target::Target;
 use super::world::{Early, World};
+use super::{life, steps, visits};
 use crate::clock;
 use crate::progress::Progress;
 use crate::run::bounds::POINTS_MAX;
@@ -30,7 +30,7 @@ pub struct Plan {
     /// Name for people.
     pub name: String,
     /// What users are like.
-    pub population: Population,
+    pub scenario: Scenario,
     /// Seed of all choices.
     pub seed: u64,
     /// How many times faster than the clock the population lives.
@@ -69,6 +69,13 @@ pub struct Sample {
 }
 
 impl Outcome {
+    /// All that happened, also what was done too late.
+    pub fn everything(&self) -> Counts {
+        let mut all = self.seen.minutes.total();
+        all += self.seen.too_late;
+        all
+    }
+
     /// Events in each minute of the population.
     pub fn events_per_minute(&self) -> f64 {
         per_minute(self.seen.minutes.total().events(), self.minutes)
@@ -115,8 +122,17 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
         nodes: first,
     }];
     let mut users = tokio::task::JoinSet::new();
-    for index in 0..plan.population.users {
-        users.spawn(life::live(Arc::clone(&world), index));
+    match &plan.scenario {
+        Scenario::Population(population) => {
+            let population = Arc::new(population.clone());
+            for index in 0..population.users {
+                let (world, population) = (Arc::clone(&world), Arc::clone(&population));
+                users.spawn(life::live(world, population, index));
+            }
+        }
+        Scenario::Day(day) => {
+            users.spawn(visits::all(Arc::clone(&world), day.clone()));
+        }
     }
     let all = async { while users.join_next().await.is_some() {} };
     tokio::select! {
@@ -126,8 +142,11 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
     }
     // Whoever is in the middle of a request sees its answer, in the time that a request may take.
     while users.join_next().await.is_some() {}
-    let lived = (world.now() / 60.0).min(plan.population.minutes);
-    samples.push(sample(&world, plan.time_scale).await);
+    let lived = (world.now() / 60.0).min(plan.scenario.minutes());
+    let last = sample(&world, plan.time_scale).await;
+    let shown = samples.last().map_or(0, |sample| sample.counts.requests);
+    progress.advance(last.counts.requests.saturating_sub(shown));
+    samples.push(last);
     let early = world.stopped();
     if !matches!(early, Some(Early::Hopeless(_))) {
         last_replays(&world).await;
@@ -141,7 +160,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
         minutes: if early.is_some() {
             lived
         } else {
-            plan.population.minutes
+            plan.scenario.minutes()
         },
         plan,
         seen,
@@ -163,8 +182,8 @@ async fn watch(world: &World, scale: f64, progress: &Progress, samples: &mut Vec
         clock::pause(Duration::from_secs_f64(every)).await;
         let now = sample(world, scale).await;
         let wrong = world.note(|seen| seen.tally.wrong());
-        progress.advance(now.counts.requests - shown.0);
-        progress.wrong(wrong - shown.1);
+        progress.advance(now.counts.requests.saturating_sub(shown.0));
+        progress.wrong(wrong.saturating_sub(shown.1));
         progress.refresh();
         shown = (now.counts.requests, wrong);
         samples.push(now);
@@ -188,7 +207,7 @@ async fn last_replays(world: &Arc<World>) {
             tasks.join_next().await;
         }
         let world = Arc::clone(world);
-        tasks.spawn(async move { life::replay(&world, &old).await });
+        tasks.spawn(async move { steps::replay(&world, &old).await });
     }
     while tasks.join_next().await.is_some() {}
 }

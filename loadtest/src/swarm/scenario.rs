@@ -8,13 +8,21 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::day::{DAY_S, Day};
+
 /// Scenarios that the program brings along.
-pub const BUILT_IN: [(&str, &str); 2] = [
+pub const BUILT_IN: [(&str, &str); 3] = [
     ("lafayette", include_str!("../../scenarios/lafayette.toml")),
     ("ha_guide", include_str!("../../scenarios/ha_guide.toml")),
+    (
+        "new_school",
+        include_str!("../../scenarios/new_school.toml"),
+    ),
 ];
 /// Largest scenario file, in bytes.
 const FILE_MAX: u64 = 1 << 20;
+/// A step that is later than this share of the shortest wait thins the load.
+const LATE_SHARE: f64 = 0.1;
 /// Most users at the same time.
 pub const USERS_MAX: u32 = 20_000;
 /// Longest run, in minutes of the population.
@@ -26,6 +34,8 @@ pub const MINUTES_MAX: f64 = 100_000.0;
 pub enum Scenario {
     /// A number of users who live, die and are born again.
     Population(Population),
+    /// A day with given counts of events, along a curve.
+    Day(Day),
 }
 
 /// Users who live, die and are born again.
@@ -97,6 +107,41 @@ impl Scenario {
         Self::parse(&text).with_context(|| format!("scenario {name}"))
     }
 
+    /// The population that this scenario is.
+    ///
+    /// # Errors
+    /// When it is a day.
+    pub fn population(self) -> anyhow::Result<Population> {
+        match self {
+            Self::Population(population) => Ok(population),
+            Self::Day(_) => bail!("the scenario is a day, not a number of users"),
+        }
+    }
+
+    /// How long it lasts, in minutes of its own time.
+    pub fn minutes(&self) -> f64 {
+        match self {
+            Self::Population(population) => population.minutes,
+            Self::Day(_) => DAY_S / 60.0,
+        }
+    }
+
+    /// Applications that are visited.
+    pub fn services(&self) -> u16 {
+        match self {
+            Self::Population(population) => population.services,
+            Self::Day(day) => day.services,
+        }
+    }
+
+    /// Seconds by which a step may be late without thinning the load.
+    pub fn patience(&self) -> f64 {
+        match self {
+            Self::Population(population) => population.wait[0] * LATE_SHARE,
+            Self::Day(_) => 60.0,
+        }
+    }
+
     /// Reads the text of a scenario.
     ///
     /// # Errors
@@ -105,6 +150,7 @@ impl Scenario {
         let scenario: Self = toml::from_str(text)?;
         match &scenario {
             Self::Population(population) => population.check()?,
+            Self::Day(day) => day.check()?,
         }
         Ok(scenario)
     }
@@ -162,7 +208,7 @@ pub(super) fn within(key: &str, value: f64, least: f64, most: f64) -> anyhow::Re
 }
 
 /// Reads a text file of at most `bytes`.
-pub(super) fn read_small(file: &Path, bytes: u64) -> anyhow::Result<String> {
+pub(crate) fn read_small(file: &Path, bytes: u64) -> anyhow::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
     let says = || format!("cannot read {}", file.display());

@@ -17,7 +17,7 @@ use crate::cas::validation::Validation;
 use crate::cluster::Cluster;
 use crate::http::{Call, CallError, Client};
 use crate::lab::{Lab, Unhealthy};
-use crate::person;
+use crate::person::{self, SignIn};
 
 /// Authorities of the system, in the order they are looked for.
 const SYSTEM_AUTHORITIES: [&str; 3] = [
@@ -45,6 +45,8 @@ pub struct Options {
     pub browsers: Addresses,
     /// Where applications come from.
     pub applications: Addresses,
+    /// URL of an application that is registered and for nobody of the accounts; for days.
+    pub refused: String,
     /// Nodes where old tickets are tried again.
     pub nodes: Vec<String>,
     /// Processes of the nodes on this machine.
@@ -67,6 +69,8 @@ pub struct Target {
     pub browsers: Addresses,
     /// Where old tickets are tried again.
     pub replay_at: Vec<String>,
+    /// An application that is for nobody.
+    pub refused: String,
     /// What the nodes use.
     pub gauges: Gauges,
     applications: Addresses,
@@ -125,6 +129,7 @@ impl Target {
             accounts,
             browsers: options.browsers,
             replay_at,
+            refused: options.refused.clone(),
             gauges,
             applications: options.applications,
             protocol: options.protocol,
@@ -216,6 +221,24 @@ pub struct Application {
 }
 
 impl Application {
+    /// Checks a password at the door `base` by the REST protocol, where no session begins.
+    pub async fn check(&self, base: &str, user: &str, password: &str) -> SignIn {
+        let fields = [("username", user), ("password", password)];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let call = Call::post_form(format!("{base}/v1/users"), &fields);
+        match self.lab.client.call(call).await {
+            Ok(answer) => match answer.status.as_u16() {
+                200 => SignIn::Done,
+                401 => SignIn::WrongPassword,
+                status @ 500..=599 => SignIn::Unavailable(status),
+                status => SignIn::Odd(format!(
+                    "status {status} to POST /v1/users; in Castor it needs http.rest = true"
+                )),
+            },
+            Err(error) => SignIn::Failed(error),
+        }
+    }
+
     /// Validates `ticket` at the door `base`.
     pub async fn validate(&self, base: &str, ticket: &str) -> Validation {
         if self.protocol == 2 {

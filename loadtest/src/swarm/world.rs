@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::scenario::Population;
+use super::counts::Counts;
+use super::scenario::Scenario;
 use super::seen::Seen;
 use super::target::{Application, Target};
 use crate::clock;
@@ -28,8 +29,6 @@ pub enum Early {
 
 /// What all users share.
 pub(super) struct World {
-    /// What users are like.
-    pub(super) population: Population,
     /// Seed of all choices.
     pub(super) seed: u64,
     /// Share of used tickets that are tried again.
@@ -38,6 +37,10 @@ pub(super) struct World {
     pub(super) target: Target,
     /// The applications they visit.
     pub(super) applications: Vec<Application>,
+    /// Seconds of the population when it ends.
+    ends_at: f64,
+    /// Wrong answers in a row after which it is given up.
+    hopeless: u64,
     start: Instant,
     scale: f64,
     stop: watch::Sender<Option<Early>>,
@@ -48,9 +51,14 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(plan: &super::run::Plan, target: Target) -> Self {
-        let population = plan.population.clone();
+        let crowd = match &plan.scenario {
+            Scenario::Population(population) => u64::from(population.users),
+            Scenario::Day(_) => 0,
+        };
         Self {
-            applications: target.applications(population.services),
+            ends_at: plan.scenario.minutes() * 60.0,
+            hopeless: HOPELESS_MIN + crowd,
+            applications: target.applications(plan.scenario.services()),
             seed: plan.seed,
             replay_share: plan.replay_share,
             target,
@@ -60,7 +68,6 @@ impl World {
             seen: Mutex::default(),
             wrong_in_a_row: AtomicU64::new(0),
             replays: AtomicU64::new(0),
-            population,
         }
     }
 
@@ -70,6 +77,19 @@ impl World {
         self.start + after
     }
 
+    /// The moment of `at` seconds, when a step is begun that was due then; how late it is, is noted.
+    pub(super) fn due(&self, at: f64) -> Instant {
+        let due = self.instant(at);
+        let late = clock::monotonic().saturating_duration_since(due);
+        self.note(|seen| seen.late.record(late));
+        due
+    }
+
+    /// Counts what was just done.
+    pub(super) fn count(&self, seen: &mut Seen, counts: Counts) {
+        seen.happened(self.now(), self.ends_at, counts);
+    }
+
     /// Seconds that the population has lived.
     pub(super) fn now(&self) -> f64 {
         clock::monotonic().duration_since(self.start).as_secs_f64() * self.scale
@@ -77,7 +97,7 @@ impl World {
 
     /// Seconds of the population when it ends.
     pub(super) fn ends_at(&self) -> f64 {
-        self.population.minutes * 60.0
+        self.ends_at
     }
 
     /// Waits until `at` seconds of the population; false when the run has ended.
@@ -121,7 +141,7 @@ impl World {
             return true;
         }
         let wrong = self.wrong_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-        if wrong == HOPELESS_MIN + u64::from(self.population.users) {
+        if wrong == self.hopeless {
             let last = self.note(|seen| seen.tally.examples.last().cloned());
             self.stop(Early::Hopeless(format!(
                 "{wrong} answers in a row were wrong, such as: {}",
@@ -131,8 +151,8 @@ impl World {
         false
     }
 
-    /// The node whose turn it is to be asked about an old ticket.
-    pub(super) fn replay_door(&self) -> Option<&str> {
+    /// The node whose turn it is to be asked.
+    pub(super) fn next_door(&self) -> Option<&str> {
         let doors = &self.target.replay_at;
         let turn = self.replays.fetch_add(1, Ordering::Relaxed);
         let count = u64::try_from(doors.len()).ok().filter(|count| *count > 0)?;

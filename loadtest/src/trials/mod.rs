@@ -44,7 +44,7 @@ pub struct Tried {
 /// # Errors
 /// When the built-in scenario cannot be read, which a test excludes.
 pub fn population(trial: &Trial, minutes_at_most: Option<f64>) -> anyhow::Result<Population> {
-    let Scenario::Population(mut population) = Scenario::open("lafayette")?;
+    let mut population = Scenario::open("lafayette")?.population()?;
     population.users = trial.users;
     population.minutes = trial.minutes.min(minutes_at_most.unwrap_or(f64::INFINITY));
     population.check()?;
@@ -60,7 +60,7 @@ pub async fn run(trials: &Trials, mut target: Target, stop: &Stop) -> anyhow::Re
     for trial in &trials.trials {
         let plan = Plan {
             name: format!("trial {}", trial.name),
-            population: population(trial, trials.minutes_at_most)?,
+            scenario: Scenario::Population(population(trial, trials.minutes_at_most)?),
             seed: trials.seed,
             time_scale: trials.time_scale,
             replay_share: trials.replay_share,

@@ -135,7 +135,7 @@ fn net_sessions(tried: &[Tried], seed: u64) -> Table {
     for one in tried {
         let measured = one.outcome.net_per_minute();
         let users = f64::from(one.trial.users);
-        let predicted = population(&one.trial, Some(one.outcome.plan.population.minutes))
+        let predicted = population(&one.trial, Some(one.outcome.plan.scenario.minutes()))
             .map(|p| model::predict(&p, seed).total().net_sessions() / p.minutes)
             .ok();
         table.row([

@@ -183,12 +183,23 @@ impl FakeCas {
             (Method::GET, "/ready") => self.ready().await,
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
+            (Method::POST, "/cas/v1/users") => Self::check(&String::from_utf8_lossy(&body)),
             (Method::GET, "/cas/logout") => self.logout(&parts.headers),
             (Method::GET, "/cas/serviceValidate" | "/cas/p3/serviceValidate") => {
                 self.validate(&query, &parts.headers)
             }
             _ => page(StatusCode::NOT_FOUND, ""),
         }
+    }
+
+    /// The REST protocol's check of a password.
+    fn check(body: &str) -> Response<Full<Bytes>> {
+        let fields = parse(body);
+        let is = |name: &str, value: &str| fields.get(name).is_some_and(|got| got == value);
+        if is("username", USER) && is("password", PASSWORD) {
+            return page(StatusCode::OK, "{}");
+        }
+        page(StatusCode::UNAUTHORIZED, "")
     }
 
     async fn ready(&self) -> Response<Full<Bytes>> {
@@ -226,6 +237,9 @@ impl FakeCas {
         let (Some(service), true, false) = (query.get("service"), known, lost) else {
             return Self::form();
         };
+        if service.ends_with("refused") {
+            return page(StatusCode::FORBIDDEN, "not for you");
+        }
         let sequence = self.counter.fetch_add(1, Ordering::Relaxed);
         let sequence = if self.sins(Sin::IssuesTwice) {
             0

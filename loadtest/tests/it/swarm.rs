@@ -16,7 +16,7 @@ use crate::setup::{Setup, environment};
 
 /// The Lafayette population, small, with short lives and more mistakes.
 fn population() -> Population {
-    let Scenario::Population(mut population) = Scenario::open("lafayette").unwrap();
+    let mut population = Scenario::open("lafayette").unwrap().population().unwrap();
     population.users = 12;
     population.minutes = 4.0;
     population.log_out = 0.5;
@@ -28,7 +28,7 @@ fn population() -> Population {
 fn plan(replay_share: f64) -> Plan {
     Plan {
         name: "small".to_owned(),
-        population: population(),
+        scenario: Scenario::Population(population()),
         seed: 7,
         time_scale: 120.0,
         replay_share,
@@ -45,6 +45,7 @@ async fn target(setup: &Setup) -> Target {
         timeout: Duration::from_secs(5),
         browsers: "127.0.1.1-127.0.1.9".parse().unwrap(),
         applications: "127.0.2.1-127.0.2.9".parse().unwrap(),
+        refused: "http://127.0.0.1/refused".to_owned(),
         nodes: Vec::new(),
         pids: vec![std::process::id()],
         metrics: Vec::new(),
@@ -75,6 +76,8 @@ async fn an_honest_server_sees_exactly_what_the_model_says() {
         let model = model::predict(&population(), 7);
         let mut total = seen.minutes.total();
         total += seen.too_late;
+        assert_eq!(total.replays, seen.replayed);
+        total.replays = 0;
         assert_eq!(total, model.total());
         assert!(model.total().refused > 0 && model.total().sign_outs > 0);
         assert!(seen.replayed > 20, "{}", seen.replayed);
@@ -143,7 +146,9 @@ async fn an_interrupt_ends_the_run_and_what_was_seen_is_kept() {
     let target = target(&setup).await;
     let stop = Stop::new();
     let mut plan = plan(0.1);
-    plan.population.minutes = 400.0;
+    let mut long = population();
+    long.minutes = 400.0;
+    plan.scenario = Scenario::Population(long);
     let (outcome, ()) = tokio::join!(run(plan, target, &stop), async {
         let tickets = setup.folder.path().join("state/tickets");
         while std::fs::read_dir(&tickets).unwrap().count() < 20 {
@@ -156,4 +161,40 @@ async fn an_interrupt_ends_the_run_and_what_was_seen_is_kept() {
     assert_eq!(outcome.seen.tally.wrong(), 0, "{:?}", outcome.seen.tally);
     assert!(outcome.minutes > 0.05 && outcome.minutes < 300.0);
     assert!(outcome.seen.minutes.total().events() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_makes_exactly_its_events() {
+    let Scenario::Day(mut day) = Scenario::open("new_school").unwrap() else {
+        panic!("new_school is a day");
+    };
+    let events = &mut day.events;
+    events.authentication_success = 60;
+    events.ticket_granting_ticket_created = 50;
+    events.authentication_failed = 9;
+    events.service_ticket_created = 80;
+    events.service_ticket_not_created = 4;
+    events.service_ticket_validated = 55;
+    events.service_ticket_validate_failed = 7;
+    events.ticket_granting_ticket_destroyed = 23;
+    day.check().unwrap();
+    let wanted = day.events;
+    let setup = Setup::new(&[]).await;
+    let plan = Plan {
+        scenario: Scenario::Day(day),
+        time_scale: 30_000.0,
+        ..plan(0.0)
+    };
+    let target = target(&setup).await;
+    let (_, outcome) = run(plan, target, &Stop::new()).await.unwrap();
+    assert_eq!(outcome.seen.tally.wrong(), 0, "{:?}", outcome.seen.tally);
+    let mut seen = castor_loadtest::swarm::day_record::events(&outcome);
+    assert_eq!(seen.authentication_triggered, 60 + 9);
+    seen.authentication_triggered = wanted.authentication_triggered;
+    // One more is the check before the run.
+    seen.service_ticket_validate_failed -= 1;
+    assert_eq!(seen, wanted);
+    let record = castor_loadtest::swarm::record::of(&outcome, environment());
+    assert!(record.verdict.passed());
+    assert_eq!(record.tables[0].rows.len(), 9);
 }
