@@ -142,7 +142,7 @@ fn show(report: &Report, arguments: &FaultArgs) -> anyhow::Result<()> {
     if let Some(prefix) = &arguments.report {
         report.write(prefix)?;
     }
-    if arguments.common.json {
+    if arguments.common.output.prints_json() {
         println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         print!("{}", report.markdown());

@@ -2,7 +2,8 @@
 //! 3 the cluster was not healthy before the run began.
 //!
 //! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`], [`swarm`] and
-//! [`trials`] (with [`target`], what both ask for), [`compare`]; [`time`] reads durations.
+//! [`trials`] (with [`target`], what both ask for), [`compare`] and [`report`];
+//! [`output`] is what all do with the record of a run, [`time`] reads durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
 //! Does not: measure.
@@ -11,6 +12,8 @@ mod bench;
 mod check;
 mod compare;
 mod faults;
+mod output;
+mod report;
 mod site;
 mod swarm;
 mod target;
@@ -23,18 +26,18 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench::Outcome;
+use crate::bench::{Details, Outcome};
 use crate::check::BadHistory;
 use crate::environment::Environment;
 use crate::history::{Header, Recorder};
 use crate::lab::{Lab, Unhealthy};
+use crate::stop::Stop;
 use crate::{clock, progress::say};
-
-const LATER: &str = "Not there yet: report.";
+use output::Output;
 
 /// Load, faults and judgement for a CAS cluster: every answer is judged.
 #[derive(Debug, Parser)]
-#[command(name = "castor-loadtest", version, after_help = LATER)]
+#[command(name = "castor-loadtest", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -55,6 +58,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Repeat the six trials of Lafayette College and print their tables beside what is measured
     Trials(Box<trials::TrialsArgs>),
+    /// Turn records of runs into a page with plots, or into Markdown
+    Report(report::ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,9 +79,8 @@ struct Common {
     /// Seed of random choices; a fresh one when absent
     #[arg(long)]
     seed: Option<u64>,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs the program.
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
             Command::Swarm(arguments) => swarm::run(*arguments).await,
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Trials(arguments) => trials::run(*arguments).await,
+            Command::Report(arguments) => report::run(&arguments),
         }
     });
     done(result)
@@ -150,7 +155,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
 fn open(common: &Common) -> anyhow::Result<(Lab, Environment)> {
     let timeout = Duration::from_secs(common.timeout.clamp(1, 600));
     let services = usize::from(common.services);
-    let lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
+    let mut lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
+    lab.stop = Stop::on_signals()?;
     let seed = common.seed.unwrap_or_else(clock::fresh_seed);
     Ok((lab, Environment::find(seed)))
 }
@@ -165,11 +171,9 @@ fn positive(name: &str, rate: f64) -> anyhow::Result<f64> {
     .into())
 }
 
-fn finish<D>(outcome: &Outcome<D>, json: bool) -> anyhow::Result<bool>
-where
-    D: serde::Serialize + std::fmt::Display,
-{
-    outcome.print(json)?;
+fn finish<D: Details>(outcome: &Outcome<D>, output: &Output) -> anyhow::Result<bool> {
+    outcome.print(output.prints_json())?;
+    output.write(&outcome.record())?;
     Ok(outcome.passed)
 }
 

@@ -17,10 +17,10 @@ use crate::swarm::scenario::{Scenario, name_of};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   castor-loadtest swarm --model --users 250
-  castor-loadtest swarm --cluster castor-demo/cluster.json --minutes 30 --time-scale 10 --record swarm.json
+  castor-loadtest swarm --cluster castor-demo/cluster.json --minutes 30 --time-scale 10 --json swarm.json
   castor-loadtest swarm --scenario ha_guide --url https://sso.example.org/cas --ca ca.pem --accounts accounts.toml \\
       --service https://app.example.org/load{n} --i-own-this-target
-  castor-loadtest swarm --scenario new_school --time-scale 288 --cluster castor-demo/cluster.json --record day.json
+  castor-loadtest swarm --scenario new_school --time-scale 288 --cluster castor-demo/cluster.json --json day.json
 
 Who fails to sign in counts at the server: switch its throttling off, in Castor with
 authn.throttle.enabled = false. Ctrl-C ends the run and writes the record; once more ends at once.

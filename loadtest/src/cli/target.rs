@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Usage;
+use super::output::Output;
 use crate::history::{Header, Recorder};
-use crate::progress::say;
-use crate::run::{Cell, Run, Table};
+use crate::run::Run;
 use crate::swarm::addresses::Addresses;
 use crate::swarm::target::{Options, Target};
 
@@ -69,15 +69,11 @@ pub(super) struct TargetArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
-    /// Write the record of the run, also when it is interrupted; castor-loadtest report draws it
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     /// Write down every call, for castor-loadtest check
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    /// Print the record as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl TargetArgs {
@@ -139,85 +135,8 @@ impl OutputArgs {
     /// Ends the history, shows the record and writes it; whether the run passed. A file that cannot be
     /// written does not keep the other from being written, nor the result from being shown.
     pub(super) fn finish(&self, run: &Run, history: Option<Recorder>) -> anyhow::Result<bool> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(run)?);
-        } else {
-            show(run);
-        }
-        let saved = self.record.as_deref().map(|file| run.save(file));
-        let closed = super::close(history, self.history.as_deref());
-        saved.transpose()?;
-        closed?;
-        if let Some(file) = &self.record {
-            say(&format!(
-                "record: castor-loadtest report {}",
-                file.display()
-            ));
-        }
-        Ok(run.verdict.passed())
-    }
-}
-
-/// The record as text: tables, figures, judgement.
-fn show(run: &Run) {
-    println!("{}", run.title);
-    for table in &run.tables {
-        println!("\n{}", table.title);
-        print_table(table);
-    }
-    println!();
-    for latency in &run.latencies {
-        let at = |wanted: f64| {
-            let found = latency.percentiles.iter().find(|(p, _)| *p >= wanted);
-            found.map_or(0.0, |(_, value)| *value)
-        };
-        println!(
-            "  {:28} p50 {:>8.2}  p99 {:>8.2}  max {:>8.2} ms",
-            latency.name,
-            at(50.0),
-            at(99.0),
-            at(100.0)
-        );
-    }
-    for figure in &run.figures {
-        println!("  {}: {:.2} {}", figure.name, figure.value, figure.unit);
-    }
-    for note in &run.notes {
-        println!("  note: {note}");
-    }
-    let verdict = &run.verdict;
-    println!(
-        "  answers: {} judged, {} wrong",
-        verdict.judged, verdict.wrong
-    );
-    for (kind, count) in &verdict.kinds {
-        println!("    {count} {kind}");
-    }
-    for what in verdict.examples.iter().chain(&verdict.failures) {
-        println!("    {what}");
-    }
-    println!("{}", if verdict.passed() { "passed" } else { "FAILED" });
-}
-
-/// A table as text, numbers to the right.
-pub(super) fn print_table(table: &Table) {
-    let text = |cell: &Cell| match cell {
-        Cell::Number(number) => format!("{number}"),
-        Cell::Text(text) => text.clone(),
-    };
-    let rows: Vec<Vec<String>> = std::iter::once(table.columns.clone())
-        .chain(table.rows.iter().map(|row| row.iter().map(text).collect()))
-        .collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..table.columns.len()).map(width).collect();
-    for row in &rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:>width$}"));
-        println!("  {}", cells.collect::<Vec<_>>().join("  "));
+        let passed = self.output.finish(run);
+        super::close(history, self.history.as_deref())?;
+        passed
     }
 }

@@ -16,7 +16,7 @@ use crate::trials::{self, Trials, tables};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  castor-loadtest trials --time-scale 60 --cluster castor-demo/cluster.json --accounts accounts.toml --record trials.json
+  castor-loadtest trials --time-scale 60 --cluster castor-demo/cluster.json --accounts accounts.toml --json trials.json
   castor-loadtest trials --time-scale 60 --only 03,04 --minutes-at-most 20 --url https://sso.example.org/cas \\
       --ca ca.pem --accounts accounts.toml --i-own-this-target
 

@@ -8,13 +8,8 @@ use super::{
     Verdict,
 };
 use crate::environment::Environment;
-use crate::histogram::Latencies;
+use crate::histogram::{Latencies, Percentiles};
 use crate::judge::Tally;
-
-/// The percentiles that a record keeps.
-const PERCENTILES: [f64; 12] = [
-    50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.99, 100.0,
-];
 
 impl Run {
     /// A run without results yet; `began`, `command` and `seed` are those of `environment`.
@@ -61,17 +56,19 @@ impl Run {
         self
     }
 
-    /// Adds what was measured of one kind of request.
+    /// Adds what was measured of one kind of request, if anything was.
     pub fn latency(&mut self, name: &str, latencies: &Latencies) -> &mut Self {
-        if latencies.count() > 0 {
+        self.percentiles(name, &latencies.percentiles())
+    }
+
+    /// As [`Run::latency`], of figures that are taken already.
+    pub fn percentiles(&mut self, name: &str, percentiles: &Percentiles) -> &mut Self {
+        if percentiles.count > 0 {
             self.latencies.push(Latency {
                 name: name.to_owned(),
-                count: latencies.count(),
+                count: percentiles.count,
                 unit: "ms".to_owned(),
-                percentiles: PERCENTILES
-                    .iter()
-                    .map(|percentile| (*percentile, latencies.percentile_ms(*percentile)))
-                    .collect(),
+                percentiles: percentiles.curve.clone(),
             });
         }
         self

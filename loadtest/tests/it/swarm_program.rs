@@ -53,7 +53,7 @@ async fn a_run_leaves_record_and_history_and_its_exit_code_judges() {
         let setup = Setup::new(sin.as_slice()).await;
         let record = setup.folder.path().join("new/run.json");
         let history = setup.folder.path().join("history.jsonl");
-        let files = ["--record", &text(&record), "--history", &text(&history)];
+        let files = ["--json", &text(&record), "--history", &text(&history)];
         let (got, says) = swarm(&setup.cluster, &files).await;
         assert_eq!(got, Some(code), "{says}");
         let run = Run::read(&record).unwrap();
@@ -141,7 +141,7 @@ async fn a_certificate_of_a_stranger_is_refused() {
 async fn a_server_that_breaks_leaves_a_record() {
     let setup = Setup::new(&[Sin::BreaksLater]).await;
     let record = setup.folder.path().join("run.json");
-    let more = ["--minutes", "60", "--record", &text(&record)];
+    let more = ["--minutes", "60", "--json", &text(&record)];
     let output = finish(program(
         "swarm",
         &setup.cluster,
@@ -158,7 +158,7 @@ async fn a_server_that_breaks_leaves_a_record() {
 async fn a_full_disk_fails_the_run_and_keeps_what_can_be_kept() {
     let setup = Setup::new(&[]).await;
     let record = setup.folder.path().join("run.json");
-    let files = ["--history", "/dev/full", "--record", &text(&record)];
+    let files = ["--history", "/dev/full", "--json", &text(&record)];
     let (code, says) = swarm(&setup.cluster, &files).await;
     assert_eq!(code, Some(1), "{says}");
     assert!(says.contains("/dev/full"), "{says}");
@@ -167,7 +167,7 @@ async fn a_full_disk_fails_the_run_and_keeps_what_can_be_kept() {
     let output = finish(program(
         "swarm",
         &setup.cluster,
-        &[&SMALL[..], &["--record", "/dev/null/run.json"]].concat(),
+        &[&SMALL[..], &["--json", "/dev/null/run.json"]].concat(),
     ))
     .await;
     let says = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -188,7 +188,7 @@ async fn ctrl_c_ends_cleanly_and_writes_the_record() {
         "6000",
         "--time-scale",
         "60",
-        "--record",
+        "--json",
         &text(&record),
     ];
     let mut child = program("swarm", &setup.cluster, &more)
@@ -233,7 +233,7 @@ async fn trials_print_both_tables_and_fail_when_the_rate_is_off() {
     ];
     // Half a minute is short beside the time that users take to hatch and to ask first.
     for (within, code) in [("100", 0), ("0.001", 1)] {
-        let more = ["--within", within, "--record", &text(&record)];
+        let more = ["--within", within, "--json", &text(&record)];
         let output = finish(program(
             "trials",
             &setup.cluster,
