@@ -257,8 +257,8 @@ impl super::Details for Details {
 
     fn fill(&self, run: &mut Run) {
         run.figure("pairs_per_second", self.pairs_per_second, "1/s")
-            .figure("pairs", rate(self.pairs, 1.0), "")
-            .figure("tried_twice", rate(self.replayed, 1.0), "")
+            .count("pairs", self.pairs)
+            .count("tried_twice", self.replayed)
             .figure("issue_p99", self.issue.p99_ms, "ms")
             .figure("validate_p99", self.validate.p99_ms, "ms")
             .percentiles("issue", &self.issue)

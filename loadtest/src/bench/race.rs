@@ -13,7 +13,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::sync::Barrier;
 
-use super::{Outcome, rate};
+use super::Outcome;
 use crate::cas::{self, validation::Validation};
 use crate::clock;
 use crate::cluster::Node;
@@ -178,7 +178,7 @@ impl super::Details for Details {
     }
 
     fn fill(&self, run: &mut Run) {
-        run.figure("races_with_one_winner", rate(self.races, 1.0), "")
+        run.count("races_with_one_winner", self.races)
             .figure("decided_p99", self.decided.p99_ms, "ms")
             .percentiles("decided", &self.decided);
         let mut winners = Table::new("Who won", &["node", "races"]);

@@ -12,7 +12,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::{Outcome, rate};
+use super::Outcome;
 use crate::cas::validation::Validation;
 use crate::clock;
 use crate::environment::Environment;
@@ -147,14 +147,10 @@ impl super::Details for Details {
     }
 
     fn fill(&self, run: &mut Run) {
-        run.figure("tickets", rate(self.tickets, 1.0), "")
-            .figure("with_one_success", rate(self.one_success, 1.0), "")
-            .figure("control_tickets", rate(self.control_tickets, 1.0), "")
-            .figure(
-                "control_both_succeed",
-                rate(self.control_both_succeed, 1.0),
-                "",
-            );
+        run.count("tickets", self.tickets)
+            .count("with_one_success", self.one_success)
+            .count("control_tickets", self.control_tickets)
+            .count("control_both_succeed", self.control_both_succeed);
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct TargetArgs {
     /// TOML file with the accounts that sign in; the cluster's one when absent
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
-    /// Service URLs to ask tickets for, registered at the server; {n} becomes a number
+    /// Service URLs to ask tickets for, registered at the server; n in braces becomes a number
     #[arg(long, default_value = "http://127.0.0.1/castor-loadtest/app{n}")]
     service: String,
     /// URL of an application that is registered and for nobody of the accounts; the scenario new_school asks for it

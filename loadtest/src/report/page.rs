@@ -108,10 +108,10 @@ fn sight(run: &Run) -> &'static str {
 }
 
 fn section(run: &Run, number: usize, page: &mut String) {
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<section id=\"run-{number}\"><header><p class=\"brand\">castor-loadtest · {}</p>\
-         <h1>{}</h1></header>\n",
+         <h1>{}</h1></header>",
         run.kind.title(),
         Html(&run.title)
     );
@@ -268,9 +268,9 @@ fn circumstances(run: &Run, page: &mut String) {
     for (name, value) in words::circumstances(run) {
         let _ = write!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", Html(&value));
     }
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<div class=\"command\"><dt>Command</dt><dd><code>{}</code></dd></div></dl>\n",
+        "<div class=\"command\"><dt>Command</dt><dd><code>{}</code></dd></div></dl>",
         Html(&run.command)
     );
 }

@@ -104,7 +104,7 @@ fn percentiles(latencies: &[&Latency], unit: &str, page: &mut String) {
     let values = || points().map(|(_, y)| *y).filter(|y| *y > 0.0);
     let low = values().fold(f64::INFINITY, f64::min);
     let high = values().fold(0.0, f64::max);
-    if !(low <= high) {
+    if high <= 0.0 {
         return;
     }
     let y = if high > FAR * low {

@@ -56,6 +56,11 @@ impl Run {
         self
     }
 
+    /// Adds a number of things.
+    pub fn count(&mut self, name: &str, count: u64) -> &mut Self {
+        self.figure(name, as_f64(count), "")
+    }
+
     /// Adds what was measured of one kind of request, if anything was.
     pub fn latency(&mut self, name: &str, latencies: &Latencies) -> &mut Self {
         self.percentiles(name, &latencies.percentiles())
@@ -195,10 +200,27 @@ impl From<f64> for Cell {
 }
 
 impl From<u64> for Cell {
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn from(number: u64) -> Self {
-        Self::Number(number as f64)
+        Self::Number(as_f64(number))
     }
+}
+
+impl From<usize> for Cell {
+    fn from(number: usize) -> Self {
+        Self::Number(as_f64(number as u64))
+    }
+}
+
+impl From<Option<u64>> for Cell {
+    fn from(number: Option<u64>) -> Self {
+        number.map_or_else(|| Self::Text("-".to_owned()), Self::from)
+    }
+}
+
+/// A count as a number of a record.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn as_f64(count: u64) -> f64 {
+    count as f64
 }
 
 impl From<&str> for Cell {

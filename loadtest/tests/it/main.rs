@@ -15,6 +15,7 @@ mod fake_cas;
 mod faults;
 mod oracle;
 mod program;
+mod report;
 mod setup;
 mod swarm;
 mod swarm_program;
