@@ -6,7 +6,7 @@
 //! [`check`] (whether a history keeps the promises), [`site`] (hosts, switch, nodes and nginx of its
 //! own), [`nemesis`] (what is done to a site), [`run`] (the record of a run), [`report`] (what
 //! it looks like), [`swarm`] (a population of users), [`trials`] (published load tests with it),
-//! [`cli`] (arguments).
+//! [`whose`] (who may be loaded), [`cli`] (arguments).
 //!
 //! Promises: shares no code with the server, so that no mistake can hide on both sides.
 //! Does not: need anything of the server but its pages, its answers and `cluster.json`.
@@ -38,3 +38,4 @@ pub mod site;
 pub mod stop;
 pub mod swarm;
 pub mod trials;
+pub mod whose;

@@ -32,6 +32,7 @@ use crate::environment::Environment;
 use crate::history::{Header, Recorder};
 use crate::lab::{Lab, Unhealthy};
 use crate::stop::Stop;
+use crate::whose::may_load;
 use crate::{clock, progress::say};
 use output::Output;
 
@@ -79,6 +80,9 @@ struct Common {
     /// Seed of random choices; a fresh one when absent
     #[arg(long)]
     seed: Option<u64>,
+    /// Load a cluster that is not on this machine: it is mine to load
+    #[arg(long)]
+    i_own_this_target: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -158,6 +162,10 @@ fn open(common: &Common) -> anyhow::Result<(Lab, Environment)> {
     let timeout = Duration::from_secs(common.timeout.clamp(1, 600));
     let services = usize::from(common.services);
     let mut lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
+    let nodes = lab.cluster.nodes.iter().map(|node| &node.url);
+    for url in std::iter::once(&lab.cluster.front).chain(nodes) {
+        may_load(url, common.i_own_this_target).map_err(Usage)?;
+    }
     lab.stop = Stop::on_signals()?;
     let seed = common.seed.unwrap_or_else(clock::fresh_seed);
     Ok((lab, Environment::find(seed)))

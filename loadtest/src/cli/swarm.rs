@@ -85,7 +85,7 @@ pub(super) async fn run(arguments: SwarmArgs) -> anyhow::Result<bool> {
         let model = record::of_model(population, seed, environment);
         return arguments.output.finish(&model, None);
     }
-    let mut target = arguments.target.open(scenario.services()).await?;
+    let mut target = arguments.target.open(scenario.services())?;
     let history = arguments.output.start(&mut target)?;
     let plan = Plan {
         name: name_of(&arguments.scenario),

@@ -86,7 +86,7 @@ impl TargetArgs {
     }
 
     /// The target, when the files can be used and it may be loaded.
-    pub(super) async fn open(&self, services: u16) -> anyhow::Result<Target> {
+    pub(super) fn open(&self, services: u16) -> anyhow::Result<Target> {
         let mut options = Options {
             url: self.url.clone(),
             cluster: self.cluster.clone(),
@@ -114,9 +114,7 @@ impl TargetArgs {
             options.browsers = range(self.browsers_from, 1);
             options.applications = range(self.applications_from, 2);
         }
-        Ok(Target::open(&options, usize::from(services))
-            .await
-            .map_err(Usage)?)
+        Ok(Target::open(&options, usize::from(services)).map_err(Usage)?)
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: TrialsArgs) -> anyhow::Result<bool> {
         None => 1,
     };
     let environment = Environment::find(plan.seed);
-    let mut target = arguments.target.open(services).await?;
+    let mut target = arguments.target.open(services)?;
     let history = arguments.output.start(&mut target)?;
     let stop = Stop::on_signals()?;
     let tried = trials::run(&plan, target, &stop).await?;

@@ -1,14 +1,11 @@
-//! Where connections come from and where they may go: source addresses, and whose server it is.
+//! Where connections come from.
 //!
-//! Promises: load goes to other machines only when somebody says that they may. Does not: make addresses;
-//! all of 127.0.0.0/8 are there on Linux.
+//! Promises: a range is small enough to be meant. Does not: make addresses; all of 127.0.0.0/8 are there on
+//! Linux.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
-
-use anyhow::{Context, bail};
-use http::Uri;
 
 /// Most addresses in a range.
 const COUNT_MAX: u32 = 65_536;
@@ -76,33 +73,6 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// Refuses a target on another machine unless somebody says that it is theirs.
-///
-/// # Errors
-/// When the host of `url` has an address beyond loopback, or none at all.
-pub async fn may_load(url: &str, mine: bool) -> anyhow::Result<()> {
-    let parsed: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
-    let host = parsed
-        .host()
-        .with_context(|| format!("{url:?} has no host"))?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if mine {
-        return Ok(());
-    }
-    let found: Vec<_> = tokio::net::lookup_host((bare, 0))
-        .await
-        .with_context(|| format!("no address of {bare} can be found"))?
-        .collect();
-    if let Some(other) = found.iter().find(|address| !address.ip().is_loopback()) {
-        bail!(
-            "{url} is not on this machine ({}). Load is for servers of your own: say so with \
-             --i-own-this-target",
-            other.ip()
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,14 +91,5 @@ mod tests {
         for wrong in ["127.0.0.9-127.0.0.1", "0.0.0.0-255.255.255.255", "::1", ""] {
             assert!(wrong.parse::<Addresses>().is_err(), "{wrong}");
         }
-    }
-
-    #[tokio::test]
-    async fn other_machines_need_a_word() {
-        assert!(may_load("https://127.0.0.1:1/cas", false).await.is_ok());
-        assert!(may_load("https://[::1]:1/cas", false).await.is_ok());
-        let error = may_load("https://192.0.2.1/cas", false).await.unwrap_err();
-        assert!(error.to_string().contains("--i-own-this-target"));
-        assert!(may_load("https://192.0.2.1/cas", true).await.is_ok());
     }
 }

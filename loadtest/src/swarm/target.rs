@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::accounts::{self, Account};
-use super::addresses::{Addresses, may_load};
+use super::addresses::Addresses;
 use super::gauge::Gauges;
 use crate::cas::form;
 use crate::cas::validation::Validation;
@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::http::{Call, CallError, Client};
 use crate::lab::{Lab, Unhealthy};
 use crate::person::{self, SignIn};
+use crate::whose::may_load;
 
 /// Authorities of the system, in the order they are looked for.
 const SYSTEM_AUTHORITIES: [&str; 3] = [
@@ -82,7 +83,7 @@ impl Target {
     ///
     /// # Errors
     /// When a file cannot be used, or the target is on another machine and nobody says whose it is.
-    pub async fn open(options: &Options, services: usize) -> anyhow::Result<Self> {
+    pub fn open(options: &Options, services: usize) -> anyhow::Result<Self> {
         let mut cluster = match (&options.cluster, &options.url) {
             (Some(file), _) => Cluster::read(file)?,
             (None, Some(url)) => Cluster::at(url)?,
@@ -116,7 +117,7 @@ impl Target {
             .chain(&replay_at)
             .chain(&options.metrics)
         {
-            may_load(url, options.mine).await?;
+            may_load(url, options.mine)?;
         }
         if replay_at.is_empty() {
             replay_at.push(cluster.front.clone());

@@ -35,7 +35,7 @@ fn plan(replay_share: f64) -> Plan {
     }
 }
 
-async fn target(setup: &Setup) -> Target {
+fn target(setup: &Setup) -> Target {
     let options = Options {
         url: None,
         cluster: Some(setup.cluster.clone()),
@@ -54,12 +54,12 @@ async fn target(setup: &Setup) -> Target {
     };
     assert!(!options.browsers.meets(options.applications));
     assert_ne!(options.browsers, Addresses::Any);
-    Target::open(&options, 3).await.unwrap()
+    Target::open(&options, 3).unwrap()
 }
 
 async fn outcome(sins: &[Sin], replay_share: f64) -> Outcome {
     let setup = Setup::new(sins).await;
-    let target = target(&setup).await;
+    let target = target(&setup);
     run(plan(replay_share), target, &Stop::new())
         .await
         .unwrap()
@@ -103,7 +103,7 @@ async fn each_sin_is_found_by_its_rule() {
         (Sin::AcceptsAnything, Verdict::PasswordAccepted),
     ] {
         let setup = Setup::new(&[sin]).await;
-        let target = target(&setup).await;
+        let target = target(&setup);
         let stop = Stop::new();
         let Ok((_, outcome)) = run(plan(0.3), target, &stop).await else {
             // What is wrong from the first answer on never begins.
@@ -143,7 +143,7 @@ async fn a_server_that_breaks_ends_the_run_and_what_was_seen_is_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupt_ends_the_run_and_what_was_seen_is_kept() {
     let setup = Setup::new(&[]).await;
-    let target = target(&setup).await;
+    let target = target(&setup);
     let stop = Stop::new();
     let mut plan = plan(0.1);
     let mut long = population();
@@ -185,7 +185,7 @@ async fn a_day_makes_exactly_its_events() {
         time_scale: 30_000.0,
         ..plan(0.0)
     };
-    let target = target(&setup).await;
+    let target = target(&setup);
     let (_, outcome) = run(plan, target, &Stop::new()).await.unwrap();
     assert_eq!(outcome.seen.tally.wrong(), 0, "{:?}", outcome.seen.tally);
     let mut seen = castor_loadtest::swarm::day_record::events(&outcome);
