@@ -59,8 +59,13 @@ impl Frame<'_> {
     pub fn draw(&self, page: &mut String) {
         let _ = write!(
             page,
-            "<figure class=\"plot\"><figcaption><span class=\"name\">{}</span>\
+            "<figure class=\"plot{}\"><figcaption><span class=\"name\">{}</span>\
              <span class=\"unit\">{}</span>",
+            if self.numbered && !self.marks.is_empty() {
+                " numbered"
+            } else {
+                ""
+            },
             Html(self.title),
             Html(self.y_title)
         );
@@ -198,8 +203,8 @@ impl Frame<'_> {
                 free = x + 2.6;
                 let _ = write!(
                     page,
-                    "<circle cx=\"{x:.2}%\" cy=\"0\" r=\"9\"/>\
-                     <text x=\"{x:.2}%\" y=\"4\">{}</text>",
+                    "<circle cx=\"{x:.2}%\" cy=\"-11\" r=\"9\"/>\
+                     <text x=\"{x:.2}%\" y=\"-7\">{}</text>",
                     index + 1
                 );
             }
@@ -341,6 +346,8 @@ fn tips(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 fn class(number: usize, style: Style) -> String {
     let style = match style {
         Style::Dashed => " dashed",
+        // So that two measurements of the same are both seen.
+        Style::Dots if number > 0 => " hollow",
         // Colours come again; what comes again is dashed finely.
         _ if number >= COLOURS => " again",
         _ => "",

@@ -6,9 +6,10 @@
 use std::fmt::Write as _;
 
 use super::escape::Html;
-use super::frame::Frame;
+use super::frame::{COLOURS, Frame};
 use super::number;
 use super::scale::Scale;
+use super::words;
 use crate::run::{Latency, Line, Log, Mark, Plot, Run, Series, Style};
 
 const HEIGHT: f64 = 260.0;
@@ -94,8 +95,27 @@ pub fn latencies(run: &Run, page: &mut String) {
     }
     for unit in units {
         let these = run.latencies.iter().filter(|latency| latency.unit == unit);
-        percentiles(&these.collect::<Vec<_>>(), unit, page);
+        let these: Vec<&Latency> = these.collect();
+        for group in groups(&these) {
+            percentiles(group, unit, page);
+        }
     }
+}
+
+/// What fits into one plot: all of them, or those that begin with the same two words, or so many.
+fn groups<'a>(latencies: &'a [&'a Latency]) -> Vec<&'a [&'a Latency]> {
+    fn begins(latency: &Latency) -> Vec<&str> {
+        latency.name.split([' ', '_']).take(2).collect()
+    }
+    if latencies.len() <= COLOURS {
+        return vec![latencies];
+    }
+    let alike: Vec<_> = latencies.chunk_by(|a, b| begins(a) == begins(b)).collect();
+    let fits = |group: &&[&Latency]| (2..=COLOURS).contains(&group.len());
+    if alike.iter().all(fits) {
+        return alike;
+    }
+    latencies.chunks(COLOURS).collect()
 }
 
 fn percentiles(latencies: &[&Latency], unit: &str, page: &mut String) {
@@ -139,7 +159,7 @@ fn curve(latency: &Latency) -> Line {
         (50.0..=99.99).contains(percentile) && (*percentile <= 90.0 || above >= 2.0)
     });
     Line {
-        name: latency.name.clone(),
+        name: words::name(&latency.name),
         points: shown.copied().collect(),
         style: Style::Line,
     }
@@ -226,4 +246,31 @@ fn list(marks: &[Mark], time: bool, page: &mut String) {
         );
     }
     page.push_str("</ol>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grouped(names: &[&str]) -> Vec<usize> {
+        let latency = |name: &&str| Latency {
+            name: (*name).to_owned(),
+            count: 1,
+            unit: "ms".to_owned(),
+            percentiles: Vec::new(),
+        };
+        let all: Vec<Latency> = names.iter().map(latency).collect();
+        let all: Vec<&Latency> = all.iter().collect();
+        groups(&all).iter().map(|group| group.len()).collect()
+    }
+
+    #[test]
+    fn no_plot_of_latencies_has_more_lines_than_colours() {
+        assert_eq!(grouped(&["a"; 8]), [8]);
+        let trials = ["trial 01 a", "trial 01 b", "trial 01 c"];
+        let others = ["trial_02_a", "trial_02_b", "trial_03_a", "trial_03_b"];
+        let all = [&trials[..], &others, &["trial 04 a", "trial 04 b"]].concat();
+        assert_eq!(grouped(&all), [3, 2, 2, 2]);
+        assert_eq!(grouped(&["a"; 20]), [8, 8, 4]);
+    }
 }

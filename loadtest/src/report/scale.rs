@@ -53,7 +53,7 @@ impl Scale {
     pub fn span(values: impl Iterator<Item = f64>, count: f64) -> Self {
         let (low, high) = ends(values).unwrap_or((0.0, 1.0));
         // Populations and numbers of nodes: an axis that nearly begins at zero shall do so.
-        let low = if low > 0.0 && low < 0.5 * high {
+        let low = if low > 0.0 && low <= 0.5 * high {
             0.0
         } else {
             low
