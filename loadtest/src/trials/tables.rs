@@ -105,10 +105,10 @@ fn events(tried: &[Tried], line: Option<Line>) -> Table {
             .map(|trial| trial.events);
         table.row([
             Cell::from(u64::from(users)),
-            Cell::from(predicted),
-            Cell::from(published),
-            Cell::from(line.map(|line| round(line.at(f64::from(users))))),
-            Cell::from(measured.map(round)),
+            exact(Some(predicted)),
+            exact(published),
+            exact(line.map(|line| line.at(f64::from(users)))),
+            exact(measured),
             Cell::from(
                 measured
                     .zip(published)
@@ -117,6 +117,14 @@ fn events(tried: &[Tried], line: Option<Line>) -> Table {
         ]);
     }
     table
+}
+
+/// With both decimals of the publication, which a reader wants to compare digit by digit.
+fn exact(value: Option<f64>) -> Cell {
+    match value {
+        Some(value) => Cell::from(format!("{value:.2}")),
+        None => Cell::from(value),
+    }
 }
 
 /// "Effect of Number of Locusts on Increase in SSO Sessions".
