@@ -192,10 +192,10 @@ fn usage(run: &mut Run, outcome: &Outcome) {
     };
     run.figure("cpu_of_nodes", used, "s");
     run.figure_with(
-        "core_share_in_real_time",
+        "core_share_of_population_time",
         share * 100.0,
         "%",
-        "processor time of all nodes, divided by the population's time: what they would use of one core at time scale 1",
+        "processor time of all nodes, divided by the population's time. Where time is compressed, work that comes together is cheaper, and what nodes use when idle is less: measure at scale 1 for the share of a core in real time",
     );
 }
 

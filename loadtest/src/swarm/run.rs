@@ -96,7 +96,7 @@ impl Outcome {
         cpu_between(&first.nodes, &last.nodes)
     }
 
-    /// Share of one core that the nodes would use if the population lived in real time.
+    /// Processor seconds of all nodes for each second of the population.
     pub fn core_share(&self) -> Option<f64> {
         let lived = self.minutes * 60.0;
         self.cpu_seconds()

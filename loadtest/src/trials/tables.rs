@@ -167,7 +167,7 @@ fn usage(tried: &[Tried]) -> Table {
         "users",
         "seconds on the clock",
         "processor of all nodes, s",
-        "of one core at time scale 1, %",
+        "of the population's time, %",
         "ticket p99, ms",
         "validate p99, ms",
     ];
