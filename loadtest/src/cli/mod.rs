@@ -52,7 +52,7 @@ struct Common {
     /// Description of the running cluster, as castor demo writes it
     #[arg(long, value_name = "FILE", default_value = "castor-demo/cluster.json")]
     cluster: PathBuf,
-    /// Service URLs to ask tickets for; {n} becomes a number
+    /// Service URLs to ask tickets for; the n in braces becomes a number
     #[arg(long, default_value = "http://127.0.0.1/castor-loadtest/app{n}")]
     service: String,
     /// How many different services
