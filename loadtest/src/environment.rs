@@ -5,21 +5,22 @@
 
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
 
 /// What a reader needs to judge or repeat a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Environment {
     /// Start of the run, UTC.
     pub time: String,
-    /// Command line as given.
+    /// Command line as given, passwords masked.
     pub command: String,
     /// Commit of the working directory, with `+changes` when it has any.
     pub commit: String,
     /// Version of this program.
-    pub version: &'static str,
+    pub version: String,
     /// Processor model.
     pub processor: String,
     /// Logical processors.
@@ -40,9 +41,9 @@ impl Environment {
         let system = field(&read("/etc/os-release"), "PRETTY_NAME=").replace('"', "");
         Self {
             time: clock::wall_text(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command(std::env::args()),
             commit: commit(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             processor: field(&cpuinfo, "model name")
                 .trim_start_matches([' ', '\t', ':'])
                 .into(),
@@ -55,6 +56,11 @@ impl Environment {
             system: format!("{system}, Linux {}", kernel.trim()),
             seed,
         }
+    }
+
+    /// Of a record that does not say.
+    pub fn unknown() -> Self {
+        Self::default()
     }
 
     /// Rows of a Markdown table.
@@ -73,6 +79,31 @@ impl Environment {
             self.seed
         )
     }
+}
+
+/// As one would type it, program without its folder.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for argument in arguments {
+        let secret = words.last().is_some_and(|last| is_secret(last));
+        let word = match argument.split_once('=') {
+            _ if secret => "***".to_owned(),
+            Some((name, _)) if is_secret(name) => format!("{name}=***"),
+            _ if words.is_empty() => {
+                let name = argument.rsplit('/').next();
+                name.unwrap_or("castor-loadtest").to_owned()
+            }
+            _ if argument.contains(char::is_whitespace) => format!("'{argument}'"),
+            _ => argument,
+        };
+        words.push(word);
+    }
+    words.join(" ")
+}
+
+fn is_secret(option: &str) -> bool {
+    let name = option.strip_prefix("--").unwrap_or_default();
+    ["password", "token"].iter().any(|end| name.ends_with(end))
 }
 
 fn read(path: &str) -> String {
@@ -97,5 +128,18 @@ fn commit() -> String {
     match git(&["status", "--porcelain", "--untracked-files=no"]) {
         Some(changes) if !changes.is_empty() => format!("{commit}+changes"),
         _ => commit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_shows_no_password() {
+        let line = "/opt/bin/castor-loadtest swarm --password hunter2 --admin-token=abc --seed 7";
+        let words = line.split(' ').map(str::to_owned);
+        let shown = "castor-loadtest swarm --password *** --admin-token=*** --seed 7";
+        assert_eq!(command(words), shown);
     }
 }

@@ -10,14 +10,25 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::judge::Tally;
+use crate::run::{Ended, Kind, Run, Verdict};
+
+/// What a bench measured, put into the record of its run.
+pub trait Details: Serialize + std::fmt::Display {
+    /// One line for people.
+    fn title(&self) -> String;
+    /// Adds figures, latencies, tables and series.
+    fn fill(&self, run: &mut Run);
+}
 
 /// What a bench hands back.
 #[derive(Debug, Serialize)]
 pub struct Outcome<D> {
     /// Name of the bench.
     pub bench: &'static str,
-    /// Whether every answer was right.
+    /// Whether every answer was right and all was done, unless it was interrupted.
     pub passed: bool,
+    /// How it ended.
+    pub ended: Ended,
     /// Judged answers.
     pub tally: Tally,
     /// Seconds of measurement.
@@ -28,7 +39,20 @@ pub struct Outcome<D> {
     pub environment: Environment,
 }
 
-impl<D: Serialize + std::fmt::Display> Outcome<D> {
+impl<D: Details> Outcome<D> {
+    /// The record of the run.
+    pub fn record(&self) -> Run {
+        let mut run = Run::new(Kind::Bench, self.details.title(), self.environment.clone());
+        run.lasted_s = self.seconds;
+        run.ended = self.ended;
+        run.verdict = Verdict::from(&self.tally);
+        self.details.fill(&mut run);
+        if !self.passed && run.verdict.passed() {
+            run.failed("less was done than was asked for");
+        }
+        run
+    }
+
     /// Prints the result: JSON, or text for people.
     ///
     /// # Errors

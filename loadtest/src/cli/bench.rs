@@ -97,7 +97,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
                 rate: rate.map(|rate| positive("rate", rate)).transpose()?,
                 replay_every,
             };
-            finish(&pairs::run(&lab, &plan, environment).await?, common.json)
+            finish(&pairs::run(&lab, &plan, environment).await?, &common.output)
         }
         Bench::Race {
             common,
@@ -109,7 +109,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
             let recorder = record(&mut lab, history.as_deref())?;
             let outcome = race::run(&lab, count, usize::from(concurrency), environment).await?;
             close(recorder, history.as_deref())?;
-            finish(&outcome, common.json)
+            finish(&outcome, &common.output)
         }
         Bench::Resend {
             common,
@@ -120,7 +120,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
             let (lab, environment) = open(&common)?;
             finish(
                 &resend::run(&lab, &header, count, control, environment).await?,
-                common.json,
+                &common.output,
             )
         }
     }

@@ -15,4 +15,5 @@ mod fake_cas;
 mod faults;
 mod oracle;
 mod program;
+mod report;
 mod setup;
