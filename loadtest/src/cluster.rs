@@ -86,6 +86,24 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A server of which nothing but its URL is known.
+    ///
+    /// # Errors
+    /// When `url` cannot be used.
+    pub fn at(url: &str) -> anyhow::Result<Self> {
+        let mut front = url.to_owned();
+        trim_url("url", &mut front)?;
+        Ok(Self {
+            front,
+            username: String::new(),
+            password: String::new(),
+            wrong_password: String::new(),
+            app: None,
+            ca_file: None,
+            nodes: Vec::new(),
+        })
+    }
+
     fn check(&mut self) -> anyhow::Result<()> {
         trim_url("front", &mut self.front)?;
         if self.nodes.is_empty() {
@@ -101,7 +119,7 @@ impl Cluster {
     /// The node at `index`, counted round robin.
     ///
     /// # Panics
-    /// Never for a cluster that was read: `check` refuses one without nodes.
+    /// Never for a cluster that was read: `check` refuses one without nodes. One from [`Cluster::at`] has none.
     pub fn node(&self, index: usize) -> &Node {
         &self.nodes[index % self.nodes.len()]
     }

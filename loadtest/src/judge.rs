@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cas::{TicketAnswer, mask, validation::Validation};
-use crate::person::SignIn;
+use crate::person::{SignIn, SignOut};
 
 /// Examples kept of each run.
 const EXAMPLES_MAX: usize = 12;
@@ -20,6 +20,8 @@ const EXAMPLES_MAX: usize = 12;
 pub enum Sin {
     /// A ticket was validated for somebody else.
     WrongUser,
+    /// A ticket was validated with other attributes than the account has, or than before.
+    WrongAttributes,
     /// A ticket was validated more than once.
     ValidatedTwice,
     /// The same ticket was issued twice.
@@ -32,6 +34,8 @@ pub enum Sin {
     SessionLost,
     /// The right password was refused.
     PasswordRefused,
+    /// A wrong password was accepted.
+    PasswordAccepted,
     /// An answer that no CAS client understands.
     Malformed,
     /// 5xx.
@@ -51,12 +55,14 @@ impl Sin {
     pub fn title(self) -> &'static str {
         match self {
             Self::WrongUser => "wrong user",
+            Self::WrongAttributes => "wrong attributes",
             Self::ValidatedTwice => "validated twice",
             Self::IssuedTwice => "issued twice",
             Self::NeverValidated => "never validated",
             Self::Refused => "live ticket refused",
             Self::SessionLost => "session lost",
             Self::PasswordRefused => "right password refused",
+            Self::PasswordAccepted => "wrong password accepted",
             Self::Malformed => "malformed answer",
             Self::Unavailable => "5xx",
             Self::Unanswered => "no answer",
@@ -191,13 +197,46 @@ pub fn sign_in(tally: &mut Tally, answer: SignIn) -> bool {
             return true;
         }
         SignIn::WrongPassword => {
-            tally.sin(Sin::PasswordRefused, || "401 to the right password".into());
+            tally.sin(Sin::PasswordRefused, || "a sign-in was refused".into());
         }
         SignIn::Unavailable(status) => {
             tally.sin(Sin::Unavailable, || format!("status {status} to a sign-in"));
         }
         SignIn::Odd(what) => tally.sin(Sin::Malformed, || what),
         SignIn::Failed(error) => tally.sin(Sin::Unanswered, || error.to_string()),
+    }
+    false
+}
+
+/// Judges a sign-in with a wrong password; true when it was refused.
+pub fn refusal(tally: &mut Tally, answer: SignIn) -> bool {
+    match answer {
+        SignIn::WrongPassword => {
+            tally.right();
+            true
+        }
+        SignIn::Done => {
+            tally.sin(Sin::PasswordAccepted, || "a sign-in".into());
+            false
+        }
+        other => sign_in(tally, other),
+    }
+}
+
+/// Judges a sign-out; true when it was acknowledged.
+pub fn sign_out(tally: &mut Tally, answer: SignOut) -> bool {
+    match answer {
+        SignOut::Done => {
+            tally.right();
+            return true;
+        }
+        SignOut::Unavailable(status) => {
+            tally.sin(Sin::Unavailable, || {
+                format!("status {status} to a sign-out")
+            });
+        }
+        SignOut::Odd(what) => tally.sin(Sin::Malformed, || what),
+        SignOut::Failed(error) => tally.sin(Sin::Unanswered, || error.to_string()),
     }
     false
 }

@@ -5,7 +5,8 @@
 //! cluster), [`faults`] (the same while processes die), [`history`] (what was asked and answered),
 //! [`check`] (whether a history keeps the promises), [`site`] (hosts, switch, nodes and nginx of its
 //! own), [`nemesis`] (what is done to a site), [`run`] (the record of a run), [`report`] (what
-//! it looks like), [`cli`] (arguments).
+//! it looks like), [`swarm`] (a population of users), [`trials`] (published load tests with it),
+//! [`whose`] (who may be loaded), [`cli`] (arguments).
 //!
 //! Promises: shares no code with the server, so that no mistake can hide on both sides.
 //! Does not: need anything of the server but its pages, its answers and `cluster.json`.
@@ -35,3 +36,6 @@ pub mod run;
 pub mod schedule;
 pub mod site;
 pub mod stop;
+pub mod swarm;
+pub mod trials;
+pub mod whose;

@@ -17,7 +17,7 @@ use crate::lab::Lab;
 pub enum SignIn {
     /// Acknowledged: the SSO cookie is there.
     Done,
-    /// 401: user name or password wrong.
+    /// User name or password wrong: 401, or the form once more, as older servers say it.
     WrongPassword,
     /// 5xx: the server says it cannot answer now.
     Unavailable(u16),
@@ -105,6 +105,7 @@ impl Person {
         match answer.status.as_u16() {
             200 | 301..=303 if self.jar.has("TGC") => SignIn::Done,
             401 => SignIn::WrongPassword,
+            200 if form::find(&answer.text()).is_some() => SignIn::WrongPassword,
             423 => SignIn::Odd(
                 "status 423: sign-ins are throttled after wrong passwords; switch that off for a load \
                  test, in Castor with authn.throttle.enabled = false"
@@ -181,6 +182,16 @@ fn is_loopback(host: Option<&str>) -> bool {
 pub async fn validate(lab: &Lab, base: &str, service: &str, ticket: &str) -> Validation {
     let pending = begin(&lab.history, base, service, ticket);
     let call = Call::get(cas::validate_url(base, service, ticket));
+    let answer = validation::read(lab.client.call(call).await);
+    pending.end_with(|history| outcome(history, &answer));
+    answer
+}
+
+/// As [`validate`], by the protocol's third version, where every server releases attributes.
+pub async fn validate_p3(lab: &Lab, base: &str, service: &str, ticket: &str) -> Validation {
+    let pending = begin(&lab.history, base, service, ticket);
+    let endpoint = format!("{base}/p3/serviceValidate");
+    let call = Call::get(cas::validate_at(&endpoint, service, ticket));
     let answer = validation::read(lab.client.call(call).await);
     pending.end_with(|history| outcome(history, &answer));
     answer

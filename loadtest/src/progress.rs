@@ -87,8 +87,13 @@ impl Progress {
 
     /// One step more.
     pub fn tick(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+        self.advance(1);
         self.refresh();
+    }
+
+    /// `steps` more, shown with the next [`Progress::refresh`].
+    pub fn advance(&self, steps: u64) {
+        self.done.fetch_add(steps, Ordering::Relaxed);
     }
 
     /// `wrong` wrong answers more.

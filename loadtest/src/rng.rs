@@ -22,6 +22,23 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// Uniform from 0 to below 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Uniform from `low` to below `high`.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Uniform from 0 to below `count`; 0 when that is 0.
+    pub fn below(&mut self, count: usize) -> usize {
+        let wide = u128::from(self.next_u64()) * count as u128;
+        usize::try_from(wide >> 64).unwrap_or(0)
+    }
+
     /// 32 hexadecimal digits, the shape of nginx's `$request_id`.
     pub fn request_id(&mut self) -> String {
         format!("{:016x}{:016x}", self.next_u64(), self.next_u64())
@@ -31,6 +48,18 @@ impl Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn draws_stay_in_their_range_and_reach_all_of_it() {
+        let mut rng = Rng::new(3);
+        let draws: Vec<f64> = (0..1000).map(|_| rng.between(5.0, 15.0)).collect();
+        assert!(draws.iter().all(|draw| (5.0..15.0).contains(draw)));
+        assert!(draws.iter().any(|draw| *draw < 5.2) && draws.iter().any(|draw| *draw > 14.8));
+        let mut seen = [0; 9];
+        (0..900).for_each(|_| seen[rng.below(9)] += 1);
+        assert!(seen.iter().all(|times| *times > 60), "{seen:?}");
+        assert_eq!(rng.below(0), 0);
+    }
 
     #[test]
     fn same_seed_gives_same_request_ids() {

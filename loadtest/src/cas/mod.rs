@@ -73,8 +73,13 @@ pub fn login_url(base: &str, service: &str) -> String {
 
 /// URL that validates `ticket` for `service`.
 pub fn validate_url(base: &str, service: &str, ticket: &str) -> String {
+    validate_at(&format!("{base}/serviceValidate"), service, ticket)
+}
+
+/// URL that validates `ticket` for `service` at this endpoint.
+pub fn validate_at(endpoint: &str, service: &str, ticket: &str) -> String {
     format!(
-        "{base}/serviceValidate?service={}&ticket={}",
+        "{endpoint}?service={}&ticket={}",
         encode(service),
         encode(ticket)
     )

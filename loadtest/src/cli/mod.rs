@@ -1,7 +1,8 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
 //! 3 the cluster was not healthy before the run began.
 //!
-//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`] and [`report`];
+//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`], [`swarm`] and
+//! [`trials`] (with [`target`], what both ask for), [`compare`] and [`report`];
 //! [`output`] is what all do with the record of a run, [`time`] reads durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
@@ -9,11 +10,15 @@
 
 mod bench;
 mod check;
+mod compare;
 mod faults;
 mod output;
 mod report;
 mod site;
+mod swarm;
+mod target;
 mod time;
+mod trials;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,14 +32,13 @@ use crate::environment::Environment;
 use crate::history::{Header, Recorder};
 use crate::lab::{Lab, Unhealthy};
 use crate::stop::Stop;
+use crate::whose::may_load;
 use crate::{clock, progress::say};
 use output::Output;
 
-const LATER: &str = "Not there yet: swarm, trials.";
-
 /// Load, faults and judgement for a CAS cluster: every answer is judged.
 #[derive(Debug, Parser)]
-#[command(name = "castor-loadtest", version, after_help = LATER)]
+#[command(name = "castor-loadtest", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -49,6 +53,12 @@ enum Command {
     Faults(Box<faults::FaultsArgs>),
     /// Judge the history of a run: is every promise kept?
     Check(check::CheckArgs),
+    /// Let a population of users live at a CAS server: they sign in, visit applications, die and are born again
+    Swarm(Box<swarm::SwarmArgs>),
+    /// Compare the events that a population saw with the audit record of the server
+    Compare(compare::CompareArgs),
+    /// Repeat the six trials of Lafayette College and print their tables beside what is measured
+    Trials(Box<trials::TrialsArgs>),
     /// Turn records of runs into a page with plots, or into Markdown
     Report(report::ReportArgs),
 }
@@ -70,6 +80,9 @@ struct Common {
     /// Seed of random choices; a fresh one when absent
     #[arg(long)]
     seed: Option<u64>,
+    /// Load a cluster that is not on this machine: it is mine to load
+    #[arg(long)]
+    i_own_this_target: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -103,6 +116,9 @@ pub fn main() -> ExitCode {
                 None => Err(Usage(anyhow::anyhow!("faults needs a name: see --help")).into()),
             },
             Command::Check(arguments) => check::run(&arguments),
+            Command::Swarm(arguments) => swarm::run(*arguments).await,
+            Command::Compare(arguments) => compare::run(&arguments),
+            Command::Trials(arguments) => trials::run(*arguments).await,
             Command::Report(arguments) => report::run(&arguments),
         }
     });
@@ -146,6 +162,10 @@ fn open(common: &Common) -> anyhow::Result<(Lab, Environment)> {
     let timeout = Duration::from_secs(common.timeout.clamp(1, 600));
     let services = usize::from(common.services);
     let mut lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
+    let nodes = lab.cluster.nodes.iter().map(|node| &node.url);
+    for url in std::iter::once(&lab.cluster.front).chain(nodes) {
+        may_load(url, common.i_own_this_target).map_err(Usage)?;
+    }
     lab.stop = Stop::on_signals()?;
     let seed = common.seed.unwrap_or_else(clock::fresh_seed);
     Ok((lab, Environment::find(seed)))

@@ -1,7 +1,8 @@
-//! Opens one connection: TCP, TLS when asked for, HTTP/1.1 handshake.
+//! Opens one connection: TCP, from a given address when there is one, TLS when asked for, HTTP/1.1 handshake.
 //!
 //! Promises: the task behind a connection ends with it. Does not: pool.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{CallError, Sender};
@@ -64,10 +65,16 @@ impl Origin {
     }
 }
 
-pub(super) async fn open(origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Sender, CallError> {
-    let stream = TcpStream::connect((origin.bare_host(), origin.port))
-        .await
-        .map_err(|error| CallError::Connect(error.to_string()))?;
+pub(super) async fn open(
+    origin: &Origin,
+    tls: &Arc<ClientConfig>,
+    from: Option<IpAddr>,
+) -> Result<Sender, CallError> {
+    let stream = match from {
+        None => TcpStream::connect((origin.bare_host(), origin.port)).await,
+        Some(from) => connect_from(origin, from).await,
+    };
+    let stream = stream.map_err(|error| CallError::Connect(error.to_string()))?;
     // Small requests must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     if !origin.tls {
@@ -80,6 +87,28 @@ pub(super) async fn open(origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Sen
         .await
         .map_err(|error| CallError::Connect(format!("TLS: {error}")))?;
     handshake(stream).await
+}
+
+/// The addresses of the origin, those of the family of `from` only.
+async fn connect_from(origin: &Origin, from: IpAddr) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::new(
+        std::io::ErrorKind::AddrNotAvailable,
+        format!("the server has no address that can be reached from {from}"),
+    );
+    let addresses = tokio::net::lookup_host((origin.bare_host(), origin.port)).await?;
+    for to in addresses.filter(|to| to.is_ipv4() == from.is_ipv4()) {
+        let socket = if to.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.bind(SocketAddr::new(from, 0))?;
+        match socket.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 async fn handshake<S>(stream: S) -> Result<Sender, CallError>

@@ -9,6 +9,7 @@ pub mod cookies;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -129,6 +130,8 @@ pub struct Client {
 struct Inner {
     tls: Arc<ClientConfig>,
     timeout: Duration,
+    /// Address that connections come from; the system's choice when absent.
+    from: Option<IpAddr>,
     idle: Mutex<BTreeMap<Origin, Vec<Sender>>>,
 }
 
@@ -148,9 +151,37 @@ impl Client {
             inner: Arc::new(Inner {
                 tls: tls::client_config(ca_file)?,
                 timeout,
+                from: None,
                 idle: Mutex::new(BTreeMap::new()),
             }),
         })
+    }
+
+    /// Another client with the same settings and no connection yet, whose connections come from `from`.
+    pub fn another(&self, from: Option<IpAddr>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                tls: Arc::clone(&self.inner.tls),
+                timeout: self.inner.timeout,
+                from,
+                idle: Mutex::new(BTreeMap::new()),
+            }),
+        }
+    }
+
+    /// The same, whose handshakes and those of clients made of it are all whole ones: what two browsers
+    /// would not share, its copies must not.
+    pub fn without_resumption(&self) -> Self {
+        let mut tls = ClientConfig::clone(&self.inner.tls);
+        tls.resumption = rustls::client::Resumption::disabled();
+        Self {
+            inner: Arc::new(Inner {
+                tls: Arc::new(tls),
+                timeout: self.inner.timeout,
+                from: self.inner.from,
+                idle: Mutex::new(BTreeMap::new()),
+            }),
+        }
     }
 
     /// Sends `call` and reads the whole answer.
@@ -197,7 +228,7 @@ impl Client {
                 });
             }
         }
-        let sender = connection::open(&origin, &self.inner.tls).await?;
+        let sender = connection::open(&origin, &self.inner.tls, self.inner.from).await?;
         Ok(Lease {
             sender,
             reused: false,
@@ -221,7 +252,7 @@ impl Client {
                         return Err(CallError::Broken(error.into_error().to_string()));
                     };
                     request = unsent;
-                    sender = connection::open(&origin, &self.inner.tls).await?;
+                    sender = connection::open(&origin, &self.inner.tls, self.inner.from).await?;
                     reused = false;
                 }
             }

@@ -62,6 +62,18 @@ pub enum Sin {
     Resurrects,
     /// Says that it signed out, and did not.
     IgnoresLogout,
+    /// 500 to everything.
+    Broken,
+    /// 500 to everything after a hundred requests.
+    BreaksLater,
+    /// A login page without a form.
+    NoForm,
+    /// Every password is right.
+    AcceptsAnything,
+    /// No sin: wrong passwords are answered with 200 and the form, as older servers do.
+    RefusesWithForm,
+    /// No sin: a sign-in is answered with 303 and no page.
+    RedirectsSignIns,
 }
 
 /// How long a ticket lives here.
@@ -162,14 +174,32 @@ impl FakeCas {
             .map(|body| body.to_bytes())
             .unwrap_or_default();
         let query = parse(parts.uri.query().unwrap_or_default());
+        let late =
+            self.sins(Sin::BreaksLater) && self.counter.fetch_add(1, Ordering::Relaxed) > 100;
+        if late || self.sins(Sin::Broken) {
+            return page(StatusCode::INTERNAL_SERVER_ERROR, "");
+        }
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/ready") => self.ready().await,
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
+            (Method::POST, "/cas/v1/users") => Self::check(&String::from_utf8_lossy(&body)),
             (Method::GET, "/cas/logout") => self.logout(&parts.headers),
-            (Method::GET, "/cas/serviceValidate") => self.validate(&query, &parts.headers),
+            (Method::GET, "/cas/serviceValidate" | "/cas/p3/serviceValidate") => {
+                self.validate(&query, &parts.headers)
+            }
             _ => page(StatusCode::NOT_FOUND, ""),
         }
+    }
+
+    /// The REST protocol's check of a password.
+    fn check(body: &str) -> Response<Full<Bytes>> {
+        let fields = parse(body);
+        let is = |name: &str, value: &str| fields.get(name).is_some_and(|got| got == value);
+        if is("username", USER) && is("password", PASSWORD) {
+            return page(StatusCode::OK, "{}");
+        }
+        page(StatusCode::UNAUTHORIZED, "")
     }
 
     async fn ready(&self) -> Response<Full<Bytes>> {
@@ -198,9 +228,18 @@ impl FakeCas {
         let session = session_of(headers);
         let known = session.is_some_and(|session| self.knows(session));
         let lost = self.sins(Sin::LosesSessions) && known && self.every(7);
+        if self.sins(Sin::NoForm) {
+            return page(
+                StatusCode::OK,
+                "<h1>Welcome</h1><form><input name=q></form>",
+            );
+        }
         let (Some(service), true, false) = (query.get("service"), known, lost) else {
             return Self::form();
         };
+        if service.ends_with("refused") {
+            return page(StatusCode::FORBIDDEN, "not for you");
+        }
         let sequence = self.counter.fetch_add(1, Ordering::Relaxed);
         let sequence = if self.sins(Sin::IssuesTwice) {
             0
@@ -267,9 +306,12 @@ impl FakeCas {
         if !is("execution", "e1s1") || !is("_eventId", "submit") {
             return Self::form();
         }
-        if !is("username", USER) || !is("password", PASSWORD) {
+        let right = is("username", USER) && is("password", PASSWORD);
+        if !right && !self.sins(Sin::AcceptsAnything) {
             let mut answer = Self::form();
-            *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            if !self.sins(Sin::RefusesWithForm) {
+                *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            }
             return answer;
         }
         let session = format!(
@@ -280,6 +322,9 @@ impl FakeCas {
         );
         std::fs::write(self.settings.state.join("sessions").join(&session), USER).unwrap();
         let mut answer = page(StatusCode::OK, "signed in");
+        if self.sins(Sin::RedirectsSignIns) {
+            *answer.status_mut() = StatusCode::SEE_OTHER;
+        }
         answer.headers_mut().insert(
             header::SET_COOKIE,
             format!("TGC={session}; Path=/cas; Secure; HttpOnly")

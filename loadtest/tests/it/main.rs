@@ -17,3 +17,5 @@ mod oracle;
 mod program;
 mod report;
 mod setup;
+mod swarm;
+mod swarm_program;

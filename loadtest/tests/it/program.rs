@@ -99,7 +99,16 @@ async fn a_race_writes_a_history_that_check_judges() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reference_page_shows_the_help() {
     let page = include_str!("../../../docs/reference/loadtest.md");
-    for command in ["check", "report", "faults", "faults kill", "faults refill"] {
+    for command in [
+        "check",
+        "report",
+        "swarm",
+        "trials",
+        "compare",
+        "faults",
+        "faults kill",
+        "faults refill",
+    ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");
         let help = run(arguments.into_iter().map(str::to_owned).collect()).await;

@@ -1,0 +1,156 @@
+//! What the nodes use of their machine while they serve: processor and memory.
+//!
+//! Promises: read from /proc for processes of this machine, otherwise from the nodes' Prometheus pages; a
+//! node that tells nothing is left out. Does not: measure the load generator or a proxy.
+
+use crate::http::{Call, Client};
+use crate::lab::Lab;
+
+/// What one node has used so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Processor seconds since it started.
+    pub cpu_s: f64,
+    /// Resident bytes.
+    pub resident: f64,
+}
+
+/// The nodes that can be looked at.
+pub struct Gauges {
+    nodes: Vec<(String, Source)>,
+    client: Client,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Source {
+    Process(u32),
+    Page(String),
+}
+
+impl Gauges {
+    /// The given processes and pages; without any, the nodes of the cluster.
+    pub fn new(lab: &Lab, pids: &[u32], pages: &[String]) -> Self {
+        let mut nodes: Vec<(String, Source)> = Vec::new();
+        for (number, pid) in (1..).zip(pids) {
+            nodes.push((format!("process {number}"), Source::Process(*pid)));
+        }
+        for (number, page) in (1..).zip(pages) {
+            nodes.push((format!("node {number}"), Source::Page(page.clone())));
+        }
+        if nodes.is_empty() {
+            for node in &lab.cluster.nodes {
+                let source = if process(node.pid).is_some() {
+                    Source::Process(node.pid)
+                } else {
+                    Source::Page(format!("{}/metrics", node.ops_url))
+                };
+                nodes.push((node.name.clone(), source));
+            }
+        }
+        Self {
+            nodes,
+            client: lab.client.another(None),
+        }
+    }
+
+    /// Names of the nodes, in the order of the readings.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// One reading of each node.
+    pub async fn read(&self) -> Vec<Option<Reading>> {
+        let mut readings = Vec::with_capacity(self.nodes.len());
+        for (_, source) in &self.nodes {
+            readings.push(match source {
+                Source::Process(pid) => process(*pid),
+                Source::Page(url) => match self.client.call(Call::get(url)).await {
+                    Ok(answer) if answer.status == 200 => page(&answer.text()),
+                    _ => None,
+                },
+            });
+        }
+        readings
+    }
+}
+
+/// Sum of the nodes that could be read both times.
+pub fn cpu_between(before: &[Option<Reading>], after: &[Option<Reading>]) -> Option<f64> {
+    let used: Vec<f64> = before
+        .iter()
+        .zip(after)
+        .filter_map(|(before, after)| Some((*after)?.cpu_s - (*before)?.cpu_s))
+        .collect();
+    (!used.is_empty()).then(|| used.iter().sum())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn process(pid: u32) -> Option<Reading> {
+    if pid == 0 {
+        return None;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let [ticks, pages] = ticks_and_pages(&stat)?;
+    Some(Reading {
+        cpu_s: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+        resident: pages as f64 * rustix::param::page_size() as f64,
+    })
+}
+
+/// User and system time in ticks, and resident pages. The name in brackets may hold anything.
+fn ticks_and_pages(stat: &str) -> Option<[u64; 2]> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some([number(11)? + number(12)?, number(21)?])
+}
+
+fn page(text: &str) -> Option<Reading> {
+    let value = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+    };
+    Some(Reading {
+        cpu_s: value("process_cpu_seconds_total ")?,
+        resident: value("process_resident_memory_bytes ").unwrap_or(0.0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_linux_and_prometheus_write() {
+        let stat = "7 (a b) c) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 4 0 5 1000 77 184";
+        assert_eq!(ticks_and_pages(stat), Some([300, 77]));
+        assert_eq!(ticks_and_pages("7 (a"), None);
+        let text = "# HELP x\nprocess_cpu_seconds_total 12.5\nprocess_resident_memory_bytes 4e6\n";
+        let reading = page(text).unwrap();
+        assert_eq!((reading.cpu_s, reading.resident), (12.5, 4e6));
+        assert_eq!(page("process_open_fds 3"), None);
+    }
+
+    #[test]
+    fn a_process_of_this_machine_can_be_read() {
+        let reading = process(std::process::id()).unwrap();
+        assert!(reading.resident > 1e5, "{reading:?}");
+        assert_eq!(process(0), None);
+    }
+
+    #[test]
+    fn a_node_that_tells_nothing_is_left_out() {
+        let reading = |cpu_s| {
+            Some(Reading {
+                cpu_s,
+                resident: 1.0,
+            })
+        };
+        let before = [reading(1.0), None, reading(2.0)];
+        assert_eq!(
+            cpu_between(&before, &[reading(2.5), reading(9.0), None]),
+            Some(1.5)
+        );
+        assert_eq!(cpu_between(&before, &[None, None, None]), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! Whom a population talks to, and from where.
+//!
+//! Promises: people and applications have different connections, and different addresses unless the
+//! system chooses them; before anybody hatches the target has shown a login form and refused a ticket
+//! that nobody issued. Does not: start a server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::accounts::{self, Account};
+use super::addresses::Addresses;
+use super::gauge::Gauges;
+use crate::cas::form;
+use crate::cas::validation::Validation;
+use crate::cluster::Cluster;
+use crate::http::{Call, CallError, Client};
+use crate::lab::{Lab, Unhealthy};
+use crate::person::{self, SignIn};
+use crate::whose::may_load;
+
+/// Authorities of the system, in the order they are looked for.
+const SYSTEM_AUTHORITIES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// How to reach a target.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// URL of the server with its context path; the cluster's front door when absent.
+    pub url: Option<String>,
+    /// Description of a running cluster: front door, authority, nodes and their processes.
+    pub cluster: Option<PathBuf>,
+    /// Authorities to trust.
+    pub ca: Option<PathBuf>,
+    /// Accounts; the cluster's one when absent.
+    pub accounts: Option<PathBuf>,
+    /// Pattern of service URLs.
+    pub service: String,
+    /// Time that a request may take.
+    pub timeout: Duration,
+    /// Where people come from.
+    pub browsers: Addresses,
+    /// Where applications come from.
+    pub applications: Addresses,
+    /// URL of an application that is registered and for nobody of the accounts; for days.
+    pub refused: String,
+    /// Nodes where old tickets are tried again.
+    pub nodes: Vec<String>,
+    /// Processes of the nodes on this machine.
+    pub pids: Vec<u32>,
+    /// Prometheus pages of the nodes.
+    pub metrics: Vec<String>,
+    /// Protocol version of validation: 2 or 3.
+    pub protocol: u8,
+    /// Whether a target beyond this machine is theirs who ask.
+    pub mine: bool,
+}
+
+/// A target that can be used.
+pub struct Target {
+    /// The server, a client for people, and the history.
+    pub lab: Lab,
+    /// Who signs in.
+    pub accounts: Vec<Account>,
+    /// Where people come from.
+    pub browsers: Addresses,
+    /// Where old tickets are tried again.
+    pub replay_at: Vec<String>,
+    /// An application that is for nobody.
+    pub refused: String,
+    /// What the nodes use.
+    pub gauges: Gauges,
+    applications: Addresses,
+    protocol: u8,
+}
+
+impl Target {
+    /// Reads the files and looks at who the target is; asks it nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be used, or the target is on another machine and nobody says whose it is.
+    pub fn open(options: &Options, services: usize) -> anyhow::Result<Self> {
+        let mut cluster = match (&options.cluster, &options.url) {
+            (Some(file), _) => Cluster::read(file)?,
+            (None, Some(url)) => Cluster::at(url)?,
+            (None, None) => bail!("say where the server is: --url URL or --cluster FILE"),
+        };
+        if let (Some(url), Some(_)) = (&options.url, &options.cluster) {
+            cluster.front = Cluster::at(url)?.front;
+        }
+        if let Some(ca) = &options.ca {
+            cluster.ca_file = Some(ca.clone());
+        }
+        if cluster.ca_file.is_none() && cluster.front.starts_with("https:") {
+            let found = SYSTEM_AUTHORITIES.iter().map(Path::new);
+            cluster.ca_file = found
+                .filter(|file| file.exists())
+                .map(Path::to_owned)
+                .next();
+        }
+        let accounts = match &options.accounts {
+            Some(file) => accounts::read(file).context("--accounts")?,
+            None if cluster.username.is_empty() => {
+                bail!("say who signs in: --accounts FILE, see loadtest/scenarios/accounts.toml")
+            }
+            None => vec![Account::new(&cluster.username, &cluster.password)],
+        };
+        let mut replay_at = options.nodes.clone();
+        if replay_at.is_empty() {
+            replay_at = cluster.nodes.iter().map(|node| node.url.clone()).collect();
+        }
+        for url in std::iter::once(&cluster.front)
+            .chain(&replay_at)
+            .chain(&options.metrics)
+        {
+            may_load(url, options.mine)?;
+        }
+        if replay_at.is_empty() {
+            replay_at.push(cluster.front.clone());
+        }
+        let mut lab = Lab::of(cluster, options.timeout, &options.service, services)?;
+        let gauges = Gauges::new(&lab, &options.pids, &options.metrics);
+        lab.client = lab.client.without_resumption();
+        Ok(Self {
+            lab,
+            accounts,
+            browsers: options.browsers,
+            replay_at,
+            refused: options.refused.clone(),
+            gauges,
+            applications: options.applications,
+            protocol: options.protocol,
+        })
+    }
+
+    /// The browser of somebody new: no cookies, no connections.
+    pub fn browser(&self, index: u32) -> person::Person {
+        let mut lab = self.lab.clone();
+        lab.client = lab.client.another(self.browsers.at(index));
+        person::Person::new(&lab)
+    }
+
+    /// The applications, each with its own connections.
+    pub fn applications(&self, count: u16) -> Vec<Application> {
+        let application = |index: u16| {
+            let mut lab = self.lab.clone();
+            lab.client = lab.client.another(self.applications.at(u32::from(index)));
+            Application {
+                service: lab.service(u64::from(index)),
+                lab,
+                protocol: self.protocol,
+            }
+        };
+        (0..count).map(application).collect()
+    }
+
+    /// Asks the target for its form, and about a ticket that nobody issued.
+    ///
+    /// # Errors
+    /// [`Unhealthy`], with what is wrong and what to do.
+    pub async fn preflight(&self) -> anyhow::Result<()> {
+        let front = &self.lab.cluster.front;
+        let client = self.lab.client.another(self.browsers.at(0));
+        look_at_form(&client, front)
+            .await
+            .map_err(|what| Unhealthy(format!("{front}/login: {what}")))?;
+        let applications = self.applications(1);
+        let Some(application) = applications.first() else {
+            return Ok(());
+        };
+        let answer = application.validate(front, "ST-1-nobody").await;
+        if matches!(answer, Validation::Refused { .. }) {
+            return Ok(());
+        }
+        let version = self.protocol;
+        bail!(Unhealthy(format!(
+            "{front}: a ticket that nobody issued was answered with {answer}, by version {version} of the \
+             protocol. A server without /p3/serviceValidate takes --protocol 2; the service must be \
+             registered, see --service"
+        )))
+    }
+}
+
+async fn look_at_form(client: &Client, front: &str) -> Result<(), String> {
+    let answer = client.call(Call::get(format!("{front}/login"))).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(CallError::Connect(what)) if what.starts_with("TLS") => {
+            return Err(format!(
+                "the certificate is not trusted or not for this name ({what}); give its authority with --ca FILE"
+            ));
+        }
+        Err(error) => return Err(format!("{error}; is the server up, and is the URL right?")),
+    };
+    match answer.status.as_u16() {
+        200 => {}
+        status @ 500..=599 => {
+            return Err(format!("the server says {status}: it cannot serve now"));
+        }
+        status => {
+            return Err(format!(
+                "the server says {status} instead of the login form; the URL ends with the context path, often /cas"
+            ));
+        }
+    }
+    match form::find(&answer.text()) {
+        Some(_) => Ok(()),
+        None => Err("the page has no form with a name and a password".to_owned()),
+    }
+}
+
+/// An application: it validates tickets for its URL.
+pub struct Application {
+    lab: Lab,
+    protocol: u8,
+    /// Its URL.
+    pub service: String,
+}
+
+impl Application {
+    /// Checks a password at the door `base` by the REST protocol, where no session begins.
+    pub async fn check(&self, base: &str, user: &str, password: &str) -> SignIn {
+        let fields = [("username", user), ("password", password)];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let call = Call::post_form(format!("{base}/v1/users"), &fields);
+        match self.lab.client.call(call).await {
+            Ok(answer) => match answer.status.as_u16() {
+                200 => SignIn::Done,
+                401 => SignIn::WrongPassword,
+                status @ 500..=599 => SignIn::Unavailable(status),
+                status => SignIn::Odd(format!(
+                    "status {status} to POST /v1/users; in Castor it needs http.rest = true"
+                )),
+            },
+            Err(error) => SignIn::Failed(error),
+        }
+    }
+
+    /// Validates `ticket` at the door `base`.
+    pub async fn validate(&self, base: &str, ticket: &str) -> Validation {
+        if self.protocol == 2 {
+            person::validate(&self.lab, base, &self.service, ticket).await
+        } else {
+            person::validate_p3(&self.lab, base, &self.service, ticket).await
+        }
+    }
+}
