@@ -141,6 +141,12 @@ impl Report {
             .count("false_refusals", self.sum(Verdict::refused))
             .count("lost_sessions", self.lost());
         run.tables.push(self.table());
+        run.note(format!(
+            "Judged are the histories, by the rules of castor-loadtest check: {} operations; of them \
+             {} had no answer or 5xx, which faults may bring.",
+            self.sum(Verdict::operations),
+            self.sum(|verdict| verdict.unknown)
+        ));
         for outcome in &self.outcomes {
             let pair = format!("{}, in the fault", outcome.nemesis);
             run.percentiles(&pair, &outcome.pair_time);
@@ -159,7 +165,7 @@ impl Report {
             says.map(|failure| format!("{}: {failure}", outcome.nemesis))
         });
         run::Verdict {
-            judged: self.sum(Verdict::operations),
+            judged: self.sum(|verdict| verdict.operations().saturating_sub(verdict.unknown)),
             wrong: self.sum(double) + self.lost(),
             forgiven: 0,
             kinds: vec![

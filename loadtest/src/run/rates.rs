@@ -42,8 +42,12 @@ impl PerSecond {
     /// fill, is as a whole one.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub fn points(&self, lasted: Duration) -> Vec<(f64, f64)> {
+        // Seconds in which nothing happened count, too, also at the end.
+        let length = usize::try_from(lasted.as_secs()).unwrap_or(SECONDS_MAX) + 1;
+        let quiet = std::iter::repeat(&0);
+        let counts = self.0.iter().chain(quiet).take(length.min(SECONDS_MAX));
         let lasted = lasted.as_secs_f64();
-        let seconds = self.0.iter().enumerate().map(|(second, count)| {
+        let seconds = counts.enumerate().map(|(second, count)| {
             let begin = second as f64;
             let length = (lasted - begin).clamp(0.0, 1.0);
             (begin + length / 2.0, *count as f64, length)
@@ -69,6 +73,8 @@ mod tests {
         one.merge(&other);
         let points = one.points(Duration::from_millis(2_500));
         assert_eq!(points, [(0.5, 2.0), (1.5, 0.0), (2.25, 2.0)]);
+        let quiet = PerSecond::default().points(Duration::from_secs(2));
+        assert_eq!(quiet, [(0.5, 0.0), (1.5, 0.0)]);
         other.hit(Duration::MAX);
         assert_eq!(other.points(Duration::from_secs(3)).len(), 3);
     }

@@ -322,6 +322,17 @@ mod tests {
         (dir, opened)
     }
 
+    #[test]
+    fn the_example_of_the_documents_is_read() {
+        let page = include_str!("../../../docs/operating/install.md");
+        let (_, example) = page.split_once("```toml\n[[user]]").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let users = Users::parse(&format!("[[user]]{example}"), &Rng::seeded(3)).unwrap();
+        let (person, _) = users.get("mlee7").unwrap();
+        assert_eq!(person.attributes.len(), 2);
+        assert!(users.by_name["left"].disabled);
+    }
+
     async fn ask(authenticator: &FileAuthenticator, name: &str, password: &str) -> Verdict {
         let credential = Credential::new(name, password).unwrap();
         authenticator.authenticate(&credential).await

@@ -115,8 +115,11 @@ fn check(folder: &Path, json: bool) -> Done {
         .files
         .iter()
         .filter(|f| !f.report.errors.is_empty());
-    let (refused, all) = (refused.count(), examination.files.len());
-    Err(anyhow::anyhow!("{refused} of {all} definitions refused").into())
+    let says = match (refused.count(), examination.files.len()) {
+        (0, _) => "the folder is refused".to_owned(),
+        (refused, all) => format!("{refused} of {all} definitions refused"),
+    };
+    Err(anyhow::anyhow!(says).into())
 }
 
 fn verdict(file: &Examined) -> &'static str {
@@ -163,9 +166,14 @@ fn as_text(folder: &Path, examination: &Examination) -> String {
     for problem in &examination.problems {
         says.push_str(&format!("error: {problem}\n"));
     }
-    let mut out = table(&rows);
+    let mut out = String::new();
+    if !examination.files.is_empty() || says.is_empty() {
+        out.push_str(&table(&rows));
+    }
     if !says.is_empty() {
-        out.push('\n');
+        if !out.is_empty() {
+            out.push('\n');
+        }
         out.push_str(&says);
     }
     out

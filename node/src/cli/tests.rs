@@ -126,7 +126,8 @@ fn a_folder_with_a_refused_definition_fails_the_check() {
             panic!("{refused:?}");
         };
         assert_eq!(error.to_string(), "5 of 6 definitions refused");
-        assert!(check(&testdata("nowhere")).is_err());
+        let nowhere = says(check(&testdata("nowhere")));
+        assert_eq!(nowhere, "the folder is refused");
     }
     let folder = format!("services.folder=\"{}\"", testdata("refused"));
     let missing = "/nonexistent/castor.toml";
@@ -180,6 +181,10 @@ fn configurations_in_the_documents_are_accepted() {
         let text = std::fs::read_to_string(docs.join(page)).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let toml = block.split("```").next().unwrap();
+            // A users file: the test beside its reader reads it.
+            if toml.starts_with("[[user]]") {
+                continue;
+            }
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("castor.toml");
             std::fs::write(&file, toml).unwrap();

@@ -144,5 +144,16 @@ async fn secure(
         .map_err(|_| wrong("its name cannot be on a certificate".to_owned()))?;
     let connector = TlsConnector::from(trust.config.clone());
     let stream = connector.connect(name, stream).await;
-    Ok(Box::new(stream.map_err(|error| wrong(error.to_string()))?))
+    Ok(Box::new(stream.map_err(|error| wrong(told(&error)))?))
+}
+
+/// What is wrong, for operators. The library's word for the most frequent mistake with certificates that
+/// are made by hand says nothing to them.
+fn told(error: &std::io::Error) -> String {
+    let says = error.to_string();
+    if says.contains("CaUsedAsEndEntity") {
+        "its certificate is that of an authority (CA:TRUE), which a server must not have".to_owned()
+    } else {
+        says
+    }
 }

@@ -132,8 +132,13 @@ impl Authority {
     }
 
     fn acceptor(&self, name: &str) -> TlsAcceptor {
+        self.acceptor_as(name, IsCa::NoCa)
+    }
+
+    fn acceptor_as(&self, name: &str, is_ca: IsCa) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = is_ca;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
@@ -252,6 +257,18 @@ async fn certificates_are_verified_and_authorities_can_be_reloaded() {
         outbound.call(call(&url)).await.unwrap().status,
         StatusCode::OK
     );
+}
+
+#[tokio::test]
+async fn a_server_with_the_certificate_of_an_authority_is_refused_in_words() {
+    let ours = Authority::new();
+    let file = ca_file(&ours);
+    let (outbound, _) = outbound_with(Some(file.path()), |_| {});
+    let (address, _) =
+        tls_peer(ours.acceptor_as("localhost", IsCa::Ca(BasicConstraints::Unconstrained))).await;
+    let url = format!("https://localhost:{}/", address.port());
+    let error = outbound.call(call(&url)).await.unwrap_err();
+    assert!(error.to_string().contains("CA:TRUE"), "{error}");
 }
 
 fn counted(registry: &Registry, outcome: &str) -> u64 {

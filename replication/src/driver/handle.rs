@@ -453,7 +453,7 @@ pub(super) fn log_event(event: &Event) {
         }
         Event::Partial { ticket, missing } => {
             tracing::warn!(
-                ?ticket,
+                ticket = ticket.as_ref().map(tracing::field::debug),
                 missing,
                 "answered before every peer had acknowledged"
             );

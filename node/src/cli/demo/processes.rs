@@ -5,8 +5,10 @@
 //! A signal goes only to our own children or to processes whose command line names the node's
 //! configuration file. Does not: know why a node ended.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::future::Future as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
@@ -261,15 +263,18 @@ pub(super) fn signal_child(child: &Child, signal: Signal) {
     }
 }
 
+/// Whether a process serves this configuration. People give it as they stand: the path may be relative to
+/// the folder of that process.
 fn runs_config(pid: u32, config: &Path) -> bool {
-    let config = config.as_os_str().as_encoded_bytes();
+    let folder = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-        let has = |wanted: &[u8]| {
-            line.split(|byte| *byte == 0)
-                .any(|argument| argument == wanted)
+        let arguments = || line.split(|byte| *byte == 0);
+        let names = |argument: &[u8]| {
+            let path = argument.strip_prefix(b"--config=").unwrap_or(argument);
+            folder.join(OsStr::from_bytes(path)) == config
         };
         // An editor has the file in its command line too.
-        has(b"serve") && has(config)
+        arguments().any(|argument| argument == b"serve") && arguments().any(names)
     })
 }
 
@@ -318,4 +323,47 @@ fn log_end(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(LOG_LINES);
     format!("{}\n(from {})", lines[from..].join("\n"), log.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell that has these arguments on its command line, and waits for its standard input to end. It
+    /// answers first: a process that was only just started has no command line yet.
+    fn process(folder: &Path, arguments: &[&str]) -> std::process::Child {
+        use std::io::Read as _;
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "echo; read line", "castor"])
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = child.stdout.as_mut().unwrap();
+        out.read_exact(&mut [0]).unwrap();
+        child
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_configuration_however_it_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().canonicalize().unwrap();
+        let config = folder.join("demo/castor.toml");
+        let absolute = config.to_str().unwrap();
+        for (arguments, expected) in [
+            (&["serve", "--config", absolute][..], true),
+            (&["serve", "--config", "demo/castor.toml"], true),
+            (&["serve", "--config", "./demo/castor.toml"], true),
+            (&["serve", "--config=demo/castor.toml"], true),
+            (&["serve", "--config", "castor.toml"], false),
+            (&["edit", "demo/castor.toml"], false),
+        ] {
+            let mut child = process(&folder, arguments);
+            assert_eq!(runs_config(child.id(), &config), expected, "{arguments:?}");
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+    }
 }

@@ -292,6 +292,10 @@ pub(super) const RULES: &[(&str, What)] = &[
         What::AnywayIf(&["true"], "people may sign in without an application"),
     ),
     (
+        "cas.sso.services.allow-missing-service-parameter",
+        What::AnywayIf(&["true"], "people may sign in without an application"),
+    ),
+    (
         "cas.sso.*",
         What::Missing("single sign-on is configured in the definitions"),
     ),
@@ -493,6 +497,10 @@ pub(super) const RULES: &[(&str, What)] = &[
     (
         "cas.audit.slf4j.*",
         What::Anyway("one JSON object per line; audit.output says where to"),
+    ),
+    (
+        "cas.audit.engine.enabled",
+        What::AnywayIf(&["true"], "events are always recorded"),
     ),
     (
         "cas.audit.engine.number-of-days-in-history",

@@ -97,6 +97,30 @@ fn lengths_of_time_are_read_in_every_spelling() {
 /// One line, its verdict, whether it matters to security, and part of the note.
 const CASES: &[(&str, &str, bool, &str)] = &[
     (
+        "cas.sso.services.allow-missing-service-parameter=true",
+        "default anyway",
+        false,
+        "without an application",
+    ),
+    (
+        "cas.sso.services.required-service-pattern=^https://.*",
+        "not supported",
+        true,
+        "definitions",
+    ),
+    (
+        "cas.audit.engine.enabled=true",
+        "default anyway",
+        false,
+        "always recorded",
+    ),
+    (
+        "cas.audit.engine.enabled=false",
+        "not supported",
+        true,
+        "always recorded",
+    ),
+    (
         "cas.server.prefix=https://sso.example.org/cas",
         "mapped",
         false,

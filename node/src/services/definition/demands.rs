@@ -54,6 +54,8 @@ fn module(fields: &mut Fields<'_, '_>, key: &str) {
     ]
     .iter()
     .any(|member| policy.says(member));
+    let forced = policy.scalar("forceExecution");
+    let says_more = says_more || forced.is_some_and(|f| f.eq_ignore_ascii_case("true"));
     policy.abandon();
     if enabled && says_more {
         fields.warn_at(

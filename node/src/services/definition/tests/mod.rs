@@ -124,7 +124,8 @@ fn empty_policies_of_an_export_change_nothing() {
         "authenticationPolicy": {"@class": "PX"}, "expirationPolicy": {"deleteWhenExpired": false},
         "environments": ["java.util.HashSet", []], "accessStrategy": null,
         "acceptableUsagePolicy": {"@class": "PX", "enabled": true},
-        "webflowInterruptPolicy": {"@class": "PX", "enabled": false, "attributeName": "x"},
+        "webflowInterruptPolicy": {"@class": "PX", "enabled": true, "forceExecution": "UNDEFINED"},
+        "surrogatePolicy": {"@class": "PX", "enabled": false, "attributeName": "x"},
         "singleSignOnParticipationPolicy":
             {"@class": "PDefaultRegisteredServiceSingleSignOnParticipationPolicy"},
         "contacts": ["java.util.ArrayList", [{"name": "x"}]]"#,
@@ -143,6 +144,10 @@ fn what_has_no_effect_is_told() {
         (
             "\"acceptableUsagePolicy\": {\"text\": \"x\"}",
             "acceptableUsagePolicy",
+        ),
+        (
+            "\"webflowInterruptPolicy\": {\"forceExecution\": \"TRUE\"}",
+            "webflowInterruptPolicy",
         ),
         (
             "\"logoutType\": \"NONE\", \"logoutUrl\": \"https://a/\"",
