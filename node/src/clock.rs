@@ -52,6 +52,11 @@ impl Clock {
     }
 }
 
+/// `wall_ms` as text, always with three digits after the second, so that lists stay straight.
+pub fn stamp(wall_ms: u64) -> String {
+    format!("{:.3}", timestamp(wall_ms))
+}
+
 /// `wall_ms` for printing; a moment too far away to print is the epoch.
 pub fn timestamp(wall_ms: u64) -> jiff::Timestamp {
     i64::try_from(wall_ms)

@@ -18,7 +18,8 @@ use super::input::{Asked, Said, bad, given};
 use crate::admin::{Actor, refusal};
 use crate::authn::{Credential, Decision};
 use crate::cas::outcome::{AuthenticationFacts, Outcome, Success};
-use crate::cas::response::{json, plain, xml};
+use crate::cas::response::json::{self, Single};
+use crate::cas::response::{plain, xml};
 use crate::cas::service_url::ServiceUrl;
 use crate::clock;
 use crate::ops::audit::Action;
@@ -161,6 +162,7 @@ fn described(
             .collect()
     });
     let shown = xml::write(&outcome);
+    let single = Single::of(actuator.cas.config.load().validation.json_lists);
     json!({
         "uid": principal.id,
         "username": released.as_ref().map(|released| &released.user),
@@ -176,7 +178,7 @@ fn described(
             "CAS1": plain::write(&outcome),
             "CAS2": shown,
             "CAS3": shown,
-            "CAS3_JSON": json::write(&outcome),
+            "CAS3_JSON": json::write(&outcome, single),
         },
     })
 }

@@ -63,7 +63,7 @@ pub(super) async fn keys(State(admin): State<Admin>) -> Json<Value> {
             json!({
                 "id": entry.id().to_string(),
                 "role": entry.role().as_str(),
-                "created": clock::timestamp(created).to_string(),
+                "created": clock::stamp(created),
             })
         })
         .collect();

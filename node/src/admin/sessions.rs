@@ -144,7 +144,7 @@ impl Session {
     }
 
     fn summary(&self, ring: &KeyRing) -> Value {
-        let when = |ms| clock::timestamp(ms).to_string();
+        let when = |ms| clock::stamp(ms);
         json!({
             "handle": handle_of(ring, &self.entry.key),
             "user": self.tgt.principal.id,
@@ -175,7 +175,7 @@ impl Session {
             .map(|(_, visited)| {
                 json!({
                     "url": audit::masked(&visited.url),
-                    "last_ticket": clock::timestamp(visited.stamp).to_string(),
+                    "last_ticket": clock::stamp(visited.stamp),
                 })
             })
             .collect();
@@ -431,10 +431,10 @@ impl Ended {
     /// What to answer when not all could be ended.
     pub(crate) fn failed(&self) -> Option<Response> {
         let error = self.failure.as_ref()?;
-        let says = format!(
-            "{error}; {} sessions were ended before",
-            self.sessions.len()
-        );
+        let says = match self.sessions.len() {
+            1 => format!("{error}; 1 session was ended before"),
+            ended => format!("{error}; {ended} sessions were ended before"),
+        };
         Some(refusal(StatusCode::SERVICE_UNAVAILABLE, says))
     }
 

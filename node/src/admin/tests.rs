@@ -376,7 +376,7 @@ async fn keys_are_named_and_never_shown() {
     assert_eq!(
         answer,
         serde_json::json!({"keys": [
-            {"id": "00000007", "role": "current", "created": "2023-11-14T22:13:20Z"}
+            {"id": "00000007", "role": "current", "created": "2023-11-14T22:13:20.000Z"}
         ]})
     );
 }

@@ -76,7 +76,7 @@ async fn find(admin: &Admin, which: Which) -> Result<Vec<Counted>, Box<Response>
 }
 
 fn when(ms: u64) -> String {
-    clock::timestamp(ms).to_string()
+    clock::stamp(ms)
 }
 
 fn row(counted: &Counted) -> Value {

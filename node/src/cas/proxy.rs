@@ -5,7 +5,7 @@ use axum::response::Response;
 use castor_proto::ticket::{TicketId, TicketKind};
 
 use super::outcome::{Code, ProxyOutcome};
-use super::response::{Format, respond_proxy};
+use super::response::respond_proxy;
 use super::service_url::ServiceUrl;
 use super::visit::{Call, Visitor, log_ticket};
 use crate::ops::audit::Action;
@@ -20,7 +20,7 @@ pub async fn get(call: Call) -> Response {
     let visitor = call.visitor();
     let query = call.query();
     let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
-    let format = Format::of_parameter(format);
+    let format = visitor.format(format);
     let outcome = match query {
         Ok(form) => visitor.proxy(&form).await,
         Err(error) => visitor.malformed_proxy(ProxyOutcome::bad_request(error)),

@@ -5,7 +5,7 @@
 use axum::response::Response;
 
 use super::paths::{P3_SERVICE_VALIDATE, SERVICE_VALIDATE};
-use super::response::{Format, respond};
+use super::response::respond;
 use super::validation::{Accepts, Validation};
 use super::visit::Call;
 
@@ -24,7 +24,7 @@ pub(super) async fn answer(endpoint: &'static str, accepts: Accepts, call: Call)
     let visitor = call.visitor();
     let query = call.query();
     let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
-    let format = Format::of_parameter(format);
+    let format = visitor.format(format);
     let read = Validation::read(endpoint, accepts, &query);
     let outcome = visitor.validate(read).await;
     respond(&outcome, format, visitor.visit.https)

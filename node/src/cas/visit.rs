@@ -17,6 +17,8 @@ use super::paths::{
     ASSETS, LOGIN, P3_PROXY_VALIDATE, P3_SERVICE_VALIDATE, PROXY, PROXY_VALIDATE, SAML_VALIDATE,
     SERVICE_VALIDATE, VALIDATE,
 };
+use super::response::Format;
+use super::response::json::Single;
 use super::under_way::Place;
 use crate::clock;
 use crate::ops::audit::{Action, Event};
@@ -249,6 +251,12 @@ pub(super) struct Visitor<'a> {
 }
 
 impl Visitor<'_> {
+    /// The format that the parameter `format` asks for.
+    pub(super) fn format(&self, parameter: Option<&str>) -> Format {
+        let lists = self.cas.config.load().validation.json_lists;
+        Format::of_parameter(parameter, Single::of(lists))
+    }
+
     /// A page.
     pub(super) fn page(&self, status: StatusCode, page: &Page, needs: &Needs) -> Response {
         let accepted = self.headers.get(header::ACCEPT_LANGUAGE);

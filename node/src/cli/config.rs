@@ -43,7 +43,8 @@ enum ConfigCommand {
     #[command(
         after_help = "Examples:\n  castor config import cas.properties > castor.toml\n  \
         castor config import /etc/cas/config/cas.properties --out castor.toml\n\n\
-        The table says of each property: mapped, default anyway, not supported. Exits 1 when one\n\
+        The table says of each property: mapped, default anyway, overridden by a later line,\n\
+        not supported. Exits 1 when one\n\
         that is not supported matters to security; castor.toml is made all the same."
     )]
     Import(import::ImportArgs),

@@ -22,6 +22,7 @@ mod sessions;
 mod status;
 mod table;
 mod throttle;
+mod words;
 
 use std::process::ExitCode;
 

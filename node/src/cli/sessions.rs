@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{Client, NodeArgs, encode};
 use super::table::{cell, of_objects};
+use super::words::count_of;
 use super::{Done, Failure, print, print_json, say};
 use crate::config::Period;
 use crate::config::value::Value as _;
@@ -206,7 +207,10 @@ fn end(handle: Option<&String>, which: &FilterArgs, node: &NodeArgs, json: bool)
     if json {
         print_json(&serde_json::json!({ "ended": ended, "unconfirmed": unconfirmed }))?;
     } else {
-        print(&format!("{ended} sessions ended\n"))?;
+        print(&format!(
+            "{} ended\n",
+            count_of(ended, "session", "sessions")
+        ))?;
     }
     if unconfirmed > 0 {
         say(&format!(

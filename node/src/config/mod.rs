@@ -22,6 +22,7 @@ mod services;
 pub mod source;
 mod tickets;
 pub mod types;
+mod validation;
 pub mod value;
 mod web;
 
@@ -40,6 +41,7 @@ pub use services::Services;
 pub use source::Sources;
 pub use tickets::{Tickets, TicketsRememberMe, TicketsSt, TicketsTgt};
 pub use types::{ByteSize, Cidr, Listen, Period};
+pub use validation::Validation;
 pub use web::{Web, WebCookie};
 
 #[cfg(test)]
@@ -76,6 +78,8 @@ section! {
         logout: Logout,
         /// Requests to applications.
         outbound: Outbound,
+        /// What answers to validations look like.
+        validation: Validation,
         /// What SAML answers say.
         saml: Saml,
         /// What people see.

@@ -48,7 +48,7 @@ fn describe(handle: &Handle, readiness: Readiness, status: &Status) -> Value {
         .peers
         .iter()
         .map(|peer| {
-            let state = state_of(peer.phase, peer.link || peer.alive == Some(true));
+            let state = state_of(peer.phase, peer.there);
             healthy &= state == "ready" && peer.link;
             json!({
                 "node": peer.node.as_str(),

@@ -311,7 +311,7 @@ fn two_nodes_share_a_session_and_one_ends_it_for_both() {
         "--socket",
         second.socket(),
     ]);
-    assert!(ended.out.contains("1 sessions ended"), "{ended:?}");
+    assert!(ended.out.contains("1 session ended"), "{ended:?}");
     assert!(!list(&first).contains("casuser"));
 }
 

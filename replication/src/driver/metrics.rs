@@ -418,8 +418,7 @@ impl Metrics {
                     .set(offset as f64 / 1_000.0),
                 None => drop(self.clock_offset.remove_label_values(&name)),
             }
-            let linked = peer.link || peer.alive == Some(true);
-            states.push(state_of(peer.phase, linked));
+            states.push(state_of(peer.phase, peer.there));
         }
         for state in STATES {
             let members = states.iter().filter(|found| **found == state).count();
@@ -429,9 +428,9 @@ impl Metrics {
 }
 
 /// The state under which a member is counted.
-pub fn state_of(phase: Option<Phase>, alive: bool) -> &'static str {
+pub fn state_of(phase: Option<Phase>, there: bool) -> &'static str {
     match phase {
-        _ if !alive => "dead",
+        _ if !there => "dead",
         Some(Phase::Ready) => "ready",
         Some(Phase::Draining) => "draining",
         Some(Phase::Empty | Phase::Bootstrapping) => "bootstrapping",
@@ -460,6 +459,7 @@ mod tests {
             member: None,
             link: true,
             alive: None,
+            there: true,
             phase: Some(Phase::Ready),
             lag,
             backlog: 1,

@@ -90,6 +90,8 @@ pub struct PeerStatus {
     pub link: bool,
     /// Gossip's opinion; absent when gossip has not met it.
     pub alive: Option<bool>,
+    /// It is there: alive to gossip, or linked and not declared dead since it last answered.
+    pub there: bool,
     /// What it says of itself.
     pub phase: Option<Phase>,
     /// Age of the oldest local delta it has not acknowledged, microseconds.

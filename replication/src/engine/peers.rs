@@ -121,14 +121,25 @@ impl Peer {
         }
     }
 
-    /// Fit for a view (rule 2). An answer over the own link is newer than gossip's word, which comes late
-    /// after this process was stopped for a while.
+    /// Fit for a view (rule 2).
     pub(super) fn is_fit(&self) -> bool {
         self.link
             && !self.suspect
             && !self.fenced
-            && (self.gossip != Gossip::Dead || self.answered_at >= self.died_at)
+            && !self.is_given_up()
             && self.phase == Some(Phase::Ready)
+    }
+
+    /// Gossip has declared it dead and it has not answered over the own link since. An answer is newer
+    /// than gossip's word, which comes late after this process was stopped for a while.
+    fn is_given_up(&self) -> bool {
+        self.gossip == Gossip::Dead && self.answered_at < self.died_at
+    }
+
+    /// There, as people are told. A link lasts some seconds longer than a process that was killed, which
+    /// gossip misses before; a process that has just come is linked before gossip has met it.
+    pub(super) fn seems_there(&self) -> bool {
+        self.gossip == Gossip::Alive || (self.link && !self.is_given_up())
     }
 
     /// In the set whose acknowledgement a logout waits for (rule 15).

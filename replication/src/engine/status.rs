@@ -33,6 +33,7 @@ impl Engine {
                 Gossip::Alive => Some(true),
                 Gossip::Dead => Some(false),
             },
+            there: peer.seems_there(),
             phase: peer.phase,
             // A node that fills itself gets the past from others; its series starts when it is ready.
             lag: peer

@@ -15,4 +15,5 @@ mod logout;
 mod mixed;
 mod rounds;
 mod slow;
+mod standing;
 mod stream;

@@ -12,6 +12,8 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
+use json::Single;
+
 use super::outcome::{Code, Failure, Outcome, ProxyOutcome};
 use crate::web::headers;
 
@@ -20,17 +22,17 @@ use crate::web::headers;
 pub enum Format {
     /// CAS 2 and 3, the default.
     Xml,
-    /// CAS 3 with `format=JSON`.
-    Json,
+    /// CAS 3 with `format=JSON`; attributes with one value are written so.
+    Json(Single),
     /// CAS 1.
     Plain,
 }
 
 impl Format {
     /// The parameter `format`; anything but JSON means XML.
-    pub fn of_parameter(value: Option<&str>) -> Self {
+    pub fn of_parameter(value: Option<&str>, single: Single) -> Self {
         match value {
-            Some(value) if value.eq_ignore_ascii_case("json") => Self::Json,
+            Some(value) if value.eq_ignore_ascii_case("json") => Self::Json(single),
             _ => Self::Xml,
         }
     }
@@ -38,7 +40,7 @@ impl Format {
     fn media_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Xml => "application/xml;charset=UTF-8",
-            Self::Json => "application/json",
+            Self::Json(_) => "application/json",
             Self::Plain => "text/plain;charset=UTF-8",
         })
     }
@@ -48,7 +50,7 @@ impl Format {
 pub fn respond(outcome: &Outcome, format: Format, https: bool) -> Response {
     let body = match format {
         Format::Xml => xml::write(outcome),
-        Format::Json => json::write(outcome),
+        Format::Json(single) => json::write(outcome, single),
         Format::Plain => plain::write(outcome),
     };
     let failure = match outcome {
@@ -62,7 +64,7 @@ pub fn respond(outcome: &Outcome, format: Format, https: bool) -> Response {
 pub fn respond_proxy(outcome: &ProxyOutcome, format: Format, https: bool) -> Response {
     let body = match format {
         Format::Xml | Format::Plain => xml::write_proxy(outcome),
-        Format::Json => json::write_proxy(outcome),
+        Format::Json(_) => json::write_proxy(outcome),
     };
     let failure = match outcome {
         ProxyOutcome::Success(_) => None,

@@ -116,7 +116,16 @@ fn names_that_xml_cannot_hold_are_encoded() {
 
 #[test]
 fn json_of_outcomes() {
-    let expected = concat!(
+    let lists = concat!(
+        r#"{"serviceResponse":{"authenticationSuccess":{"user":"mlee7","#,
+        r#""proxyGrantingTicket":"PGTIOU-7-4dQ1kV0xAn9w3y-node1","#,
+        r#""proxies":["https://portal.example.edu/pgt"],"#,
+        r#""attributes":{"mail":["mlee7@example.edu"],"memberOf":["staff","R&D"],"#,
+        r#""authenticationDate":["2026-11-20T17:30:00.123Z"],"#,
+        r#""longTermAuthenticationRequestTokenUsed":[false],"isFromNewLogin":[true]}}}}"#,
+    );
+    assert_eq!(json::write(&full(), Single::List), lists);
+    let scalars = concat!(
         r#"{"serviceResponse":{"authenticationSuccess":{"user":"mlee7","#,
         r#""proxyGrantingTicket":"PGTIOU-7-4dQ1kV0xAn9w3y-node1","#,
         r#""proxies":["https://portal.example.edu/pgt"],"#,
@@ -124,14 +133,14 @@ fn json_of_outcomes() {
         r#""authenticationDate":"2026-11-20T17:30:00.123Z","#,
         r#""longTermAuthenticationRequestTokenUsed":false,"isFromNewLogin":true}}}}"#,
     );
-    assert_eq!(json::write(&full()), expected);
-    let bare = json::write(&Outcome::Success(Box::new(bare("u"))));
+    assert_eq!(json::write(&full(), Single::Scalar), scalars);
+    let bare = json::write(&Outcome::Success(Box::new(bare("u"))), Single::List);
     assert_eq!(
         bare,
         r#"{"serviceResponse":{"authenticationSuccess":{"user":"u"}}}"#
     );
     assert_eq!(
-        json::write(&Outcome::other_service()),
+        json::write(&Outcome::other_service(), Single::List),
         "{\"serviceResponse\":{\"authenticationFailure\":{\"code\":\"INVALID_SERVICE\",\
          \"description\":\"The ticket was issued for another service than the one supplied\"}}}"
     );
@@ -154,7 +163,7 @@ fn refusals_are_200_and_only_cannot_tell_is_503() {
         (Outcome::unauthorized(), 200),
         (Outcome::undecided(), 503),
     ] {
-        for format in [Format::Xml, Format::Json, Format::Plain] {
+        for format in [Format::Xml, Format::Json(Single::List), Format::Plain] {
             let response = respond(&outcome, format, false);
             assert_eq!(response.status().as_u16(), status, "{outcome:?}");
             assert_eq!(response.headers()["cache-control"], "no-store");
@@ -162,9 +171,10 @@ fn refusals_are_200_and_only_cannot_tell_is_503() {
     }
     let get = |format| respond(&full(), format, true).headers()["content-type"].clone();
     assert_eq!(get(Format::Xml), "application/xml;charset=UTF-8");
-    assert_eq!(get(Format::Json), "application/json");
-    assert_eq!(Format::of_parameter(Some("jSoN")), Format::Json);
-    assert_eq!(Format::of_parameter(Some("yaml")), Format::Xml);
+    assert_eq!(get(Format::Json(Single::List)), "application/json");
+    let of = |text| Format::of_parameter(Some(text), Single::Scalar);
+    assert_eq!(of("jSoN"), Format::Json(Single::Scalar));
+    assert_eq!(of("yaml"), Format::Xml);
 }
 
 /// Reads the document with a real parser: the texts of all elements by local name.
@@ -222,7 +232,7 @@ proptest! {
         };
         prop_assert_eq!(&read[2], &("user".to_owned(), keep(&user)));
         prop_assert_eq!(&read[4].1, &keep(&value));
-        let parsed: serde_json::Value = serde_json::from_str(&json::write(&outcome)).unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(&json::write(&outcome, Single::List)).unwrap();
         let success = &parsed["serviceResponse"]["authenticationSuccess"];
         prop_assert_eq!(success["user"].as_str().unwrap(), user.trim());
     }

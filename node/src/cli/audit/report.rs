@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::table::table;
+use super::super::words::count_of;
 use super::interval::moment;
 use super::tally::{NodeLines, Silence, Tally};
 use crate::ops::audit::Action;
@@ -115,11 +116,11 @@ pub(super) fn as_text(tally: &Tally) -> String {
     right(&mut nodes, 1);
     let interval = tally.interval;
     format!(
-        "From {} to {} ({} days), {} nodes\n\n{}\n{}\n{} lines outside the interval, {} broken\n",
+        "From {} to {} ({} days), {}\n\n{}\n{}\n{} lines outside the interval, {} broken\n",
         moment(interval.from_ms),
         moment(interval.to_ms),
         interval.days(),
-        tally.nodes.len(),
+        count_of(tally.nodes.len(), "node", "nodes"),
         table(&rows),
         table(&nodes),
         thousands(tally.outside),

@@ -31,6 +31,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) use args::DemoArgs;
 
+use super::words::count_of;
 use crate::clock::{self, Clock, Rng};
 use crate::server::Running;
 use cluster_json::{ClusterFile, ClusterNode};
@@ -271,7 +272,8 @@ async fn end_leftovers(dir: &Path, nodes: &[NodeFiles]) {
     let count = processes::end_leftovers(&configs).await;
     if count > 0 {
         tell::note(&format!(
-            "Ended {count} nodes that an earlier run left behind."
+            "Ended {} that an earlier run left behind.",
+            count_of(count, "node", "nodes")
         ));
     }
     if nginx::end_leftover(dir).await {

@@ -14,6 +14,10 @@ use crate::config::{self, Sources};
 /// What the result is called.
 const NAME: &str = "castor.toml";
 
+/// Castor's defaults of `authn.throttle.user_failures` and `authn.throttle.window`.
+const THROTTLE_FAILURES: i64 = 5;
+const THROTTLE_WINDOW_MS: u64 = 15 * 60 * 1_000;
+
 /// What became of a property.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -21,6 +25,8 @@ pub(super) enum Verdict {
     Mapped(Keys),
     /// Castor does so anyway, or does not need it.
     Anyway,
+    /// A later line of the file takes its place.
+    Overridden,
     /// Castor has no counterpart.
     NotSupported {
         /// Whether somebody could rely on it to keep people out.
@@ -59,7 +65,7 @@ pub(super) struct Import {
 ///
 /// When the result is not accepted by the loader, which the tests rule out for what they know.
 pub(super) fn import(text: &str) -> Result<Import, Failure> {
-    let all = properties::parse(text);
+    let (all, overridden) = properties::parse(text);
     let placeholders = Placeholders::of(&all);
     let ranked =
         |property: &Property| rules::rule(&property.canonical()).map_or(usize::MAX, |(at, _)| at);
@@ -77,6 +83,15 @@ pub(super) fn import(text: &str) -> Result<Import, Failure> {
     import.public_url(&all, &placeholders);
     import.idle_within_life();
     import.pause_within_window();
+    import.weaker_throttle();
+    import
+        .outcomes
+        .extend(overridden.into_iter().map(|earlier| Outcome {
+            line: earlier.property.line,
+            name: earlier.property.name,
+            verdict: Verdict::Overridden,
+            note: format!("line {} says it again, and counts", earlier.by),
+        }));
     import.outcomes.sort_by_key(|outcome| outcome.line);
     match accepted(&import.toml("")) {
         Ok(()) => Ok(import),
@@ -270,6 +285,32 @@ impl Import {
     fn pause_within_window(&mut self) {
         let most = ("authn.throttle.window", "15m");
         self.no_longer(("authn.throttle.max_delay", "5m"), most);
+    }
+
+    /// Says where the file lets people guess more often than Castor would without it.
+    fn weaker_throttle(&mut self) {
+        let defaults = format!(
+            "weaker than Castor's default, {THROTTLE_FAILURES} failures in {}; leave the key out to have that",
+            values::period(THROTTLE_WINDOW_MS)
+        );
+        for outcome in &mut self.outcomes {
+            let Verdict::Mapped(keys) = &outcome.verdict else {
+                continue;
+            };
+            let weaker = keys.iter().any(|(key, value)| match *key {
+                "authn.throttle.enabled" => value.as_bool() == Some(false),
+                "authn.throttle.user_failures" => {
+                    value.as_integer().is_some_and(|n| n > THROTTLE_FAILURES)
+                }
+                "authn.throttle.window" => value.as_str().is_some_and(|window| {
+                    values::duration_ms(window, 1).is_ok_and(|ms| ms < THROTTLE_WINDOW_MS)
+                }),
+                _ => false,
+            });
+            if weaker {
+                outcome.note = format!("{}; {defaults}", outcome.note);
+            }
+        }
     }
 
     /// Cuts the first key to the second, each with its default.

@@ -17,6 +17,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::{harmless, table};
+use super::words::count_of;
 use super::{Done, Failure, files, print, print_json};
 use judge::{Import, Outcome, Verdict};
 
@@ -63,7 +64,10 @@ pub(super) fn run(args: &ImportArgs) -> Done {
     match import.security_relevant() {
         0 => Ok(()),
         count => Err(anyhow::anyhow!(
-            "{count} properties that matter to security are not supported: see the table"
+            "{} that matter{} to security {} not supported: see the table",
+            count_of(count, "property", "properties"),
+            if count == 1 { "s" } else { "" },
+            if count == 1 { "is" } else { "are" },
         )
         .into()),
     }
@@ -92,6 +96,7 @@ fn verdict(outcome: &Outcome) -> &'static str {
     match outcome.verdict {
         Verdict::Mapped(_) => "mapped",
         Verdict::Anyway => "default anyway",
+        Verdict::Overridden => "overridden",
         Verdict::NotSupported { .. } => "not supported",
     }
 }
@@ -121,7 +126,7 @@ fn as_json(import: &Import, toml: &str) -> Value {
     let outcomes = import.outcomes.iter().map(|outcome| {
         let keys = match &outcome.verdict {
             Verdict::Mapped(keys) => keys.iter().map(|(key, _)| *key).collect(),
-            Verdict::Anyway | Verdict::NotSupported { .. } => Vec::new(),
+            Verdict::Anyway | Verdict::Overridden | Verdict::NotSupported { .. } => Vec::new(),
         };
         json!({
             "line": outcome.line,

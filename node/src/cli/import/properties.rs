@@ -23,6 +23,14 @@ pub(super) struct Property {
     pub(super) value: String,
 }
 
+/// A property that stands in the file again further down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Overridden {
+    pub(super) property: Property,
+    /// The line that takes its place.
+    pub(super) by: usize,
+}
+
 impl Property {
     /// The name by which Spring compares: `maxTimeToLive` and `max-time-to-live` are one.
     pub(super) fn canonical(&self) -> String {
@@ -44,9 +52,10 @@ pub(super) fn text_of(bytes: &[u8]) -> String {
     }
 }
 
-/// Every property of `text`, in the order of first mention.
-pub(super) fn parse(text: &str) -> Vec<Property> {
+/// Every property of `text`, in the order of first mention, and the mentions that a later one overrides.
+pub(super) fn parse(text: &str) -> (Vec<Property>, Vec<Overridden>) {
     let mut found: Vec<Property> = Vec::new();
+    let mut overridden = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (line, logical) in logical_lines(text) {
         let (name, value) = split(&logical);
@@ -58,14 +67,18 @@ pub(super) fn parse(text: &str) -> Vec<Property> {
             .get(&property.canonical())
             .and_then(|at| found.get_mut(*at))
         {
-            Some(earlier) => *earlier = property,
+            Some(earlier) => {
+                let by = property.line;
+                let property = std::mem::replace(earlier, property);
+                overridden.push(Overridden { property, by });
+            }
             None => {
                 places.insert(property.canonical(), found.len());
                 found.push(property);
             }
         }
     }
-    found
+    (found, overridden)
 }
 
 /// Lines with continuations joined, without comments and empty ones.

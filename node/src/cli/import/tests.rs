@@ -6,7 +6,11 @@ use super::*;
 use crate::config::{self, Sources};
 
 fn parsed(text: &str) -> Vec<(String, String)> {
-    parse(text).into_iter().map(|p| (p.name, p.value)).collect()
+    parse(text)
+        .0
+        .into_iter()
+        .map(|p| (p.name, p.value))
+        .collect()
 }
 
 #[test]
@@ -44,7 +48,7 @@ fn properties_are_read_as_java_does() {
 
 #[test]
 fn placeholders_are_resolved_within_the_file() {
-    let all = parse(
+    let (all, _) = parse(
         "cas.server.name=https://${host}\nhost=sso.example.org\nloop=${loop}\n\
          wide=${empty}${empty}\nempty=\nkebab-name=k\n",
     );
@@ -659,6 +663,63 @@ fn a_whole_file_becomes_a_configuration() {
 }
 
 #[test]
+fn a_line_that_a_later_one_overrides_is_listed() {
+    let text =
+        "cas.saml-core.issuer=first\ncas.samlCore.issuer=second\ncas.saml-core.issuer=third\n";
+    let import = import(text).unwrap();
+    let rows: Vec<_> = import
+        .outcomes
+        .iter()
+        .map(|o| (o.line, verdict(o)))
+        .collect();
+    assert_eq!(rows, [(1, "overridden"), (2, "overridden"), (3, "mapped")]);
+    assert!(
+        import.outcomes[0].note.contains("line 2"),
+        "{}",
+        as_text(&import)
+    );
+    assert!(
+        import.outcomes[1].note.contains("line 3"),
+        "{}",
+        as_text(&import)
+    );
+    assert_eq!(loaded(&import.toml("x")).saml.issuer, "third");
+    assert!(
+        !as_text(&import).contains("first"),
+        "a value that is not mapped"
+    );
+}
+
+#[test]
+fn a_throttle_that_is_weaker_than_the_default_is_told() {
+    const FAILURE: &str = "cas.authn.throttle.failure.";
+    for (property, weaker) in [
+        ("threshold=100", true),
+        ("threshold=6", true),
+        ("threshold=5", false),
+        ("threshold=0", true),
+        ("range-seconds=60", true),
+        ("range-seconds=899", true),
+        ("range-seconds=900", false),
+        ("range-seconds=1800", false),
+    ] {
+        let import = import(&format!("{FAILURE}{property}\n")).unwrap();
+        let table = as_text(&import);
+        assert_eq!(
+            table.contains("weaker than Castor's default"),
+            weaker,
+            "{table}"
+        );
+        assert!(!weaker || table.contains("5 failures in 15m"), "{table}");
+    }
+    let defaults = config::Config::defaults().unwrap().authn.throttle;
+    assert_eq!(
+        (defaults.user_failures, defaults.window.as_secs()),
+        (5, 900)
+    );
+}
+
+#[test]
 fn names_that_say_different_things_do_not_both_count() {
     let text = "cas.ticket.tgt.max-time-to-live-in-seconds=PT4H\n\
                 cas.ticket.tgt.primary.max-time-to-live-in-seconds=PT8H\n";
@@ -726,7 +787,10 @@ fn the_exit_code_says_whether_something_must_be_looked_at() {
     let Failure::Failed(error) = failed else {
         panic!("{failed:?}");
     };
-    assert!(error.to_string().starts_with("1 properties"), "{error}");
+    assert!(
+        error.to_string().starts_with("1 property that matters "),
+        "{error}"
+    );
     // What could be mapped is there all the same.
     assert!(
         std::fs::read_to_string(&out)

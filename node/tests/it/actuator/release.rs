@@ -35,6 +35,11 @@ async fn it_is_told_without_a_password_as_a_validation_would() {
         xml.contains("<cas:memberOf>R&amp;D</cas:memberOf>"),
         "{xml}"
     );
+    let json = responses["CAS3_JSON"].as_str().unwrap();
+    assert!(
+        json.contains("\"mail\":[\"casuser@example.edu\"]"),
+        "{json}"
+    );
     assert!(!answer.to_string().contains("ssn"), "{answer}");
     assert!(
         cluster.nodes[0].handle.store().is_empty(),

@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::http::Method;
+use castor_node::config::Config;
+use serde_json::json;
 
 use crate::util::{Browser, Cluster};
 
@@ -102,12 +104,12 @@ async fn json_on_demand() {
     let parsed: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     let success = &parsed["serviceResponse"]["authenticationSuccess"];
     assert_eq!(success["user"], "casuser");
-    assert_eq!(success["attributes"]["mail"], "casuser@example.edu");
+    assert_eq!(success["attributes"]["mail"][0], "casuser@example.edu");
     assert_eq!(
         success["attributes"]["memberOf"],
         serde_json::json!(["staff", "R&D"])
     );
-    let date = success["attributes"]["authenticationDate"]
+    let date = success["attributes"]["authenticationDate"][0]
         .as_str()
         .unwrap();
     assert!(date.ends_with('Z') && date.len() == 24, "{date}");
@@ -117,6 +119,33 @@ async fn json_on_demand() {
         parsed["serviceResponse"]["authenticationFailure"]["code"],
         "INVALID_TICKET"
     );
+}
+
+#[tokio::test]
+async fn one_value_in_json_is_a_list_or_not_as_configured_now() {
+    let cluster = Cluster::one().await;
+    let mut person = Person::signed_in(&cluster).await;
+    let mail = json!("casuser@example.edu");
+    let groups = json!(["staff", "R&D"]);
+    for (lists, expected) in [
+        (true, json!([mail])),
+        (false, mail),
+        (true, json!(["casuser@example.edu"])),
+    ] {
+        let mut config = Config::clone(&cluster.nodes[0].cas.config.load());
+        config.validation.json_lists = lists;
+        cluster.nodes[0].cas.config.store(config);
+        let query = format!(
+            "service={SERVICE}&format=JSON&ticket={}",
+            person.ticket().await
+        );
+        let answer = person.ask("/serviceValidate", &query).await;
+        let parsed: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let attributes = &parsed["serviceResponse"]["authenticationSuccess"]["attributes"];
+        assert_eq!(attributes["mail"], expected);
+        assert_eq!(attributes["memberOf"], groups);
+        assert_eq!(attributes["isFromNewLogin"].is_array(), lists);
+    }
 }
 
 #[tokio::test]

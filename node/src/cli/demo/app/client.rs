@@ -107,7 +107,7 @@ fn visit(
             .and_then(|port| setup.nodes_by_port.get(&port).cloned()),
         millis: format!("{millis:.1}"),
         since: setup.clock.timestamp().strftime("%H:%M:%S UTC").to_string(),
-        from_new_login: fresh.is_some_and(|value| value == true || value == "true"),
+        from_new_login: fresh.is_some_and(|value| texts(value) == ["true"]),
         attributes: success
             .attributes
             .iter()
@@ -177,6 +177,14 @@ pub(super) fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attributes_are_read_as_a_list_and_as_one_value() {
+        use serde_json::json;
+        for value in [json!([true]), json!(true), json!("true"), json!(["true"])] {
+            assert_eq!(texts(&value), ["true"], "{value}");
+        }
+    }
 
     #[test]
     fn small_readers() {
