@@ -86,6 +86,20 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Whether every door is on this machine.
+    pub fn is_local(&self) -> bool {
+        let nodes = self.nodes.iter().map(|node| &node.url);
+        std::iter::once(&self.front).chain(nodes).all(|url| {
+            let parsed = url.parse::<Uri>().ok();
+            let host = parsed.as_ref().and_then(Uri::host).unwrap_or_default();
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost"
+                || host
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        })
+    }
+
     fn check(&mut self) -> anyhow::Result<()> {
         trim_url("front", &mut self.front)?;
         if self.nodes.is_empty() {

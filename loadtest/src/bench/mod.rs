@@ -2,9 +2,16 @@
 //!
 //! Promises: a bench fails when one answer was wrong. Does not: disturb the cluster.
 
+pub mod ceiling;
+pub mod constant;
+pub mod hashing;
+pub mod load;
 pub mod pairs;
 pub mod race;
 pub mod resend;
+pub mod saturate;
+pub mod stand_in;
+pub mod usage;
 
 use serde::Serialize;
 

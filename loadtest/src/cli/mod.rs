@@ -10,6 +10,7 @@
 mod bench;
 mod check;
 mod faults;
+mod saturate;
 mod site;
 mod time;
 
