@@ -66,13 +66,18 @@ impl Pace {
         Some(Turn { index, due })
     }
 
-    /// Whether an operation that was due at `due` and ended at `end` counts: at a rate by when it
-    /// was due, else by when it was done.
+    /// Whether the latency of an operation that was due at `due` and ended at `end` counts: at a
+    /// rate by when it was due, so that none is left out for having been late.
     pub fn counts(&self, due: Instant, end: Instant) -> bool {
         match self.per_second {
             Some(_) => due >= self.from,
-            None => end >= self.from && end < self.until,
+            None => self.is_done(end),
         }
+    }
+
+    /// Whether an operation that ended at `end` was done within the measurement.
+    pub fn is_done(&self, end: Instant) -> bool {
+        end >= self.from && end < self.until
     }
 
     /// When answers are waited for no longer.
