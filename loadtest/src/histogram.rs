@@ -11,6 +11,11 @@ use serde::Serialize;
 
 const MICROS_MAX: u64 = 60_000_000;
 
+/// The percentiles that a record keeps.
+const CURVE: [f64; 12] = [
+    50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.99, 100.0,
+];
+
 /// Latencies of one kind of request.
 #[derive(Clone)]
 pub struct Latencies(Histogram<u64>);
@@ -32,6 +37,9 @@ pub struct Percentiles {
     pub p999_ms: f64,
     /// The slowest.
     pub max_ms: f64,
+    /// More of them, for a plot: percentile and milliseconds, the slowest as 100.
+    #[serde(skip)]
+    pub curve: Vec<(f64, f64)>,
 }
 
 impl Default for Latencies {
@@ -86,6 +94,7 @@ impl Latencies {
             p99_ms: at(0.99),
             p999_ms: at(0.999),
             max_ms: millis(self.0.max()),
+            curve: CURVE.map(|at| (at, self.percentile_ms(at))).to_vec(),
         }
     }
 }

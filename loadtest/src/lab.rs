@@ -15,6 +15,7 @@ use crate::history::History;
 use crate::http::{Call, Client};
 use crate::person::{Person, SignIn};
 use crate::progress::Progress;
+use crate::stop::Stop;
 
 /// Sign-ins under way at the same moment while a run prepares. Password hashing is slow on
 /// purpose; more would only queue in the server.
@@ -29,6 +30,8 @@ pub struct Lab {
     pub client: Client,
     /// Where calls are noted.
     pub history: History,
+    /// What ends a run early.
+    pub stop: Stop,
     /// Pattern of service URLs; `{n}` becomes the number of the service.
     service: Arc<str>,
     services: usize,
@@ -75,6 +78,7 @@ impl Lab {
             cluster: Arc::new(cluster),
             client,
             history: History::default(),
+            stop: Stop::new(),
             service: service.into(),
             services: services.max(1),
         })
@@ -129,6 +133,9 @@ impl Lab {
             workers.spawn(async move {
                 let mut people = Vec::new();
                 while next.fetch_add(1, Ordering::Relaxed) < count {
+                    if lab.stop.is_set() {
+                        bail!("interrupted before anything was measured");
+                    }
                     people.push(lab.sign_in().await?);
                     progress.tick();
                 }

@@ -4,7 +4,8 @@
 //! [`person`] (who asks), [`judge`] (right or which sin), [`mod@bench`] (measurements on a healthy
 //! cluster), [`faults`] (the same while processes die), [`history`] (what was asked and answered),
 //! [`check`] (whether a history keeps the promises), [`site`] (hosts, switch, nodes and nginx of its
-//! own), [`nemesis`] (what is done to a site), [`run`] (the record of a run), [`cli`] (arguments).
+//! own), [`nemesis`] (what is done to a site), [`run`] (the record of a run), [`report`] (what
+//! it looks like), [`cli`] (arguments).
 //!
 //! Promises: shares no code with the server, so that no mistake can hide on both sides.
 //! Does not: need anything of the server but its pages, its answers and `cluster.json`.
@@ -28,6 +29,7 @@ pub mod nemesis;
 pub mod person;
 pub mod probes;
 pub mod progress;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod schedule;

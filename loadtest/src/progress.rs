@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock;
+use crate::run::build::as_f64;
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -198,11 +199,6 @@ fn per_second(steps: u64, time: Duration) -> f64 {
     } else {
         0.0
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }
 
 /// `12s`, `3m05s`, `2h07m`.

@@ -8,9 +8,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use crate::clock;
+use crate::stop::Stop;
 
 /// A shared schedule; workers take turns from it.
 #[derive(Debug)]
@@ -19,7 +18,9 @@ pub struct Schedule {
     per_second: Option<f64>,
     limit: u64,
     next: AtomicU64,
-    stopped: watch::Sender<bool>,
+    stopped: Stop,
+    /// What ends the whole run.
+    run: Stop,
 }
 
 /// One request that is now due.
@@ -39,8 +40,15 @@ impl Schedule {
             per_second,
             limit,
             next: AtomicU64::new(0),
-            stopped: watch::Sender::new(false),
+            stopped: Stop::new(),
+            run: Stop::new(),
         }
+    }
+
+    /// Ends with the run, too.
+    pub fn until(mut self, run: &Stop) -> Self {
+        self.run = run.clone();
+        self
     }
 
     /// Waits for the next request that is due; `None` when there is no more.
@@ -56,20 +64,20 @@ impl Schedule {
             });
         };
         let due = self.start + offset(index, per_second);
-        let mut stopped = self.stopped.subscribe();
         tokio::select! {
             () = clock::sleep_until(due) => Some(Turn { index, due }),
-            _ = stopped.wait_for(|stopped| *stopped) => None,
+            () = self.stopped.wait() => None,
+            () = self.run.wait() => None,
         }
     }
 
     /// Ends the schedule: no further request becomes due.
     pub fn stop(&self) {
-        self.stopped.send_replace(true);
+        self.stopped.set();
     }
 
     fn is_stopped(&self) -> bool {
-        *self.stopped.borrow()
+        self.stopped.is_set() || self.run.is_set()
     }
 }
 

@@ -17,6 +17,7 @@ use super::load::{Measured, Operation, Plan};
 use super::saturate::{Step, round, step, table};
 use super::stand_in::StandIns;
 use super::usage::{self, Group};
+use super::{Wanted, compare, want};
 use crate::clock;
 use crate::environment::Environment;
 use crate::lab::Lab;
@@ -74,10 +75,10 @@ pub async fn run(
     lab: &Lab,
     settings: &Settings,
     groups: &[Group],
-    stop: &Stop,
     environment: Environment,
 ) -> anyhow::Result<Run> {
     let began = clock::monotonic();
+    let stop = &lab.stop;
     let way = match settings.nginx {
         Some(_) => Way::Front,
         None => Way::Nodes,
@@ -132,18 +133,30 @@ async fn through_nginx(
     run.figure("issue_validate_requests", round(requests, 1), "1/s");
     let ceiling = both.constant.rate() * 2.0;
     run.figure("ceiling_requests", round(ceiling, 1), "1/s");
-    bound(run, "issue_validate_of_ceiling", requests, share, SHARE);
-    at_least(run, "issue_validate_requests", requests, REQUESTS);
+    compare(run, ("issue_validate_of_ceiling", "1/s"), requests, share);
+    want(
+        run,
+        "issue_validate_of_ceiling",
+        share,
+        Wanted::AtLeast(SHARE),
+    );
+    want(
+        run,
+        "issue_validate_requests",
+        requests,
+        Wanted::AtLeast(REQUESTS),
+    );
     plan.rate = Some((both.cluster.rate() / 2.0).max(1.0));
     plan.time = settings.time * 2;
     let half = step(&sides.cluster, &plan, &sides.cluster_groups, stop).await?;
     let p99 = half.measured.validate.percentile_ms(99.0);
     run.figure("validate_p99_at_half_load", p99, "ms");
-    if p99 > P99_MS {
-        run.note(format!(
-            "validate_p99_at_half_load: {p99:.2} ms, wanted are at most {P99_MS}"
-        ));
-    }
+    want(
+        run,
+        "validate_p99_at_half_load",
+        p99,
+        Wanted::AtMost(P99_MS),
+    );
     judged(run, &both, Some(&half.measured));
     run.latency("pair, at most", &both.cluster.whole);
     run.latency("issue, half load", &half.measured.issue);
@@ -169,7 +182,8 @@ async fn straight(
         let bare = both.constant.rate();
         run.figure(&format!("{name}_bare_axum_requests"), round(bare, 1), "1/s");
         let of = format!("{name}_of_bare_axum");
-        bound(run, &of, rate, rate / bare, SHARE_DIRECT);
+        compare(run, (&of, "1/s"), rate, rate / bare);
+        want(run, &of, rate / bare, Wanted::AtLeast(SHARE_DIRECT));
         judged(run, &both, None);
         run.latency(name, &both.cluster.whole);
         run.latency(&format!("{name}, bare axum"), &both.constant.whole);
@@ -211,21 +225,6 @@ async fn rounds(sides: &Sides, plan: &Plan, count: u32, stop: &Stop) -> anyhow::
         anyhow::bail!("the constant answers were not measured");
     }
     Ok(both)
-}
-
-/// A ratio, as `name: value ratio R`, with a note when it is short.
-fn bound(run: &mut Run, name: &str, value: f64, ratio: f64, wanted: f64) {
-    println!("{name}: {value:.1} ratio {ratio:.3}");
-    run.figure(name, round(ratio, 3), "");
-    if ratio < wanted {
-        run.note(format!("{name}: {ratio:.3}, wanted are at least {wanted}"));
-    }
-}
-
-fn at_least(run: &mut Run, name: &str, value: f64, wanted: f64) {
-    if value < wanted {
-        run.note(format!("{name}: {value:.0}, wanted are at least {wanted}"));
-    }
 }
 
 fn judged(run: &mut Run, both: &Both, also: Option<&Measured>) {

@@ -15,12 +15,12 @@ use super::load::target::{Target, Way};
 use super::load::{Operation, Plan};
 use super::saturate::{round, step, table};
 use super::usage::Group;
+use super::{Wanted, compare, want};
 use crate::clock;
 use crate::environment::Environment;
 use crate::judge::Tally;
 use crate::lab::Lab;
 use crate::run::{Kind, Run};
-use crate::stop::Stop;
 
 const WARM: Duration = Duration::from_secs(1);
 /// Connections that validate.
@@ -51,10 +51,10 @@ pub async fn run(
     lab: &Lab,
     settings: &Settings,
     groups: &[Group],
-    stop: &Stop,
     environment: Environment,
 ) -> anyhow::Result<Run> {
     let began = clock::monotonic();
+    let stop = &lab.stop;
     let target = Target::cluster(lab, Way::Front, VALIDATORS).await?;
     let mut run = Run::new(Kind::Bench, "Password logins", environment);
     let plan = |operation, connections, rate| Plan {
@@ -78,19 +78,21 @@ pub async fn run(
     let bare_after = bare(settings.cost, settings.time / 2).await?;
     let rate = f64::midpoint(bare_before, bare_after);
     run.figure("bare_argon2", round(rate, 1), "1/s");
-    share(&mut run, "logins_of_bare_argon2", alone.measured.rate(), rate, ALONE);
+    share(
+        &mut run,
+        "logins_of_bare_argon2",
+        alone.measured.rate(),
+        rate,
+        ALONE,
+    );
     let name = "logins_with_validations_of_bare_argon2";
     share(&mut run, name, beside.measured.rate(), rate, BESIDE);
     let p99 = |measured: &super::load::Measured| measured.validate.percentile_ms(99.0);
     let (own, with) = (p99(&quiet.measured), p99(&slowed.measured));
     run.figure("validate_p99_alone", own, "ms");
-    println!("validate_p99_with_logins: {with:.2} ratio {:.2}", with / own);
-    run.figure("validate_p99_with_logins", with, "ms");
-    if with > SLOWER * own {
-        run.note(format!(
-            "validate_p99_with_logins: {with:.2} ms, wanted are at most {SLOWER} times {own:.2} ms"
-        ));
-    }
+    let name = "validate_p99_with_logins";
+    compare(&mut run, (name, "ms"), with, with / own);
+    want(&mut run, name, with / own, Wanted::AtMost(SLOWER));
     let mut tally = Tally::default();
     for part in [&alone, &quiet, &beside, &slowed] {
         tally.merge(part.measured.tally.clone());
@@ -101,21 +103,22 @@ pub async fn run(
     run.latency("validate", &quiet.measured.validate);
     run.latency("validate, with logins", &slowed.measured.validate);
     let logins = [alone, beside];
-    run.tables.push(table("Logins: alone, with validations", &logins, Operation::Login));
+    run.tables.push(table(
+        "Logins: alone, with validations",
+        &logins,
+        Operation::Login,
+    ));
     let pairs = [quiet, slowed];
-    run.tables.push(table("Pairs: alone, with logins", &pairs, Operation::Pair));
+    run.tables
+        .push(table("Pairs: alone, with logins", &pairs, Operation::Pair));
     run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
     run.ended = stop.ended();
     Ok(run)
 }
 
 fn share(run: &mut Run, name: &str, rate: f64, bare: f64, wanted: f64) {
-    let ratio = rate / bare;
-    println!("{name}: {rate:.1} ratio {ratio:.3}");
-    run.figure(name, round(ratio, 3), "");
-    if ratio < wanted {
-        run.note(format!("{name}: {ratio:.3}, wanted are at least {wanted}"));
-    }
+    compare(run, (name, "1/s"), rate, rate / bare);
+    want(run, name, rate / bare, Wanted::AtLeast(wanted));
 }
 
 /// Hashes per second on all processors together.

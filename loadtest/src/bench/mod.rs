@@ -17,14 +17,25 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::judge::Tally;
+use crate::run::{Ended, Kind, Run, Verdict};
+
+/// What a bench measured, put into the record of its run.
+pub trait Details: Serialize + std::fmt::Display {
+    /// One line for people.
+    fn title(&self) -> String;
+    /// Adds figures, latencies, tables and series.
+    fn fill(&self, run: &mut Run);
+}
 
 /// What a bench hands back.
 #[derive(Debug, Serialize)]
 pub struct Outcome<D> {
     /// Name of the bench.
     pub bench: &'static str,
-    /// Whether every answer was right.
+    /// Whether every answer was right and all was done, unless it was interrupted.
     pub passed: bool,
+    /// How it ended.
+    pub ended: Ended,
     /// Judged answers.
     pub tally: Tally,
     /// Seconds of measurement.
@@ -35,7 +46,20 @@ pub struct Outcome<D> {
     pub environment: Environment,
 }
 
-impl<D: Serialize + std::fmt::Display> Outcome<D> {
+impl<D: Details> Outcome<D> {
+    /// The record of the run.
+    pub fn record(&self) -> Run {
+        let mut run = Run::new(Kind::Bench, self.details.title(), self.environment.clone());
+        run.lasted_s = self.seconds;
+        run.ended = self.ended;
+        run.verdict = Verdict::from(&self.tally);
+        self.details.fill(&mut run);
+        if !self.passed && run.verdict.passed() {
+            run.failed("less was done than was asked for");
+        }
+        run
+    }
+
     /// Prints the result: JSON, or text for people.
     ///
     /// # Errors
@@ -66,5 +90,39 @@ pub(crate) fn rate(count: u64, seconds: f64) -> f64 {
         (count as f64 / seconds * 10.0).round() / 10.0
     } else {
         0.0
+    }
+}
+
+/// Before the ratio in the remark of a figure that was compared.
+pub const RATIO: &str = "ratio ";
+
+/// What a number should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// A figure with its ratio to what it was compared with, measured in the same run.
+pub(crate) fn compare(run: &mut Run, (name, unit): (&str, &str), value: f64, ratio: f64) {
+    let remark = format!("{RATIO}{ratio:.3}");
+    run.figure_with(name, (value * 10.0).round() / 10.0, unit, &remark);
+}
+
+/// Says so when a number is not what it should be. The run does not fail: it is the machine's
+/// figure, and was measured.
+pub(crate) fn want(run: &mut Run, name: &str, value: f64, wanted: Wanted) {
+    match wanted {
+        Wanted::AtLeast(least) if value < least => {
+            run.note(format!(
+                "short: {name} is {value:.3}, wanted is at least {least}"
+            ));
+        }
+        Wanted::AtMost(most) if value > most => {
+            run.note(format!(
+                "short: {name} is {value:.3}, wanted is at most {most}"
+            ));
+        }
+        Wanted::AtLeast(_) | Wanted::AtMost(_) => {}
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -23,6 +23,8 @@ use crate::judge::{self, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate};
 use crate::progress::Progress;
+use crate::run::rates::PerSecond;
+use crate::run::{Run, Table};
 use crate::schedule::Schedule;
 
 /// Which way requests take.
@@ -63,6 +65,10 @@ pub struct Details {
     validate: Percentiles,
     pair: Percentiles,
     issuers: BTreeMap<String, u64>,
+    #[serde(skip)]
+    per_second: PerSecond,
+    #[serde(skip)]
+    seconds: f64,
 }
 
 /// Tickets seen so far, as hashes: enough to notice one that was issued twice.
@@ -92,6 +98,7 @@ struct Worker {
     pairs: u64,
     replayed: u64,
     issuers: BTreeMap<String, u64>,
+    per_second: PerSecond,
 }
 
 /// Runs the plan.
@@ -106,7 +113,7 @@ pub async fn run(
     lab.preflight().await?;
     let people = lab.sign_in_many(plan.concurrency.max(1)).await?;
     let progress = Arc::new(Progress::new("pairs", plan.count));
-    let schedule = Arc::new(Schedule::new(plan.count, plan.rate));
+    let schedule = Arc::new(Schedule::new(plan.count, plan.rate).until(&lab.stop));
     let issued = Issued::default();
     let started = clock::monotonic();
     let mut workers = tokio::task::JoinSet::new();
@@ -116,9 +123,15 @@ pub async fn run(
         workers.spawn(async move {
             let mut worker = Worker::default();
             while let Some(turn) = schedule.turn().await {
+                let (pairs, wrong) = (worker.pairs, worker.tally.wrong());
                 worker
                     .pair(&lab, &plan, &mut person, turn.index, turn.due, &issued)
                     .await;
+                if worker.pairs > pairs {
+                    let after = clock::monotonic().duration_since(started);
+                    worker.per_second.hit(after);
+                }
+                progress.wrong(worker.tally.wrong() - wrong);
                 progress.tick();
             }
             worker
@@ -130,7 +143,7 @@ pub async fn run(
     }
     let seconds = clock::monotonic().duration_since(started).as_secs_f64();
     progress.finish();
-    Ok(all.outcome(plan, seconds, environment))
+    Ok(all.outcome(lab, plan, seconds, environment))
 }
 
 /// The base URLs for issue, validation and replay number `index`.
@@ -198,15 +211,24 @@ impl Worker {
         self.pair.merge(&other.pair);
         self.pairs += other.pairs;
         self.replayed += other.replayed;
+        self.per_second.merge(&other.per_second);
         for (tag, count) in other.issuers {
             *self.issuers.entry(tag).or_default() += count;
         }
     }
 
-    fn outcome(self, plan: &Plan, seconds: f64, environment: Environment) -> Outcome<Details> {
+    fn outcome(
+        self,
+        lab: &Lab,
+        plan: &Plan,
+        seconds: f64,
+        environment: Environment,
+    ) -> Outcome<Details> {
+        let whole = self.pairs == plan.count || lab.stop.is_set();
         Outcome {
             bench: "pairs",
-            passed: self.tally.wrong() == 0 && self.pairs == plan.count,
+            passed: self.tally.wrong() == 0 && whole,
+            ended: lab.stop.ended(),
             seconds,
             details: Details {
                 route: plan.route,
@@ -219,6 +241,8 @@ impl Worker {
                 validate: self.validate.percentiles(),
                 pair: self.pair.percentiles(),
                 issuers: self.issuers,
+                per_second: self.per_second,
+                seconds,
             },
             tally: self.tally,
             environment,
@@ -226,12 +250,46 @@ impl Worker {
     }
 }
 
+impl super::Details for Details {
+    fn title(&self) -> String {
+        format!("Tickets issued and validated, {}", self.route.way())
+    }
+
+    fn fill(&self, run: &mut Run) {
+        run.figure("pairs_per_second", self.pairs_per_second, "1/s")
+            .count("pairs", self.pairs)
+            .count("tried_twice", self.replayed)
+            .figure("issue_p99", self.issue.p99_ms, "ms")
+            .figure("validate_p99", self.validate.p99_ms, "ms")
+            .percentiles("issue", &self.issue)
+            .percentiles("validate", &self.validate)
+            .percentiles("pair", &self.pair);
+        let lasted = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
+        run.sampled("pairs", "1/s", self.per_second.points(lasted));
+        let mut issuers = Table::new("Tickets by node", &["issuer", "tickets"]);
+        for (tag, count) in &self.issuers {
+            issuers.row([tag.as_str().into(), (*count).into()]);
+        }
+        run.tables.push(issuers);
+        run.note(match self.rate {
+            Some(rate) => format!("Open loop: {rate} pairs a second were due; a latency counts from the moment a pair was due."),
+            None => format!("Closed loop: {} workers, each with one request at a time.", self.concurrency),
+        });
+    }
+}
+
+impl Route {
+    fn way(self) -> &'static str {
+        match self {
+            Self::Front => "through the front",
+            Self::Nodes => "straight at the nodes",
+        }
+    }
+}
+
 impl fmt::Display for Details {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let way = match self.route {
-            Route::Front => "through the front",
-            Route::Nodes => "straight at the nodes",
-        };
+        let way = self.route.way();
         writeln!(
             f,
             "{} pairs {way}, {} at a time: {} pairs/s; {} tickets tried twice",

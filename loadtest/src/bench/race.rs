@@ -23,6 +23,7 @@ use crate::judge::{self, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate_on};
 use crate::progress::Progress;
+use crate::run::{Run, Table};
 use crate::schedule::Schedule;
 
 /// What was measured.
@@ -58,7 +59,7 @@ pub async fn run(
     lab.preflight().await?;
     let people = lab.sign_in_many(concurrency.max(1)).await?;
     let progress = Arc::new(Progress::new("races", count));
-    let schedule = Arc::new(Schedule::new(count, None));
+    let schedule = Arc::new(Schedule::new(count, None).until(&lab.stop));
     let started = clock::monotonic();
     let mut workers = tokio::task::JoinSet::new();
     for mut person in people {
@@ -66,7 +67,9 @@ pub async fn run(
         workers.spawn(async move {
             let mut worker = Worker::default();
             while let Some(turn) = schedule.turn().await {
+                let wrong = worker.tally.wrong();
                 worker.race(&lab, &mut person, turn.index).await?;
+                progress.wrong(worker.tally.wrong() - wrong);
                 progress.tick();
             }
             anyhow::Ok(worker)
@@ -80,7 +83,8 @@ pub async fn run(
     progress.finish();
     Ok(Outcome {
         bench: "race",
-        passed: all.tally.wrong() == 0 && all.races == count,
+        passed: all.tally.wrong() == 0 && (all.races == count || lab.stop.is_set()),
+        ended: lab.stop.ended(),
         seconds,
         details: Details {
             races: all.races,
@@ -166,6 +170,27 @@ pub async fn validate_at(
         slowest = slowest.max(time);
     }
     Ok((answers, slowest))
+}
+
+impl super::Details for Details {
+    fn title(&self) -> String {
+        "One ticket at all nodes at the same moment".to_owned()
+    }
+
+    fn fill(&self, run: &mut Run) {
+        run.count("races_with_one_winner", self.races)
+            .figure("decided_p99", self.decided.p99_ms, "ms")
+            .percentiles("decided", &self.decided);
+        let mut winners = Table::new("Who won", &["node", "races"]);
+        for (name, count) in &self.winners {
+            winners.row([name.as_str().into(), (*count).into()]);
+        }
+        winners.row([
+            "the issuer, whoever it was".into(),
+            self.won_by_issuer.into(),
+        ]);
+        run.tables.push(winners);
+    }
 }
 
 impl fmt::Display for Details {

@@ -92,10 +92,10 @@ pub async fn run(
     lab: &Lab,
     settings: &Settings,
     groups: &[Group],
-    stop: &Stop,
     environment: Environment,
 ) -> anyhow::Result<Run> {
     let began = clock::monotonic();
+    let stop = &lab.stop;
     let target = Target::cluster(lab, settings.way, settings.connections).await?;
     let mut plan = Plan {
         operation: settings.operation,
@@ -213,7 +213,11 @@ pub(super) fn table(title: &str, steps: &[Step], operation: Operation) -> Table 
             at(99.9).into(),
         ];
         let all: f64 = step.processors.iter().map(|(_, used)| used).sum();
-        row.extend(step.processors.iter().map(|(_, used)| round(*used, 3).into()));
+        row.extend(
+            step.processors
+                .iter()
+                .map(|(_, used)| round(*used, 3).into()),
+        );
         let requests = rate * if operation.requests() == 2 { 2.0 } else { 1.0 };
         row.push(round(all / requests * 1e6, 1).into());
         table.row(row);
@@ -222,12 +226,16 @@ pub(super) fn table(title: &str, steps: &[Step], operation: Operation) -> Table 
 }
 
 fn plot(rising: &[Step]) -> Plot {
-    let mut plot =
-        Plot::new("Latency at rising rates", "operations/s", "ms").with_log(Log::Y);
+    let mut plot = Plot::new("Latency at rising rates", "operations/s", "ms").with_log(Log::Y);
     for percentile in [50.0, 99.0, 99.9] {
         let points = rising
             .iter()
-            .map(|step| (step.measured.rate(), step.measured.whole.percentile_ms(percentile)))
+            .map(|step| {
+                (
+                    step.measured.rate(),
+                    step.measured.whole.percentile_ms(percentile),
+                )
+            })
             .collect();
         plot.line(&format!("p{percentile}"), Style::Line, points);
     }

@@ -174,12 +174,7 @@ async fn answers_at(port: u16) -> anyhow::Result<()> {
 }
 
 /// `text` with the nodes' addresses replaced by `ports`, and the front door's port by `front`.
-fn readdressed(
-    text: &str,
-    cluster: &Cluster,
-    ports: &[u16],
-    front: u16,
-) -> anyhow::Result<String> {
+fn readdressed(text: &str, cluster: &Cluster, ports: &[u16], front: u16) -> anyhow::Result<String> {
     let mut replaced = 0;
     let mut text = text.to_owned();
     for (node, port) in cluster.nodes.iter().zip(ports) {
@@ -207,7 +202,8 @@ mod tests {
             {"name":"b","url":"http://127.0.0.1:82/cas","ops_url":"http://127.0.0.1:2"}]}"#,
         )
         .unwrap();
-        let text = "server 127.0.0.1:81 max;\nserver 127.0.0.1:82 max;\nlisten 127.0.0.1:8443 ssl;\n";
+        let text =
+            "server 127.0.0.1:81 max;\nserver 127.0.0.1:82 max;\nlisten 127.0.0.1:8443 ssl;\n";
         assert_eq!(
             readdressed(text, &cluster, &[1, 2], 3).unwrap(),
             "server 127.0.0.1:1 max;\nserver 127.0.0.1:2 max;\nlisten 127.0.0.1:3 ssl;\n"

@@ -41,7 +41,7 @@ pub(super) enum Bench {
     },
     /// Find how much a cluster can take, and where its latency bends
     #[command(
-        after_help = "Examples:\n  castor-loadtest bench saturate --cluster castor-demo/cluster.json\n  castor-loadtest bench saturate --operation issue --nodes --connections 32 --out issue.json\n  castor-loadtest bench saturate --rate 500 --time 30"
+        after_help = "Examples:\n  castor-loadtest bench saturate --cluster castor-demo/cluster.json\n  castor-loadtest bench saturate --operation issue --nodes --connections 32 --json issue.json\n  castor-loadtest bench saturate --rate 500 --time 30"
     )]
     Saturate(SaturateArgs),
     /// Compare a cluster with bare servers that give the same answers without the work
@@ -116,7 +116,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
                 rate: rate.map(|rate| positive("rate", rate)).transpose()?,
                 replay_every,
             };
-            finish(&pairs::run(&lab, &plan, environment).await?, common.json)
+            finish(&pairs::run(&lab, &plan, environment).await?, &common.output)
         }
         Bench::Saturate(arguments) => saturate::saturate(arguments).await,
         Bench::Ceiling(arguments) => saturate::ceiling(arguments).await,
@@ -132,7 +132,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
             let recorder = record(&mut lab, history.as_deref())?;
             let outcome = race::run(&lab, count, usize::from(concurrency), environment).await?;
             close(recorder, history.as_deref())?;
-            finish(&outcome, common.json)
+            finish(&outcome, &common.output)
         }
         Bench::Resend {
             common,
@@ -143,7 +143,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
             let (lab, environment) = open(&common)?;
             finish(
                 &resend::run(&lab, &header, count, control, environment).await?,
-                common.json,
+                &common.output,
             )
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::output::Output;
 use super::site::SiteArgs;
 use super::{Common, close, open, positive, record};
 use crate::faults::{self, report::Report};
@@ -34,7 +35,7 @@ pub(super) struct FaultArgs {
     /// Seconds a started node may take until it is ready
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     ready_within: u64,
-    /// Write PREFIX.md and PREFIX.json
+    /// Write PREFIX.json (the record of the run), PREFIX.md and PREFIX.html
     #[arg(long, value_name = "PREFIX")]
     report: Option<PathBuf>,
     /// Write down every call, for castor-loadtest check; also tries what must not work
@@ -54,6 +55,8 @@ pub(super) struct FaultsArgs {
     pub(super) running: Option<Faults>,
     #[command(flatten)]
     pub(super) site: Option<SiteArgs>,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 const AFTER: &str = "What can be done to a cluster of its own, in network namespaces (as root):\n  kill-one         kill -9 of one node, started again later\n  rolling-restart  SIGTERM and start of each node in turn; no request may fail\n  pause            SIGSTOP of one node for 5 s\n  isolate          one node cut off from the others and from nginx\n  one-way          what one node sends to the others is lost\n  split            a minority cut off from the majority, nginx reaches both\n  slow-lossy       100 ms and 5 % loss between all hosts\n  flap             one node cut off and back every second\n  kill-two         kill -9 of two nodes at once, both started again\n  start-together   all nodes started at the same moment, again and again\n  clock-ahead      the clock of one node jumps an hour ahead, and back\n  clock-behind     the clock of one node jumps an hour back, and ahead again\n  fd-limit         one node may open no further file or connection\n  memory-limit     one node gets so little memory that the kernel kills it\n  disk-full        the disk of one node's audit file is full\n  add-remove       one more node joins, another leaves\n\n\
@@ -142,12 +145,12 @@ fn show(report: &Report, arguments: &FaultArgs) -> anyhow::Result<()> {
     if let Some(prefix) = &arguments.report {
         report.write(prefix)?;
     }
-    if arguments.common.json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{}", report.markdown());
+    let output = &arguments.common.output;
+    if !output.prints_json() {
+        return output.finish(&report.record()).map(|_| ());
     }
-    Ok(())
+    println!("{}", serde_json::to_string_pretty(report)?);
+    output.write(&report.record())
 }
 
 #[cfg(test)]

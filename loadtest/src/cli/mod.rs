@@ -1,8 +1,8 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
 //! 3 the cluster was not healthy before the run began.
 //!
-//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form) and [`check`]; [`time`] reads
-//! durations.
+//! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`] and [`report`];
+//! [`output`] is what all do with the record of a run, [`time`] reads durations.
 //!
 //! Promises: standard output carries the result only; progress goes to standard error.
 //! Does not: measure.
@@ -10,6 +10,8 @@
 mod bench;
 mod check;
 mod faults;
+mod output;
+mod report;
 mod saturate;
 mod site;
 mod time;
@@ -20,14 +22,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench::Outcome;
+use crate::bench::{Details, Outcome};
 use crate::check::BadHistory;
 use crate::environment::Environment;
 use crate::history::{Header, Recorder};
 use crate::lab::{Lab, Unhealthy};
+use crate::stop::Stop;
 use crate::{clock, progress::say};
+use output::Output;
 
-const LATER: &str = "Not there yet: swarm, trials, report.";
+const LATER: &str = "Not there yet: swarm, trials.";
 
 /// Load, faults and judgement for a CAS cluster: every answer is judged.
 #[derive(Debug, Parser)]
@@ -46,6 +50,8 @@ enum Command {
     Faults(Box<faults::FaultsArgs>),
     /// Judge the history of a run: is every promise kept?
     Check(check::CheckArgs),
+    /// Turn records of runs into a page with plots, or into Markdown
+    Report(report::ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -53,7 +59,7 @@ struct Common {
     /// Description of the running cluster, as castor demo writes it
     #[arg(long, value_name = "FILE", default_value = "castor-demo/cluster.json")]
     cluster: PathBuf,
-    /// Service URLs to ask tickets for; {n} becomes a number
+    /// Service URLs to ask tickets for; the n in braces becomes a number
     #[arg(long, default_value = "http://127.0.0.1/castor-loadtest/app{n}")]
     service: String,
     /// How many different services
@@ -65,9 +71,8 @@ struct Common {
     /// Seed of random choices; a fresh one when absent
     #[arg(long)]
     seed: Option<u64>,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs the program.
@@ -76,8 +81,10 @@ pub fn main() -> ExitCode {
     let command = match cli.command {
         Command::Faults(arguments) => match *arguments {
             faults::FaultsArgs {
-                site: Some(site), ..
-            } => return done(site::run(&site)),
+                site: Some(site),
+                output,
+                ..
+            } => return done(site::run(&site, &output)),
             other => Command::Faults(Box::new(other)),
         },
         other => other,
@@ -97,6 +104,7 @@ pub fn main() -> ExitCode {
                 None => Err(Usage(anyhow::anyhow!("faults needs a name: see --help")).into()),
             },
             Command::Check(arguments) => check::run(&arguments),
+            Command::Report(arguments) => report::run(&arguments),
         }
     });
     done(result)
@@ -138,7 +146,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
 fn open(common: &Common) -> anyhow::Result<(Lab, Environment)> {
     let timeout = Duration::from_secs(common.timeout.clamp(1, 600));
     let services = usize::from(common.services);
-    let lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
+    let mut lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
+    lab.stop = Stop::on_signals()?;
     let seed = common.seed.unwrap_or_else(clock::fresh_seed);
     Ok((lab, Environment::find(seed)))
 }
@@ -153,11 +162,9 @@ fn positive(name: &str, rate: f64) -> anyhow::Result<f64> {
     .into())
 }
 
-fn finish<D>(outcome: &Outcome<D>, json: bool) -> anyhow::Result<bool>
-where
-    D: serde::Serialize + std::fmt::Display,
-{
-    outcome.print(json)?;
+fn finish<D: Details>(outcome: &Outcome<D>, output: &Output) -> anyhow::Result<bool> {
+    outcome.print(output.prints_json())?;
+    output.write(&outcome.record())?;
     Ok(outcome.passed)
 }
 

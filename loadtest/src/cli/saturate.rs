@@ -5,7 +5,7 @@
 //! Does not: measure ([`crate::bench`]).
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,10 +14,10 @@ use super::{Common, Usage, open, positive};
 use crate::bench::load::Operation;
 use crate::bench::load::target::Way;
 use crate::bench::usage::{self, Group};
-use crate::bench::{ceiling, constant, hashing, saturate};
+use crate::bench::{RATIO, ceiling, constant, hashing, saturate};
 use crate::environment::Environment;
 use crate::lab::Lab;
-use crate::run::{Cell, Run};
+use crate::run::Run;
 use crate::stop::Stop;
 
 /// What the commands here share.
@@ -34,9 +34,6 @@ pub(super) struct Load {
     /// Every how many tickets the used ticket is tried again and must be refused; 0 for never
     #[arg(long, default_value_t = 100)]
     replay_every: u64,
-    /// Write the record of the run, for castor-loadtest report
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     /// The target is not on this machine, and it is mine
     #[arg(long)]
     i_own_this_target: bool,
@@ -141,8 +138,7 @@ pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
         time: Duration::from_secs(load.time),
         replay_every: load.replay_every,
     };
-    let stop = Stop::on_signals()?;
-    let run = saturate::run(&lab, &settings, &groups, &stop, environment).await?;
+    let run = saturate::run(&lab, &settings, &groups, environment).await?;
     end(run, load)
 }
 
@@ -157,8 +153,7 @@ pub(super) async fn ceiling(arguments: CeilingArgs) -> anyhow::Result<bool> {
         rounds: arguments.rounds,
         replay_every: load.replay_every,
     };
-    let stop = Stop::on_signals()?;
-    let run = ceiling::run(&lab, &settings, &groups, &stop, environment).await?;
+    let run = ceiling::run(&lab, &settings, &groups, environment).await?;
     end(run, load)
 }
 
@@ -171,8 +166,7 @@ pub(super) async fn logins(arguments: LoginsArgs) -> anyhow::Result<bool> {
         validations: positive("validations", arguments.validations)?,
         time: Duration::from_secs(load.time),
     };
-    let stop = Stop::on_signals()?;
-    let run = hashing::run(&lab, &settings, &groups, &stop, environment).await?;
+    let run = hashing::run(&lab, &settings, &groups, environment).await?;
     end(run, load)
 }
 
@@ -184,58 +178,13 @@ pub(super) async fn constant(arguments: ConstantArgs) -> anyhow::Result<bool> {
 
 fn end(mut run: Run, load: &Load) -> anyhow::Result<bool> {
     run.bound();
-    if load.common.json {
-        println!("{}", serde_json::to_string_pretty(&run)?);
-    } else {
-        print(&run);
-    }
-    if let Some(file) = &load.out {
-        save(&run, file)?;
-    }
-    Ok(run.verdict.passed())
-}
-
-fn save(run: &Run, file: &Path) -> anyhow::Result<()> {
-    run.save(file)
-}
-
-fn print(run: &Run) {
-    for table in &run.tables {
-        println!("{}", table.title);
-        println!("  {}", table.columns.join(" | "));
-        for row in &table.rows {
-            let cells: Vec<String> = row.iter().map(cell).collect();
-            println!("  {}", cells.join(" | "));
+    let passed = load.common.output.finish(&run)?;
+    if !load.common.output.prints_json() {
+        for figure in &run.figures {
+            if figure.note.starts_with(RATIO) {
+                println!("{}: {} {}", figure.name, figure.value, figure.note);
+            }
         }
     }
-    for latency in &run.latencies {
-        let values: Vec<String> = latency
-            .percentiles
-            .iter()
-            .filter(|(percentile, _)| [50.0, 90.0, 99.0, 99.9, 100.0].contains(percentile))
-            .map(|(percentile, value)| format!("p{percentile} {value:.2}"))
-            .collect();
-        println!("{}: {} {}", latency.name, values.join("  "), latency.unit);
-    }
-    for figure in &run.figures {
-        println!("{}: {} {}", figure.name, figure.value, figure.unit);
-    }
-    for note in &run.notes {
-        println!("note: {note}");
-    }
-    let verdict = &run.verdict;
-    println!("answers: {} judged, {} wrong", verdict.judged, verdict.wrong);
-    for (kind, count) in &verdict.kinds {
-        println!("  {count} {kind}");
-    }
-    for example in &verdict.examples {
-        println!("  {example}");
-    }
-}
-
-fn cell(cell: &Cell) -> String {
-    match cell {
-        Cell::Number(number) => format!("{number:>9}"),
-        Cell::Text(text) => format!("{text:>9}"),
-    }
+    Ok(passed)
 }

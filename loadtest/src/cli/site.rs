@@ -4,18 +4,21 @@
 //! ended, also after an interrupt. Does not: inject faults ([`crate::nemesis`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::output::Output;
 use super::time;
 use crate::clock;
 use crate::environment::Environment;
 use crate::nemesis::report::Report;
 use crate::nemesis::{Nemesis, Plan, run};
+use crate::run::Ended;
 use crate::site::{Hosts, leftovers};
+use crate::stop::Stop;
 
 #[derive(Debug, Args)]
 pub(super) struct SiteArgs {
@@ -49,9 +52,6 @@ pub(super) struct SiteArgs {
     /// Folder for the histories, and for the logs of the nodes and of nginx
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl SiteArgs {
@@ -90,40 +90,56 @@ pub(super) fn all_names() -> String {
 }
 
 /// Runs it outside any runtime: threads live where the thread that started them was.
-pub(super) fn run(arguments: &SiteArgs) -> anyhow::Result<bool> {
+pub(super) fn run(arguments: &SiteArgs, output: &Output) -> anyhow::Result<bool> {
     let plan = arguments.plan().map_err(super::Usage)?;
     let environment = Environment::find(plan.seed);
     let dir = Folder::make()?;
     let hosts = Hosts::make(plan.nodes + 1, plan.seed)?;
     hosts.enter()?;
     let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
-    let report = runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+    let began = clock::monotonic();
+    let report = Mutex::new(Report::new(environment));
+    let ended = runtime.block_on(async {
+        let stop = Stop::on_signals()?;
         tokio::select! {
-            report = run::all(&hosts, &plan, &dir.0, environment) => report,
-            _ = interrupt.recv() => bail!("interrupted; everything is removed"),
-            _ = terminate.recv() => bail!("terminated; everything is removed"),
+            done = run::all(&hosts, &plan, &dir.0, &report) => done?,
+            () = stop.wait() => {}
         }
+        anyhow::Ok(stop.ended())
     });
+    let lasted = clock::monotonic().duration_since(began);
     drop(runtime);
     drop(hosts);
     drop(dir);
-    let report = report?;
-    show(&report, arguments.json)?;
-    Ok(report.passed)
+    let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    show(&report, ended, lasted, output)
 }
 
-fn show(report: &Report, json: bool) -> anyhow::Result<()> {
-    if json {
+/// What was done is shown also when it did not come to its end.
+fn show(
+    report: &Report,
+    ended: anyhow::Result<Ended>,
+    lasted: Duration,
+    output: &Output,
+) -> anyhow::Result<bool> {
+    if report.outcomes.is_empty() {
+        match ended? {
+            Ended::Whole => bail!("nothing was run"),
+            Ended::Interrupted => bail!("interrupted; everything is removed"),
+        }
+    }
+    if output.prints_json() {
         println!("{}", serde_json::to_string_pretty(report)?);
-        return Ok(());
+    } else {
+        for outcome in &report.outcomes {
+            print!("{}", outcome.text());
+        }
+        println!("{}", report.last_line());
     }
-    for outcome in &report.outcomes {
-        print!("{}", outcome.text());
-    }
-    println!("{}", report.last_line());
-    Ok(())
+    let how = ended.as_ref().copied().unwrap_or(Ended::Interrupted);
+    output.write(&report.record(how, lasted))?;
+    ended?;
+    Ok(report.passed)
 }
 
 /// The folder of this run.

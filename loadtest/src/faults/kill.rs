@@ -56,18 +56,24 @@ pub async fn run(lab: &Lab, plan: &Plan, environment: Environment) -> anyhow::Re
     };
     let result = run.all_steps(count).await;
     let steps = run.steps;
+    let course = load.course();
     load.stop().await;
     result?;
-    Ok(Report::new("faults kill", plan, steps, environment))
+    let mut report = Report::new("faults kill", plan, steps, environment);
+    report.ran(&course, lab.stop.ended());
+    Ok(report)
 }
 
 impl Run<'_> {
     async fn all_steps(&mut self, count: usize) -> anyhow::Result<()> {
         self.calm().await;
         for victim in 0..count {
+            if self.lab.stop.is_set() {
+                return Ok(());
+            }
             self.kill_and_restart(&[victim]).await?;
         }
-        if count > 2 {
+        if count > 2 && !self.lab.stop.is_set() {
             let victims: Vec<usize> = (0..count - 1).collect();
             self.kill_and_restart(&victims).await?;
         }
@@ -88,7 +94,7 @@ impl Run<'_> {
         let names = names.join(" and ");
         self.load.window();
         let nemesis = format!("kill -9 {names}");
-        self.lab.history.nemesis(&nemesis, Phase::Begin);
+        self.load.nemesis(&nemesis, Phase::Begin);
         for at in victims {
             self.processes[*at].kill()?;
         }
@@ -116,7 +122,7 @@ impl Run<'_> {
                 .with_context(|| format!("after kill -9 {names}"))?;
             slowest = slowest.max(ready);
         }
-        self.lab.history.nemesis(&nemesis, Phase::End);
+        self.load.nemesis(&nemesis, Phase::End);
         let ready = clock::monotonic();
         clock::sleep_until(ready + self.plan.observe).await;
         let checked = self.check(&[]).await;

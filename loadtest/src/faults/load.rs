@@ -11,10 +11,12 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::Plan;
+use super::course::Course;
 use crate::bench::pairs::Issued;
 use crate::cas;
 use crate::clock;
 use crate::histogram::{Latencies, Percentiles};
+use crate::history::Phase;
 use crate::judge::{self, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate};
@@ -46,6 +48,7 @@ struct Shared {
     issued: Issued,
     pairs: Schedule,
     sign_ins: Schedule,
+    course: Arc<Course>,
 }
 
 #[derive(Default)]
@@ -83,13 +86,16 @@ impl Load {
             issued: Issued::default(),
             pairs: Schedule::new(u64::MAX, Some(plan.pairs_per_second)),
             sign_ins: Schedule::new(u64::MAX, Some(plan.sign_ins_per_second)),
+            course: Arc::default(),
         });
         let mut workers = JoinSet::new();
         for _ in 0..PAIR_WORKERS {
             let shared = Arc::clone(&shared);
             workers.spawn(async move {
                 while let Some(turn) = shared.pairs.turn().await {
-                    shared.pair(turn).await;
+                    let right = shared.pair(turn).await;
+                    let took = clock::monotonic().duration_since(turn.due);
+                    shared.course.pair(right, took);
                 }
             });
         }
@@ -128,6 +134,17 @@ impl Load {
         }
     }
 
+    /// What happened when.
+    pub fn course(&self) -> Arc<Course> {
+        Arc::clone(&self.shared.course)
+    }
+
+    /// A fault begins or ends: noted in the history and in the course.
+    pub fn nemesis(&self, what: &str, phase: Phase) {
+        self.shared.lab.history.nemesis(what, phase);
+        self.shared.course.mark(what, phase);
+    }
+
     /// The sessions acknowledged so far.
     pub fn sessions(&self) -> Vec<Person> {
         self.shared.sessions().clone()
@@ -141,6 +158,7 @@ impl Load {
             probes.stop().await;
         }
         while self.workers.join_next().await.is_some() {}
+        self.shared.course.end();
         self.window()
     }
 }
@@ -161,15 +179,16 @@ impl Shared {
         sessions.get(at).cloned()
     }
 
-    async fn pair(&self, turn: Turn) {
+    /// Whether a ticket was issued and validated.
+    async fn pair(&self, turn: Turn) -> bool {
         let Some(mut person) = self.pick(turn.index) else {
-            return;
+            return false;
         };
         let front = &self.lab.cluster.front;
         let service = self.lab.service(turn.index);
         let answer = person.ticket(front, &service).await;
         let Some(ticket) = judge::ticket(&mut self.seen().tally, answer) else {
-            return;
+            return false;
         };
         if !self.issued.is_new(&ticket) {
             self.seen()
@@ -180,14 +199,10 @@ impl Shared {
         let took = clock::monotonic().duration_since(turn.due);
         let mut seen = self.seen();
         seen.pair_time.record(took);
-        if judge::validation(
-            &mut seen.tally,
-            &answer,
-            &ticket,
-            &self.lab.cluster.username,
-        ) {
-            seen.pairs += 1;
-        }
+        let user = &self.lab.cluster.username;
+        let right = judge::validation(&mut seen.tally, &answer, &ticket, user);
+        seen.pairs += u64::from(right);
+        right
     }
 
     async fn sign_in(&self) {
@@ -197,6 +212,7 @@ impl Shared {
         let mut seen = self.seen();
         if judge::sign_in(&mut seen.tally, answer) {
             seen.sign_ins += 1;
+            self.course.sign_in();
             let mut sessions = self.sessions();
             if sessions.len() < SESSIONS_MAX {
                 sessions.push(person);

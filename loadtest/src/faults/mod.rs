@@ -6,6 +6,7 @@
 //! work in time. A ticket may be refused only where a majority of its nodes was killed.
 //! Does not: inject faults into the network ([`crate::nemesis`]).
 
+pub mod course;
 pub mod kill;
 pub mod load;
 pub mod nodes;

@@ -95,9 +95,12 @@ pub async fn run(
     };
     let result = run.all_steps().await;
     let steps = run.steps;
+    let course = load.course();
     load.stop().await;
     result?;
-    Ok(Report::new("faults refill", plan, steps, environment))
+    let mut report = Report::new("faults refill", plan, steps, environment);
+    report.ran(&course, lab.stop.ended());
+    Ok(report)
 }
 
 impl Run<'_> {
@@ -107,9 +110,15 @@ impl Run<'_> {
         let checked = self.check(&[]).await;
         self.push(Step::new("before any fault", self.load.window(), checked).judge());
         for _ in 0..self.wanted.times {
+            if self.lab.stop.is_set() {
+                return Ok(());
+            }
             self.kill(&[last]).await?;
             let filled = self.start(last, None).await?;
             self.filled(last, &[], &filled).await;
+        }
+        if self.lab.stop.is_set() {
+            return Ok(());
         }
         // All but the first: the next one has a single donor, the others have more and more.
         let others: Vec<usize> = (1..=last).rev().collect();
@@ -118,6 +127,9 @@ impl Run<'_> {
             let filled = self.start(*at, None).await?;
             let still_dead = others.get(started + 1..).unwrap_or_default();
             self.filled(*at, still_dead, &filled).await;
+        }
+        if self.lab.stop.is_set() {
+            return Ok(());
         }
         self.kill(&[last]).await?;
         let filled = self.start(last, Some(1)).await?;
@@ -131,14 +143,14 @@ impl Run<'_> {
         self.load.window();
         let names = self.names(victims);
         let nemesis = format!("kill -9 {names}");
-        self.lab.history.nemesis(&nemesis, Phase::Begin);
+        self.load.nemesis(&nemesis, Phase::Begin);
         for at in victims {
             self.processes[*at].kill()?;
         }
         let killed = clock::monotonic();
         let first = first_sign_in(self.lab, killed, self.plan.ready_within).await;
         self.observe(killed).await;
-        self.lab.history.nemesis(&nemesis, Phase::End);
+        self.load.nemesis(&nemesis, Phase::End);
         let checked = self.check(victims).await;
         let mut step = Step::new(nemesis, self.load.window(), checked);
         step.allowed = self.allowed(victims.len());
@@ -152,7 +164,7 @@ impl Run<'_> {
         let expected = self.held(0).await.context("the first node tells nothing")?;
         let node = self.processes[at].node.clone();
         let nemesis = format!("start {}", node.name);
-        self.lab.history.nemesis(&nemesis, Phase::Begin);
+        self.load.nemesis(&nemesis, Phase::Begin);
         let began = clock::monotonic();
         self.processes[at].spawn(&self.plan.castor)?;
         let mut seen = Filled::default();
@@ -191,7 +203,7 @@ impl Run<'_> {
             }
             clock::pause(LOOK_EVERY).await;
         }
-        self.lab.history.nemesis(&nemesis, Phase::End);
+        self.load.nemesis(&nemesis, Phase::End);
         seen.held = self.held(at).await.context("a ready node tells nothing")?;
         // Who signed out meanwhile is gone from both.
         let expected = expected.min(self.held(0).await.unwrap_or(expected));

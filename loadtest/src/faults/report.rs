@@ -1,19 +1,23 @@
-//! The report of a fault run, as Markdown and JSON.
+//! The report of a fault run, and its record.
 //!
-//! Promises: every figure the verdict rests on is in it. Does not: judge; steps come judged.
+//! Promises: every figure the verdict rests on is in both. Does not: judge; steps come judged.
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use serde::Serialize;
 
+use super::course::Course;
 use super::load::Window;
 use super::sessions::Checked;
 use super::{Plan, SIGN_IN_BOUND};
 use crate::environment::Environment;
-use crate::judge::Sin;
+use crate::judge::{Sin, Tally};
+use crate::report;
+use crate::run::build::as_f64;
+use crate::run::file::write_whole;
+use crate::run::{Ended, Kind, Run, Table, Verdict};
 
 /// How many of the answers may be missing or refused in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -173,6 +177,11 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// Where and how.
     pub environment: Environment,
+    /// How it ended.
+    pub ended: Ended,
+    /// How it went over time.
+    #[serde(skip)]
+    course: Option<Arc<Course>>,
 }
 
 impl Report {
@@ -185,97 +194,158 @@ impl Report {
             sign_ins_per_second: plan.sign_ins_per_second,
             steps,
             environment,
+            ended: Ended::Whole,
+            course: None,
         }
+    }
+
+    /// Adds how it went over time; the load has ended.
+    pub fn ran(&mut self, course: &Arc<Course>, ended: Ended) {
+        self.course = Some(Arc::clone(course));
+        self.ended = ended;
     }
 
     /// The report for people.
     pub fn markdown(&self) -> String {
-        let mut text = format!(
-            "# castor-loadtest {}\n\n{}\n",
-            self.run,
-            self.environment.markdown()
-        );
-        let _ = writeln!(
-            text,
+        report::markdown(&[self.record()])
+    }
+
+    /// The record of the run.
+    pub fn record(&self) -> Run {
+        let title = match self.run {
+            "faults kill" => "Nodes killed and started again under load",
+            "faults stop" => "Nodes stopped under load",
+            "faults refill" => "Killed nodes filled again under load",
+            other => other,
+        };
+        let mut run = Run::new(Kind::Faults, title, self.environment.clone());
+        run.ended = self.ended;
+        if let Some(course) = &self.course {
+            course.fill(&mut run);
+        }
+        run.verdict = self.verdict();
+        self.figures(&mut run);
+        run.tables.push(self.table());
+        run.note(format!(
             "Load through the front door the whole time: {} pairs (a ticket issued and validated) \
-             and {} sign-ins per second, open loop. After each step every session acknowledged so \
-             far is asked for at every node that is up. Of all answers in a step, this many may \
-             refuse a live ticket, be 5xx or not come: none while nothing is broken, \
-             {MINORITY_PERCENT} % while fewer than half of the nodes are gone, \
-             {MAJORITY_PERCENT} % after half or more were killed. Refusals are allowed in the \
-             last case only.\n",
+             and {} sign-ins a second, open loop. After each step every session acknowledged so \
+             far is asked for at every node that is up.",
             self.pairs_per_second, self.sign_ins_per_second
-        );
-        text.push_str(
-            "| step | sessions checked x nodes | lost | tickets refused | 5xx | no answer \
-             | allowed % | pairs right | pair p50 / p99 / max ms | first sign-in after ms \
-             | sign-ins failing until ms | ready after ms |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
-        );
-        for step in &self.steps {
-            self.row(&mut text, step);
-        }
-        let _ = writeln!(
-            text,
-            "\nVerdict: **{}**",
-            if self.passed { "passed" } else { "FAILED" }
-        );
-        for step in &self.steps {
-            for failure in &step.failures {
-                let _ = writeln!(text, "- {}: {failure}", step.name);
-            }
-            for example in &step.seen.tally.examples {
-                let _ = writeln!(text, "- {} (seen by a client): {example}", step.name);
-            }
-        }
-        text
+        ))
+        .note(format!(
+            "Of all answers in a step, this many may refuse a live ticket, be 5xx or not come: none \
+             while nothing is broken, {MINORITY_PERCENT} % while fewer than half of the nodes are \
+             gone, {MAJORITY_PERCENT} % after half or more were killed. Refusals are allowed in \
+             the last case only."
+        ));
+        run
     }
 
-    fn row(&self, text: &mut String, step: &Step) {
-        let optional = |value: Option<u64>| value.map_or("-".to_owned(), |ms| ms.to_string());
-        let tally = &step.seen.tally;
-        let time = &step.seen.pair_time;
-        let _ = writeln!(
-            text,
-            "| {} | {} x {} | {} | {} | {} | {} | {} | {} | {:.1} / {:.1} / {:.1} | {} | {} | {} |",
-            step.name,
-            step.checked.sessions,
-            step.checked.nodes.len(),
-            step.checked.lost + step.checked.unsettled,
-            tally.count(Sin::Refused),
-            tally.count(Sin::Unavailable),
-            tally.count(Sin::Unanswered),
-            step.allowed.percent(),
-            step.seen.pairs,
-            time.p50_ms,
-            time.p99_ms,
-            time.max_ms,
-            optional(step.sign_in_after_ms),
-            step.sign_ins_failed_until_ms,
-            optional(step.ready_after_ms),
-        );
+    /// What was wrong in a step that passed is forgiven.
+    fn verdict(&self) -> Verdict {
+        let mut all = Tally::default();
+        let mut forgiven = 0;
+        let mut failures = Vec::new();
+        for step in &self.steps {
+            all.merge(step.seen.tally.clone());
+            if step.failures.is_empty() {
+                forgiven += step.seen.tally.wrong();
+            }
+            let says = step.failures.iter();
+            failures.extend(says.map(|failure| format!("{}: {failure}", step.name)));
+        }
+        Verdict {
+            forgiven,
+            failures,
+            ..Verdict::from(&all)
+        }
     }
 
-    /// Writes `PREFIX.md` and `PREFIX.json`.
+    fn figures(&self, run: &mut Run) {
+        let sum = |of: fn(&Step) -> u64| self.steps.iter().map(of).sum::<u64>();
+        let slowest = |of: fn(&Step) -> Option<u64>| self.steps.iter().filter_map(of).max();
+        run.count("sessions_lost", sum(|step| step.checked.gone()))
+            .count("pairs_right", sum(|step| step.seen.pairs))
+            .count("sign_ins_right", sum(|step| step.seen.sign_ins));
+        let sign_in = slowest(|step| step.sign_in_after_ms);
+        let ready = slowest(|step| step.ready_after_ms);
+        for (name, ms) in [
+            ("first_sign_in_after_a_loss", sign_in),
+            ("slowest_start_until_ready", ready),
+        ] {
+            if let Some(ms) = ms {
+                run.figure(name, as_f64(ms), "ms");
+            }
+        }
+        let probes = sum(|step| step.ready_probes);
+        if probes > 0 {
+            let failed = as_f64(sum(|step| step.ready_failures));
+            run.figure_with(
+                "readiness_probes_failed",
+                failed,
+                "",
+                &format!("of {probes}"),
+            );
+        }
+    }
+
+    fn table(&self) -> Table {
+        let columns = [
+            "step",
+            "sessions checked",
+            "at nodes",
+            "lost",
+            "tickets refused",
+            "5xx",
+            "no answer",
+            "allowed, %",
+            "pairs right",
+            "pair p50, ms",
+            "pair p99, ms",
+            "slowest, ms",
+            "first sign-in after, ms",
+            "sign-ins failing until, ms",
+            "ready after, ms",
+        ];
+        let mut table = Table::new("Steps", &columns);
+        for step in &self.steps {
+            let tally = &step.seen.tally;
+            let time = &step.seen.pair_time;
+            table.row([
+                step.name.as_str().into(),
+                step.checked.sessions.into(),
+                step.checked.nodes.len().into(),
+                step.checked.gone().into(),
+                tally.count(Sin::Refused).into(),
+                tally.count(Sin::Unavailable).into(),
+                tally.count(Sin::Unanswered).into(),
+                step.allowed.percent().into(),
+                step.seen.pairs.into(),
+                time.p50_ms.into(),
+                time.p99_ms.into(),
+                time.max_ms.into(),
+                step.sign_in_after_ms.into(),
+                step.sign_ins_failed_until_ms.into(),
+                step.ready_after_ms.into(),
+            ]);
+        }
+        table
+    }
+
+    /// Writes `PREFIX.json` (the record), `PREFIX.md` and `PREFIX.html`.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, prefix: &Path) -> anyhow::Result<()> {
-        if let Some(folder) = prefix
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        let put = |extension: &str, text: String| {
+        let named = |extension: &str| {
             let mut file = prefix.as_os_str().to_owned();
             file.push(extension);
-            std::fs::write(&file, text)
-                .with_context(|| format!("cannot write {}", Path::new(&file).display()))
+            PathBuf::from(file)
         };
-        put(".md", self.markdown())?;
-        put(".json", serde_json::to_string_pretty(self)? + "\n")
+        let runs = [self.record()];
+        runs.iter().try_for_each(|run| run.save(&named(".json")))?;
+        write_whole(&named(".md"), &report::markdown(&runs))?;
+        write_whole(&named(".html"), &report::page(&runs))
     }
 }
 

@@ -42,6 +42,11 @@ impl Checked {
     pub fn all_alive(&self) -> bool {
         self.lost == 0 && self.unsettled == 0 && self.alive == self.sessions * self.nodes.len()
     }
+
+    /// Those that are lost, and those of which nobody could say.
+    pub fn gone(&self) -> u64 {
+        (self.lost + self.unsettled) as u64
+    }
 }
 
 enum State {

@@ -48,6 +48,9 @@ pub async fn run(
     let mut steps = Vec::new();
     let mut result = Ok(());
     for process in &processes {
+        if lab.stop.is_set() {
+            break;
+        }
         match step(lab, plan, stopped, &load, process).await {
             Ok(step) => {
                 say(&format!(
@@ -66,9 +69,12 @@ pub async fn run(
             }
         }
     }
+    let course = load.course();
     load.stop().await;
     result?;
-    Ok(Report::new("faults stop", plan, steps, environment))
+    let mut report = Report::new("faults stop", plan, steps, environment);
+    report.ran(&course, lab.stop.ended());
+    Ok(report)
 }
 
 async fn step(
@@ -87,7 +93,7 @@ async fn step(
     let watch = Watch::start(lab, &others);
     load.window();
     let nemesis = format!("stop {}", process.node.name);
-    lab.history.nemesis(&nemesis, Phase::Begin);
+    load.nemesis(&nemesis, Phase::Begin);
     let guard = process.stop()?;
     let since = clock::monotonic();
     let first = first_sign_in(lab, since, stopped).await;
@@ -96,7 +102,7 @@ async fn step(
     let ready = until_ready(lab, &process.node.ops_url, plan.ready_within)
         .await
         .with_context(|| format!("{} did not become ready again", process.node.name))?;
-    lab.history.nemesis(&nemesis, Phase::End);
+    load.nemesis(&nemesis, Phase::End);
     let continued = clock::monotonic();
     clock::sleep_until(continued + plan.observe).await;
     let (probes, failures) = watch.stop().await;

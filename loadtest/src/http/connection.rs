@@ -77,10 +77,7 @@ pub(super) enum Stream {
 }
 
 /// Connects, and makes it TLS when the origin wants that.
-pub(super) async fn connect(
-    origin: &Origin,
-    tls: &Arc<ClientConfig>,
-) -> Result<Stream, CallError> {
+pub(super) async fn connect(origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Stream, CallError> {
     let stream = TcpStream::connect((origin.bare_host(), origin.port))
         .await
         .map_err(|error| CallError::Connect(error.to_string()))?;

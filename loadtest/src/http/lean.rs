@@ -316,7 +316,12 @@ mod tests {
         let mut lean = client.lean(&format!("http://{address}/")).unwrap();
         let reply = lean.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let reply = reply
-            .map(|reply| (reply.status, String::from_utf8(reply.body.to_vec()).unwrap()))
+            .map(|reply| {
+                (
+                    reply.status,
+                    String::from_utf8(reply.body.to_vec()).unwrap(),
+                )
+            })
             .map_err(|error| error.to_string());
         server.await.unwrap();
         reply.map(|(status, body)| (status, body, lean.stream.is_some()))

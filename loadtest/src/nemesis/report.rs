@@ -1,15 +1,20 @@
-//! What came out of the runs, for people and as JSON.
+//! What came out of the runs, for people, as JSON and as a record.
 //!
 //! Promises: the last line counts operations, double validations, false refusals, lost sessions.
 //! Does not: judge.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::check::Verdict;
 use crate::check::verdict::Rule;
 use crate::environment::Environment;
+use crate::faults::course::Course;
 use crate::faults::races::Ended;
 use crate::histogram::Percentiles;
+use crate::run::{self, Cell, Kind, Run, Table};
 
 /// One nemesis.
 #[derive(Debug, Serialize)]
@@ -42,6 +47,9 @@ pub struct Outcome {
     pub races: Option<Ended>,
     /// The history's judgement.
     pub verdict: Option<Verdict>,
+    /// How it went over time.
+    #[serde(skip)]
+    pub course: Option<Arc<Course>>,
 }
 
 /// All.
@@ -105,15 +113,115 @@ impl Outcome {
 }
 
 impl Report {
+    /// Nothing was run yet.
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            passed: true,
+            outcomes: Vec::new(),
+            environment,
+        }
+    }
+
+    /// Adds a nemesis.
+    pub fn push(&mut self, outcome: Outcome) {
+        self.passed &= outcome.passed;
+        self.outcomes.push(outcome);
+    }
+
+    /// The record of the run.
+    pub fn record(&self, ended: run::Ended, lasted: Duration) -> Run {
+        let title = "Faults on clusters in network namespaces";
+        let mut run = Run::new(Kind::Faults, title, self.environment.clone());
+        run.ended = ended;
+        run.lasted_s = lasted.as_secs_f64();
+        run.verdict = self.verdict();
+        run.count("nemeses", self.outcomes.len() as u64)
+            .count("operations", self.sum(Verdict::operations))
+            .count("double_validations", self.sum(double))
+            .count("false_refusals", self.sum(Verdict::refused))
+            .count("lost_sessions", self.lost());
+        run.tables.push(self.table());
+        for outcome in &self.outcomes {
+            let pair = format!("{}, in the fault", outcome.nemesis);
+            run.percentiles(&pair, &outcome.pair_time);
+            if let Some(course) = &outcome.course {
+                let title = format!("{}, {} nodes", outcome.nemesis, outcome.nodes);
+                run.plots.push(course.plot(&title));
+            }
+        }
+        run
+    }
+
+    /// Clients count what the fault let fail, the histories what must never be.
+    fn verdict(&self) -> run::Verdict {
+        let failed = self.outcomes.iter().flat_map(|outcome| {
+            let says = outcome.failures.iter();
+            says.map(|failure| format!("{}: {failure}", outcome.nemesis))
+        });
+        run::Verdict {
+            judged: self.sum(Verdict::operations),
+            wrong: self.sum(double) + self.lost(),
+            forgiven: 0,
+            kinds: vec![
+                ("ticket validated twice".to_owned(), self.sum(double)),
+                ("acknowledged session lost".to_owned(), self.lost()),
+            ],
+            examples: Vec::new(),
+            failures: failed.collect(),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let columns = [
+            "fault",
+            "nodes",
+            "operations",
+            "validated twice",
+            "refused",
+            "sessions lost",
+            "not ready, ms",
+            "one cluster after, ms",
+            "answers in the fault",
+            "wrong in the fault",
+            "pair p99 in the fault, ms",
+            "wrong after it",
+            "",
+        ];
+        let mut table = Table::new("Faults", &columns);
+        for outcome in &self.outcomes {
+            let verdict = outcome.verdict.as_ref();
+            let count = |of: fn(&Verdict) -> u64| Cell::from(verdict.map_or(0, of));
+            table.row([
+                outcome.nemesis.into(),
+                outcome.nodes.into(),
+                count(Verdict::operations),
+                count(double),
+                count(Verdict::refused),
+                outcome.lost.into(),
+                outcome.not_ready_ms.into(),
+                outcome.converged_ms.into(),
+                outcome.answers.into(),
+                outcome.clients.as_str().into(),
+                outcome.pair_time.p99_ms.into(),
+                outcome.clients_after.as_str().into(),
+                if outcome.passed { "passed" } else { "FAILED" }.into(),
+            ]);
+        }
+        table
+    }
+
+    fn sum(&self, of: fn(&Verdict) -> u64) -> u64 {
+        let outcomes = self.outcomes.iter();
+        let verdicts = outcomes.filter_map(|outcome| outcome.verdict.as_ref());
+        verdicts.map(of).sum()
+    }
+
+    fn lost(&self) -> u64 {
+        self.outcomes.iter().map(|outcome| outcome.lost).sum()
+    }
+
     /// The last line.
     pub fn last_line(&self) -> String {
-        let sum = |of: fn(&Verdict) -> u64| -> u64 {
-            let verdicts = self
-                .outcomes
-                .iter()
-                .filter_map(|outcome| outcome.verdict.as_ref());
-            verdicts.map(of).sum()
-        };
         let failed = self
             .outcomes
             .iter()
@@ -123,13 +231,14 @@ impl Report {
             "{} nemeses, {failed} failed: {} operations, {} double validations, {} false refusals, \
              {} lost sessions",
             self.outcomes.len(),
-            sum(Verdict::operations),
-            sum(|verdict| verdict.broken_times(Rule::S1)),
-            sum(Verdict::refused),
-            self.outcomes
-                .iter()
-                .map(|outcome| outcome.lost)
-                .sum::<u64>(),
+            self.sum(Verdict::operations),
+            self.sum(double),
+            self.sum(Verdict::refused),
+            self.lost(),
         )
     }
+}
+
+fn double(verdict: &Verdict) -> u64 {
+    verdict.broken_times(Rule::S1)
 }

@@ -5,6 +5,7 @@
 //! Does not: make hosts.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,7 +16,7 @@ use super::report::{Outcome, Report};
 use super::{Nemesis, Plan};
 use crate::check::{self, Limits};
 use crate::clock;
-use crate::environment::Environment;
+use crate::faults::course::Course;
 use crate::faults::load::{Load, Window};
 use crate::faults::races::{Ended, Races};
 use crate::faults::report::millis;
@@ -43,7 +44,8 @@ const SERVICE: &str = "http://127.0.0.1/castor-loadtest/app{n}";
 const TICKET_LIFE_MS: u64 = 10_000;
 const SESSION_LIFE_MS: u64 = 8 * 3_600_000;
 
-/// Runs all of `plan` in `hosts`, with files in `dir`.
+/// Runs all of `plan` in `hosts`, with files in `dir`; what is done is put into `report` one by one, so
+/// that it is there when the rest is given up.
 ///
 /// # Errors
 /// When a cluster cannot be made at all; what a nemesis breaks is in the report.
@@ -51,9 +53,8 @@ pub async fn all(
     hosts: &Hosts,
     plan: &Plan,
     dir: &Path,
-    environment: Environment,
-) -> anyhow::Result<Report> {
-    let mut outcomes = Vec::new();
+    report: &Mutex<Report>,
+) -> anyhow::Result<()> {
     for nemesis in &plan.names {
         if plan.nodes < nemesis.nodes_min() {
             say(&format!(
@@ -67,16 +68,10 @@ pub async fn all(
         let outcome = one(hosts, plan, *nemesis, &dir.join(nemesis.name())).await;
         let outcome = outcome.with_context(|| nemesis.name())?;
         say(outcome.text().trim_end());
-        outcomes.push(outcome);
+        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.push(outcome);
     }
-    if outcomes.is_empty() {
-        bail!("nothing was run");
-    }
-    Ok(Report {
-        passed: outcomes.iter().all(|outcome| outcome.passed),
-        outcomes,
-        environment,
-    })
+    Ok(())
 }
 
 async fn one(hosts: &Hosts, plan: &Plan, nemesis: Nemesis, dir: &Path) -> anyhow::Result<Outcome> {
@@ -119,7 +114,7 @@ async fn in_site(
     clock::pause(BEFORE).await;
     let calm = load.window();
 
-    lab.history.nemesis(nemesis.name(), Phase::Begin);
+    load.nemesis(nemesis.name(), Phase::Begin);
     faulty(true);
     let mut injection = Injection {
         site: &mut *site,
@@ -135,7 +130,7 @@ async fn in_site(
         .map(|()| millis(clock::monotonic().duration_since(ended)));
     faulty(converged.is_err() || !nemesis.restores());
     let not_ready = watch.longest_gap();
-    lab.history.nemesis(nemesis.name(), Phase::End);
+    load.nemesis(nemesis.name(), Phase::End);
     let during = load.window();
 
     clock::pause(AFTER).await;
@@ -149,6 +144,7 @@ async fn in_site(
         Some(races) => Some(races.stop().await),
         None => None,
     };
+    let course = load.course();
     let after = load.stop().await;
     drop(watch);
     recorder.close()?;
@@ -162,6 +158,7 @@ async fn in_site(
         not_ready,
         converged_ms,
         races,
+        course,
     };
     Judged::new(nemesis, plan.nodes).outcome(&seen, &file)
 }
@@ -176,6 +173,7 @@ struct Seen {
     not_ready: Duration,
     converged_ms: Option<u64>,
     races: Option<Ended>,
+    course: Arc<Course>,
 }
 
 async fn bring_up(site: &mut Site<'_>, nemesis: Nemesis, members: &[usize]) -> anyhow::Result<()> {
@@ -235,6 +233,7 @@ impl Judged {
             converged_ms: seen.converged_ms,
             races: seen.races.clone(),
             verdict: Some(verdict),
+            course: Some(Arc::clone(&seen.course)),
         })
     }
 

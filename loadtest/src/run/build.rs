@@ -8,13 +8,8 @@ use super::{
     Verdict,
 };
 use crate::environment::Environment;
-use crate::histogram::Latencies;
+use crate::histogram::{Latencies, Percentiles};
 use crate::judge::Tally;
-
-/// The percentiles that a record keeps.
-const PERCENTILES: [f64; 12] = [
-    50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.99, 100.0,
-];
 
 impl Run {
     /// A run without results yet; `began`, `command` and `seed` are those of `environment`.
@@ -61,17 +56,24 @@ impl Run {
         self
     }
 
-    /// Adds what was measured of one kind of request.
+    /// Adds a number of things.
+    pub fn count(&mut self, name: &str, count: u64) -> &mut Self {
+        self.figure(name, as_f64(count), "")
+    }
+
+    /// Adds what was measured of one kind of request, if anything was.
     pub fn latency(&mut self, name: &str, latencies: &Latencies) -> &mut Self {
-        if latencies.count() > 0 {
+        self.percentiles(name, &latencies.percentiles())
+    }
+
+    /// As [`Run::latency`], of figures that are taken already.
+    pub fn percentiles(&mut self, name: &str, percentiles: &Percentiles) -> &mut Self {
+        if percentiles.count > 0 {
             self.latencies.push(Latency {
                 name: name.to_owned(),
-                count: latencies.count(),
+                count: percentiles.count,
                 unit: "ms".to_owned(),
-                percentiles: PERCENTILES
-                    .iter()
-                    .map(|percentile| (*percentile, latencies.percentile_ms(*percentile)))
-                    .collect(),
+                percentiles: percentiles.curve.clone(),
             });
         }
         self
@@ -198,10 +200,27 @@ impl From<f64> for Cell {
 }
 
 impl From<u64> for Cell {
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn from(number: u64) -> Self {
-        Self::Number(number as f64)
+        Self::Number(as_f64(number))
     }
+}
+
+impl From<usize> for Cell {
+    fn from(number: usize) -> Self {
+        Self::Number(as_f64(number as u64))
+    }
+}
+
+impl From<Option<u64>> for Cell {
+    fn from(number: Option<u64>) -> Self {
+        number.map_or_else(|| Self::Text("-".to_owned()), Self::from)
+    }
+}
+
+/// A count as a number of a record.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn as_f64(count: u64) -> f64 {
+    count as f64
 }
 
 impl From<&str> for Cell {

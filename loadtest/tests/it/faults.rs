@@ -14,6 +14,7 @@ use castor_loadtest::faults::{Plan, kill, report::Report, stop};
 use castor_loadtest::history::{Header, Recorder};
 use castor_loadtest::http::{Call, Client};
 use castor_loadtest::judge::Sin as Judged;
+use castor_loadtest::run::Run;
 use serde_json::json;
 
 use crate::fake_cas::{PASSWORD, Settings, Sin, start};
@@ -223,7 +224,14 @@ async fn kill_passes_a_cluster_that_keeps_its_sessions() {
     let prefix = cluster.folder.path().join("reports/kill");
     report.write(&prefix).unwrap();
     let text = std::fs::read_to_string(prefix.with_extension("md")).unwrap();
-    assert!(text.contains("| kill -9 nod0 and nod1 |"), "{text}");
+    assert!(text.contains("| kill -9 nod0 and nod1 "), "{text}");
+    assert_eq!(text, report.markdown());
+    let record = Run::read(&prefix.with_extension("json")).unwrap();
+    let marks: Vec<&str> = record.marks.iter().map(|mark| mark.text.as_str()).collect();
+    assert_eq!(marks.len(), 4, "{marks:?}");
+    assert!(record.marks.iter().all(|mark| mark.until.is_some()));
+    let page = std::fs::read_to_string(prefix.with_extension("html")).unwrap();
+    assert!(page.contains("kill -9 nod0 and nod1</b>"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

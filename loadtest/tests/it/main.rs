@@ -13,6 +13,8 @@ mod benches;
 mod check;
 mod fake_cas;
 mod faults;
+mod load;
 mod oracle;
 mod program;
+mod report;
 mod setup;

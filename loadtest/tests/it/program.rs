@@ -99,8 +99,9 @@ async fn a_race_writes_a_history_that_check_judges() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reference_page_shows_the_help() {
     let page = include_str!("../../../docs/reference/loadtest.md");
-    for command in [vec!["check"], vec!["faults"], vec!["faults", "kill"]] {
-        let arguments = [command.as_slice(), &["--help"]].concat();
+    for command in ["check", "report", "faults", "faults kill", "faults refill"] {
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.push("--help");
         let help = run(arguments.into_iter().map(str::to_owned).collect()).await;
         let help = String::from_utf8(help.stdout).unwrap();
         assert!(

@@ -18,7 +18,11 @@ use tracing_subscriber::fmt::format::Writer;
 pub(super) struct JsonFields;
 
 impl<'writer> FormatFields<'writer> for JsonFields {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
         writer.write_char('{')?;
         let mut members = Members::new(&mut writer, true);
         fields.record(&mut members);

@@ -318,11 +318,16 @@ fn base_table(
     set("services.folder", path(dir.join("services")));
     set("audit.output", text("file"));
     // Not beside the files that are watched: every line written would wake the watcher.
-    set("audit.file", path(node.folder.join(AUDIT_FOLDER).join("audit.log")));
+    set(
+        "audit.file",
+        path(node.folder.join(AUDIT_FOLDER).join("audit.log")),
+    );
     // The nodes of a demo share one machine; more threads than processors only take turns.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (processors / all.len().max(1)).max(1);
-    set("node.threads", Value::Integer(threads as i64));
+    let threads = Value::Integer(i64::try_from(threads).unwrap_or(1));
+    set("authn.password.threads", threads.clone());
+    set("node.threads", threads);
     table
 }
 
