@@ -13,7 +13,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## three nodes behind nginx on loopback, in ./castor-demo; Ctrl-C stops them
@@ -100,6 +100,12 @@ fuzz: ## libFuzzer on every decoder: FUZZ_SECONDS=20 each, FUZZ_ONLY="form frame
 .PHONY: bench
 bench: ## what there is to measure with
 	@.ci/bench
+
+.PHONY: bench-cluster
+bench-cluster: ## three nodes behind nginx against the ceiling of the same nginx, logins, and one node alone; 3 minutes
+	@.ci/packages demo
+	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	@.ci/bench-cluster
 
 .PHONY: package
 package: ## a tarball of the release build, in target/package

@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use castor_loadtest::cli;
 
+// The bare server of `bench ceiling` has the allocator of the server that it is compared with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

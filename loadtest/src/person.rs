@@ -116,6 +116,11 @@ impl Person {
         }
     }
 
+    /// The `Cookie` header that this browser sends to `path` over HTTPS or loopback.
+    pub fn cookies(&self, path: &str) -> Option<HeaderValue> {
+        self.jar.header(path, true)
+    }
+
     /// Asks for a ticket for `service` at `base`.
     pub async fn ticket(&mut self, base: &str, service: &str) -> TicketAnswer {
         let pending = self.lab.history.begin(base, || Op::Issue {

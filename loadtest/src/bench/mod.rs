@@ -2,9 +2,16 @@
 //!
 //! Promises: a bench fails when one answer was wrong. Does not: disturb the cluster.
 
+pub mod ceiling;
+pub mod constant;
+pub mod hashing;
+pub mod load;
 pub mod pairs;
 pub mod race;
 pub mod resend;
+pub mod saturate;
+pub mod stand_in;
+pub mod usage;
 
 use serde::Serialize;
 
@@ -83,5 +90,39 @@ pub(crate) fn rate(count: u64, seconds: f64) -> f64 {
         (count as f64 / seconds * 10.0).round() / 10.0
     } else {
         0.0
+    }
+}
+
+/// Before the ratio in the remark of a figure that was compared.
+pub const RATIO: &str = "ratio ";
+
+/// What a number should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// A figure with its ratio to what it was compared with, measured in the same run.
+pub(crate) fn compare(run: &mut Run, (name, unit): (&str, &str), value: f64, ratio: f64) {
+    let remark = format!("{RATIO}{ratio:.3}");
+    run.figure_with(name, (value * 10.0).round() / 10.0, unit, &remark);
+}
+
+/// Says so when a number is not what it should be. The run does not fail: it is the machine's
+/// figure, and was measured.
+pub(crate) fn want(run: &mut Run, name: &str, value: f64, wanted: Wanted) {
+    match wanted {
+        Wanted::AtLeast(least) if value < least => {
+            run.note(format!(
+                "short: {name} is {value:.3}, wanted is at least {least}"
+            ));
+        }
+        Wanted::AtMost(most) if value > most => {
+            run.note(format!(
+                "short: {name} is {value:.3}, wanted is at most {most}"
+            ));
+        }
+        Wanted::AtLeast(_) | Wanted::AtMost(_) => {}
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::saturate::{self, CeilingArgs, ConstantArgs, LoginsArgs, SaturateArgs};
 use super::{Common, close, finish, open, positive, record};
 use crate::bench::{pairs, race, resend};
 
@@ -38,6 +39,24 @@ pub(super) enum Bench {
         #[arg(long, default_value_t = 10)]
         replay_every: u64,
     },
+    /// Find how much a cluster can take, and where its latency bends
+    #[command(
+        after_help = "Examples:\n  castor-loadtest bench saturate --cluster castor-demo/cluster.json\n  castor-loadtest bench saturate --operation issue --nodes --connections 32 --json issue.json\n  castor-loadtest bench saturate --rate 500 --time 30"
+    )]
+    Saturate(SaturateArgs),
+    /// Compare a cluster with bare servers that give the same answers without the work
+    #[command(
+        after_help = "Examples:\n  castor-loadtest bench ceiling --nginx castor-demo/nginx/nginx.conf\n  castor-loadtest bench ceiling --cluster one-node/cluster.json"
+    )]
+    Ceiling(CeilingArgs),
+    /// Compare password logins with the bare hashing rate of the machine
+    #[command(
+        after_help = "Example:\n  castor-loadtest bench logins --cluster castor-demo/cluster.json --validations 500"
+    )]
+    Logins(LoginsArgs),
+    /// The bare server that bench ceiling starts
+    #[command(hide = true)]
+    Constant(ConstantArgs),
     /// Validate the same ticket at all nodes at the same moment
     #[command(
         after_help = "Example:\n  castor-loadtest bench race --cluster castor-demo/cluster.json --count 1000"
@@ -99,6 +118,10 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
             };
             finish(&pairs::run(&lab, &plan, environment).await?, &common.output)
         }
+        Bench::Saturate(arguments) => saturate::saturate(arguments).await,
+        Bench::Ceiling(arguments) => saturate::ceiling(arguments).await,
+        Bench::Logins(arguments) => saturate::logins(arguments).await,
+        Bench::Constant(arguments) => saturate::constant(arguments).await,
         Bench::Race {
             common,
             count,

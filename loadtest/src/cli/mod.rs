@@ -14,6 +14,7 @@ mod compare;
 mod faults;
 mod output;
 mod report;
+mod saturate;
 mod site;
 mod swarm;
 mod target;

@@ -15,6 +15,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{CallError, Sender};
 
@@ -59,17 +60,29 @@ impl Origin {
         }
     }
 
+    /// The port, also when the URL does not name it.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The host without the brackets of an IPv6 literal.
     fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 }
 
-pub(super) async fn open(
+/// An open connection, before anything is said on it.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects, and makes it TLS when the origin wants that.
+pub(super) async fn connect(
     origin: &Origin,
     tls: &Arc<ClientConfig>,
     from: Option<IpAddr>,
-) -> Result<Sender, CallError> {
+) -> Result<Stream, CallError> {
     let stream = match from {
         None => TcpStream::connect((origin.bare_host(), origin.port)).await,
         Some(from) => connect_from(origin, from).await,
@@ -78,15 +91,26 @@ pub(super) async fn open(
     // Small requests must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     if !origin.tls {
-        return handshake(stream).await;
+        return Ok(Stream::Plain(stream));
     }
     let name = ServerName::try_from(origin.bare_host().to_owned())
         .map_err(|error| CallError::Url(error.to_string()))?;
-    let stream = TlsConnector::from(Arc::clone(tls))
+    TlsConnector::from(Arc::clone(tls))
         .connect(name, stream)
         .await
-        .map_err(|error| CallError::Connect(format!("TLS: {error}")))?;
-    handshake(stream).await
+        .map(|stream| Stream::Tls(Box::new(stream)))
+        .map_err(|error| CallError::Connect(format!("TLS: {error}")))
+}
+
+pub(super) async fn open(
+    origin: &Origin,
+    tls: &Arc<ClientConfig>,
+    from: Option<IpAddr>,
+) -> Result<Sender, CallError> {
+    match connect(origin, tls, from).await? {
+        Stream::Plain(stream) => handshake(stream).await,
+        Stream::Tls(stream) => handshake(*stream).await,
+    }
 }
 
 /// The addresses of the origin, those of the family of `from` only.

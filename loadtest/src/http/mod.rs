@@ -6,6 +6,7 @@
 
 mod connection;
 pub mod cookies;
+pub mod lean;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -182,6 +183,22 @@ impl Client {
                 idle: Mutex::new(BTreeMap::new()),
             }),
         }
+    }
+
+    /// A connection of its own for `url`, without pool and without hyper: [`lean`].
+    ///
+    /// # Errors
+    /// [`CallError::Url`].
+    pub fn lean(&self, url: &str) -> Result<lean::Lean, CallError> {
+        Ok(lean::Lean::new(
+            Origin::of(url)?,
+            Arc::clone(&self.inner.tls),
+        ))
+    }
+
+    /// Time a request may take.
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
     }
 
     /// Sends `call` and reads the whole answer.

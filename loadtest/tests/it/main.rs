@@ -13,6 +13,7 @@ mod benches;
 mod check;
 mod fake_cas;
 mod faults;
+mod load;
 mod oracle;
 mod program;
 mod report;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq as _;
@@ -126,15 +126,28 @@ impl StoredHash {
 
     /// Whether a password has this hash. Takes long; see [`HashPool`].
     pub fn verify(&self, password: &[u8]) -> bool {
+        self.verify_in(password, &mut Vec::new())
+    }
+
+    /// As [`StoredHash::verify`], with memory that may have been used before.
+    fn verify_in(&self, password: &[u8], memory: &mut Vec<Block>) -> bool {
         let mut out = Zeroizing::new(vec![0u8; self.hash.len()]);
-        compute(self.cost, password, &self.salt, &mut out).is_ok()
+        compute(self.cost, password, &self.salt, &mut out, memory).is_ok()
             && bool::from(out.ct_eq(&self.hash))
     }
 }
 
-fn compute(cost: Cost, password: &[u8], salt: &[u8], out: &mut [u8]) -> argon2::Result<()> {
+fn compute(
+    cost: Cost,
+    password: &[u8],
+    salt: &[u8],
+    out: &mut [u8],
+    memory: &mut Vec<Block>,
+) -> argon2::Result<()> {
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(out.len()))?;
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password, salt, out)
+    memory.resize(params.block_count(), Block::default());
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(password, salt, out, memory)
 }
 
 /// Hashes a password for the users file, as a PHC string.
@@ -144,7 +157,8 @@ fn compute(cost: Cost, password: &[u8], salt: &[u8], out: &mut [u8]) -> argon2::
 pub fn hash(password: &str, cost: Cost, rng: &Rng) -> Result<String, HashError> {
     let salt = rng.bytes::<SALT_BYTES>();
     let mut out = [0u8; HASH_BYTES];
-    compute(cost, password.as_bytes(), &salt, &mut out).map_err(|_| HashError::Cost)?;
+    compute(cost, password.as_bytes(), &salt, &mut out, &mut Vec::new())
+        .map_err(|_| HashError::Cost)?;
     Ok(format!(
         "$argon2id$v=19$m={},t={},p={}${}${}",
         cost.memory_kib,
@@ -234,11 +248,24 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "password threads run at normal priority");
     }
+    // The system clears fresh memory page by page, which takes a fifth of the time of a check at the default
+    // cost. So it is kept while there is more to do, and given back when there is not.
+    let mut memory = Vec::new();
     loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let waiting = match jobs.try_lock() {
+            Ok(jobs) => jobs.try_recv().ok(),
+            Err(_) => None,
+        };
+        let job = match waiting {
+            Some(job) => Ok(job),
+            None => {
+                memory = Vec::new();
+                jobs.lock().unwrap_or_else(PoisonError::into_inner).recv()
+            }
+        };
         let Ok(job) = job else { return };
         if !job.answer.is_closed() {
-            let fits = job.stored.verify(job.password.as_bytes());
+            let fits = job.stored.verify_in(job.password.as_bytes(), &mut memory);
             // The caller may have gone away meanwhile; then nobody needs the answer.
             let _ = job.answer.send(fits);
         }

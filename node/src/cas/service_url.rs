@@ -8,6 +8,8 @@
 //! own way. So that nobody gets round a strict definition, or gets a ticket sent elsewhere, what the
 //! two read differently is refused, or looked up in [both spellings](ServiceUrl::plain).
 
+use std::borrow::Cow;
+
 use castor_proto::limits::SERVICE_URL_MAX;
 
 use crate::services::url::{authority_end, path_end, without_session};
@@ -87,7 +89,7 @@ impl ServiceUrl {
     }
 
     /// The URL as definitions see it.
-    pub fn matchable(&self) -> String {
+    pub fn matchable(&self) -> Cow<'_, str> {
         without_session(&self.0)
     }
 
@@ -98,6 +100,16 @@ impl ServiceUrl {
         let (scheme, rest) = matchable.split_once("://")?;
         let (authority, after) = rest.split_at(authority_end(rest));
         let (path, query) = after.split_at(path_end(after));
+        let small = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let port = default_port(scheme).unwrap_or("\0");
+        if small(scheme)
+            && small(authority)
+            && !authority.ends_with(port)
+            && !path.contains('%')
+            && !path.contains("//")
+        {
+            return None;
+        }
         let scheme = scheme.to_ascii_lowercase();
         let mut host = authority.to_ascii_lowercase();
         if let Some(port) = default_port(&scheme)
@@ -115,7 +127,7 @@ impl ServiceUrl {
 
     /// The URL a browser is sent to, without a ticket.
     pub fn redirect(&self) -> String {
-        to_ascii(&self.0)
+        to_ascii(&self.0).into_owned()
     }
 
     /// The URL a browser is sent to, with a ticket under its usual name.
@@ -132,7 +144,7 @@ impl ServiceUrl {
             None => (target, None),
         };
         let mut joint = if base.contains('?') { '&' } else { '?' };
-        let mut url = to_ascii(base);
+        let mut url = to_ascii(base).into_owned();
         for (name, value) in parameters {
             url.push(joint);
             url.push_str(name);
@@ -169,6 +181,10 @@ fn check_authority(scheme: &str, rest: &str) -> Result<(), ServiceUrlError> {
     // parameters behind.
     let is_dots = |segment: &str| {
         let name = segment.split(';').next().unwrap_or_default();
+        // Encoded whole they are this long.
+        if name.len() > "%2e%2e".len() {
+            return false;
+        }
         let name = name.to_ascii_lowercase().replace("%2e", ".");
         name == "." || name == ".."
     };
@@ -189,6 +205,9 @@ fn default_port(scheme: &str) -> Option<&'static str> {
 
 /// Whether the service of a validation is the one that a ticket was issued for.
 pub fn is_same(issued: &str, presented: &str) -> bool {
+    if issued == presented {
+        return true;
+    }
     let (issued, presented) = (comparable(issued), comparable(presented));
     let fold = |text: &str| {
         text.chars()
@@ -200,7 +219,7 @@ pub fn is_same(issued: &str, presented: &str) -> bool {
 
 fn comparable(url: &str) -> String {
     let whole = without_session(url);
-    let url = whole.split('#').next().unwrap_or(&whole);
+    let url = whole.split('#').next().unwrap_or_default();
     decode(url, Plus::IsBlank).unwrap_or_else(|| url.to_owned())
 }
 
@@ -238,13 +257,13 @@ fn decode(url: &str, plus: Plus) -> Option<String> {
 }
 
 /// A URL that can stand in a header: what cannot is percent-encoded, the rest is left alone.
-fn to_ascii(url: &str) -> String {
+fn to_ascii(url: &str) -> Cow<'_, str> {
     const ENCODE: percent_encoding::AsciiSet = percent_encoding::CONTROLS
         .add(b' ')
         .add(b'"')
         .add(b'<')
         .add(b'>');
-    percent_encoding::utf8_percent_encode(url, &ENCODE).to_string()
+    percent_encoding::utf8_percent_encode(url, &ENCODE).into()
 }
 
 #[cfg(test)]

@@ -250,7 +250,7 @@ impl Visitor<'_> {
             let presented = ServiceUrl::parse(validation.service).ok()?;
             (self.cas.registered(&presented)?.id == registered.id).then_some(())?;
         }
-        Some((registered, url.matchable()))
+        Some((registered, url.matchable().into_owned()))
     }
 }
 

@@ -66,7 +66,7 @@ impl Visit {
             client_ip::client(connection, request.headers(), &http.trusted_proxies, header);
         let request_id = client.request_id.clone().unwrap_or_else(|| {
             let bytes: [u8; 16] = cas.rng.bytes();
-            bytes.iter().map(|b| format!("{b:02x}")).collect()
+            format!("{:032x}", u128::from_be_bytes(bytes))
         });
         Self {
             https: client.https || http.public_url.is_some(),

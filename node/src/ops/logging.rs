@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use super::levels::{Levels, TooMany};
+use super::log_fields::JsonFields;
 use crate::config::Log;
 use crate::config::types::{LogFormat, LogLevel};
 
@@ -69,6 +70,7 @@ where
             .json()
             .flatten_event(true)
             .with_span_list(false)
+            .fmt_fields(JsonFields)
             .with_writer(writer)
             .boxed(),
         LogFormat::Text => tracing_subscriber::fmt::layer()

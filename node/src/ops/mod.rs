@@ -6,6 +6,7 @@ pub mod audit;
 pub mod health;
 pub mod levels;
 pub mod lifecycle;
+mod log_fields;
 pub mod logging;
 pub mod metrics;
 pub mod reload;

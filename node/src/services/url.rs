@@ -1,9 +1,15 @@
 //! The URL of an application as definitions see it: without the session that Java servers put into the path.
 
+use std::borrow::Cow;
+
 /// Cuts `;jsession...` out of the path, each to the end of its segment: what follows it is still part
 /// of where the URL leads. What looks like it in the authority stays: it would hide the host.
-pub fn without_session(url: &str) -> String {
+pub fn without_session(url: &str) -> Cow<'_, str> {
     const SESSION: &str = ";jsession";
+    // Nearly all of them.
+    if !url.contains(';') {
+        return Cow::Borrowed(url);
+    }
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let rest = url.get(after_scheme..).unwrap_or_default();
     let begin = after_scheme + authority_end(rest);
@@ -16,7 +22,7 @@ pub fn without_session(url: &str) -> String {
         kept.push_str(part);
         path = session.find('/').map_or("", |end| &session[end..]);
     }
-    kept + path + query
+    Cow::Owned(kept + path + query)
 }
 
 /// Where the path ends in what follows the authority.

@@ -182,7 +182,7 @@ impl Tickets {
         for key in keys {
             let ticket = store.find(&key);
             let live = ticket.filter(|ticket| ticket.liveness(now) == Liveness::Live);
-            let session = live.and_then(|t| Session::of_body(&t.body, t.last_used));
+            let session = live.and_then(|t| Session::of_body(t.body, t.last_used));
             if let Some(session) = session {
                 visit(session)?;
             }

@@ -1,5 +1,7 @@
 //! Single sign-on sessions: ticket-granting tickets.
 
+use std::sync::Arc;
+
 use castor_proto::delta::DestroyReason;
 use castor_proto::ids::WallMs;
 use castor_proto::ticket::{Payload, Principal, Tgt, TicketBody, TicketId, TicketKey};
@@ -69,13 +71,13 @@ pub struct Ended {
 }
 
 impl Session {
-    pub(super) fn of_body(body: &TicketBody, last_used: WallMs) -> Option<Self> {
-        let Payload::Tgt(tgt) = &body.payload else {
+    pub(super) fn of_body(body: TicketBody, last_used: WallMs) -> Option<Self> {
+        let Payload::Tgt(tgt) = body.payload else {
             return None;
         };
         Some(Self {
-            id: body.id.clone(),
-            tgt: tgt.clone(),
+            id: body.id,
+            tgt,
             created: body.created,
             hard_expiry: body.hard_expiry,
             last_used,
@@ -99,7 +101,7 @@ impl Tickets {
     /// The session of a ticket id from a cookie.
     pub async fn session(&self, id: &TicketId) -> Found {
         match self.handle.look_up(id).await {
-            LookUp::Live(ticket) => Session::of_body(&ticket.body, ticket.last_used)
+            LookUp::Live(ticket) => Session::of_body(ticket.body, ticket.last_used)
                 .map_or(Found::Gone, |session| Found::Live(Box::new(session))),
             LookUp::Unknown | LookUp::Destroyed | LookUp::Expired | LookUp::Idle => Found::Gone,
             LookUp::Unreachable => Found::Undecided,
@@ -129,7 +131,9 @@ impl Tickets {
             key_id: None,
         };
         let created = self.handle.create(new).await?;
-        Session::of_body(&created.body, created.body.created).ok_or(TicketError::NotNow)
+        let body = Arc::unwrap_or_clone(created.body);
+        let began = body.created;
+        Session::of_body(body, began).ok_or(TicketError::NotNow)
     }
 
     /// Ends a session because its owner signed out; answers when every peer knows, or after one

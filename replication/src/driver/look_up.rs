@@ -1,8 +1,6 @@
 //! What a reusable ticket is worth now: read from the store, and asked of the others where this node
 //! may know less than they do (rules 14 and 17).
 
-use std::sync::Arc;
-
 use castor_proto::ticket::{TicketId, TicketKey};
 
 use super::handle::{Handle, Request};
@@ -15,7 +13,7 @@ const QUESTIONS_MAX: usize = 3;
 #[derive(Debug, Clone)]
 pub enum LookUp {
     /// Usable now.
-    Live(Arc<Ticket>),
+    Live(Box<Ticket>),
     /// Nobody has it.
     Unknown,
     /// Signed out, ended by an operator, or replaced; or an ancestor was.
@@ -80,7 +78,7 @@ impl Handle {
             }
         }
         let found = match ticket.liveness(now) {
-            Liveness::Live => LookUp::Live(Arc::new(ticket)),
+            Liveness::Live => LookUp::Live(Box::new(ticket)),
             Liveness::Idle => LookUp::Idle,
             Liveness::Expired => LookUp::Expired,
             Liveness::Destroyed => LookUp::Destroyed,

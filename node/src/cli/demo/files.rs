@@ -18,6 +18,8 @@ use crate::config::{self, Sources, source::Origin};
 
 /// Longest path of a Unix socket that every system takes.
 const SOCKET_PATH_MAX: usize = 100;
+/// Folder of a node's record of events.
+const AUDIT_FOLDER: &str = "audit";
 /// Header that nginx overwrites with its request id.
 pub(super) const REQUEST_ID_HEADER: &str = "Castor-Request-Id";
 /// Name of every demo's cluster; its authority tells two demos apart.
@@ -48,6 +50,7 @@ impl NodeFiles {
     /// When the node's folder cannot be made.
     pub(super) fn new(dir: &Path, state: &NodeState, args: &DemoArgs) -> anyhow::Result<Self> {
         let folder = make_folder(&dir.join(&state.name))?;
+        make_folder(&folder.join(AUDIT_FOLDER))?;
         Ok(Self {
             config: folder.join("castor.toml"),
             log: folder.join("castor.log"),
@@ -314,7 +317,17 @@ fn base_table(
     set("authn.file.path", path(dir.join("users.toml")));
     set("services.folder", path(dir.join("services")));
     set("audit.output", text("file"));
-    set("audit.file", path(node.folder.join("audit.log")));
+    // Not beside the files that are watched: every line written would wake the watcher.
+    set(
+        "audit.file",
+        path(node.folder.join(AUDIT_FOLDER).join("audit.log")),
+    );
+    // The nodes of a demo share one machine; more threads than processors only take turns.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (processors / all.len().max(1)).max(1);
+    let threads = Value::Integer(i64::try_from(threads).unwrap_or(1));
+    set("authn.password.threads", threads.clone());
+    set("node.threads", threads);
     table
 }
 

@@ -1,5 +1,8 @@
 //! One event as a line of JSON with Apereo's keys, and the masking of ticket ids.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use super::{Event, Place};
 
 /// Characters of who and what that are kept; both can be what a stranger typed.
@@ -11,30 +14,47 @@ const UNKNOWN: &str = "audit:unknown";
 
 /// The event as one line, without the line's end.
 pub(super) fn json(event: &Event, place: &Place, when: jiff::Timestamp) -> String {
-    let address = |ip: Option<std::net::IpAddr>| match ip {
-        Some(ip) => ip.to_string(),
-        None => "local".to_owned(),
+    let address = |ip: Option<IpAddr>| {
+        ip.map_or_else(|| Cow::Borrowed("local"), |ip| Cow::Owned(ip.to_string()))
     };
-    let mut line = serde_json::json!({
-        "who": masked(&cut(event.who.as_deref().unwrap_or(UNKNOWN), WHO_CHARS_MAX)),
-        "what": masked(&cut(&event.what, WHAT_CHARS_MAX)),
-        "action": event.action.name(),
-        "application": "CAS",
-        "when": format!("{when:.3}"),
-        "clientIpAddress": address(event.client),
-        "serverIpAddress": address(place.server),
-        "node": place.node,
-    });
-    if let (Some(id), Some(members)) = (&event.request, line.as_object_mut()) {
-        members.insert("requestId".to_owned(), masked(id).into());
+    let who = cut(event.who.as_deref().unwrap_or(UNKNOWN), WHO_CHARS_MAX);
+    let what = cut(&event.what, WHAT_CHARS_MAX);
+    let mut line = Line(Vec::with_capacity(384 + what.len()));
+    line.member("{\"who\":", &masked(&who));
+    line.member(",\"what\":", &masked(&what));
+    line.member(",\"action\":", event.action.name());
+    line.member(",\"application\":", "CAS");
+    line.member(",\"when\":", &format!("{when:.3}"));
+    line.member(",\"clientIpAddress\":", &address(event.client));
+    line.member(",\"serverIpAddress\":", &address(place.server));
+    line.member(",\"node\":", &place.node);
+    if let Some(id) = &event.request {
+        line.member(",\"requestId\":", &masked(id));
     }
-    line.to_string()
+    line.0.push(b'}');
+    // Made of text only.
+    String::from_utf8(line.0).unwrap_or_default()
 }
 
-fn cut(text: &str, chars_max: usize) -> String {
+/// Written member by member: a map for each event would cost more than everything else in it.
+struct Line(Vec<u8>);
+
+impl Line {
+    fn member(&mut self, key: &str, value: &str) {
+        self.0.extend_from_slice(key.as_bytes());
+        // Text into memory cannot fail.
+        let _ = serde_json::to_writer(&mut self.0, value);
+    }
+}
+
+fn cut(text: &str, chars_max: usize) -> Cow<'_, str> {
+    // Most are far shorter in bytes already.
+    if text.len() <= chars_max {
+        return Cow::Borrowed(text);
+    }
     match text.char_indices().nth(chars_max) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
     }
 }
 
@@ -43,22 +63,31 @@ const PREFIXES: [&str; 6] = ["PGTIOU-", "PGT-", "TGT-", "TST-", "ST-", "PT-"];
 /// `text` with every ticket id in it masked: `TGT-3-*****abc`.
 pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut before = None;
-    while let Some(first) = rest.chars().next() {
-        let word_begins =
-            !before.is_some_and(|c: char| c.is_ascii_alphanumeric()) || ends_in_escape(&out);
-        if let Some((id, after)) = word_begins.then(|| ticket(rest)).flatten() {
+    let bytes = text.as_bytes();
+    // What is before `kept` is in `out`.
+    let (mut kept, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        // Every prefix begins with one of these.
+        let may_begin = matches!(byte, b'P' | b'T' | b'S')
+            && (at == kept || begins_word(text.get(..at).unwrap_or_default()));
+        let found = may_begin.then(|| ticket(text.get(at..)?)).flatten();
+        if let Some((id, after)) = found {
+            out.push_str(text.get(kept..at).unwrap_or_default());
             out.push_str(&id);
-            rest = after;
-            before = Some('*');
+            kept = text.len() - after.len();
+            at = kept;
         } else {
-            out.push(first);
-            rest = rest.get(first.len_utf8()..).unwrap_or_default();
-            before = Some(first);
+            at += 1;
         }
     }
+    out.push_str(text.get(kept..).unwrap_or_default());
     out
+}
+
+/// Whether a word begins behind this text.
+fn begins_word(before: &str) -> bool {
+    let letter = before.bytes().next_back();
+    !letter.is_some_and(|byte| byte.is_ascii_alphanumeric()) || ends_in_escape(before)
 }
 
 /// Whether a percent-encoded byte, also one that was encoded again, ends the text: a word begins

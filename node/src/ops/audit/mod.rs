@@ -299,13 +299,22 @@ struct Writer {
 /// How often a sink with unwritten lines is flushed when nothing else happens.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 
+/// After lines were written, further ones gather for this long. Who records need not wake this thread
+/// then, which costs more than the event; and many lines are written at once.
+const GATHER: Duration = Duration::from_millis(10);
+
 impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
+        let mut busy = false;
         loop {
             let message = match queue.try_recv() {
                 Ok(message) => message,
                 Err(TryRecvError::Empty) => {
                     self.flush();
+                    if std::mem::take(&mut busy) {
+                        std::thread::park_timeout(GATHER);
+                        continue;
+                    }
                     match queue.recv_timeout(FLUSH_EVERY) {
                         Ok(message) => message,
                         Err(RecvTimeoutError::Timeout) => continue,
@@ -324,6 +333,7 @@ impl Writer {
             }
             match message {
                 Message::Line { action, json, when } => {
+                    busy = true;
                     self.write(action.name(), &json, when);
                     self.recent.keep(json, when);
                 }

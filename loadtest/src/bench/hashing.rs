@@ -1,0 +1,170 @@
+//! `bench logins`: password logins against the bare Argon2id rate of the machine, alone and with
+//! validations beside them.
+//!
+//! Promises: the bare rate is that of the same cost, on every processor, with memory that is used
+//! again; the load of validations is the same with and without logins.
+//! Does not: know how the server hashes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+
+use super::load::target::{Target, Way};
+use super::load::{Operation, Plan};
+use super::saturate::{round, step, table};
+use super::usage::Group;
+use super::{Wanted, compare, want};
+use crate::clock;
+use crate::environment::Environment;
+use crate::judge::Tally;
+use crate::lab::Lab;
+use crate::run::{Kind, Run};
+
+const WARM: Duration = Duration::from_secs(1);
+/// Connections that validate.
+const VALIDATORS: usize = 16;
+/// Shares of the bare rate, alone and with validations; how many times slower these may become.
+const ALONE: f64 = 0.75;
+const BESIDE: f64 = 0.5;
+const SLOWER: f64 = 5.0;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Memory of a hash in KiB, passes, lanes: those of the user's hash.
+    pub cost: (u32, u32, u32),
+    /// Sign-ins under way at a time.
+    pub connections: usize,
+    /// Validations per second beside them.
+    pub validations: f64,
+    /// Time of each part.
+    pub time: Duration,
+}
+
+/// Compares.
+///
+/// # Errors
+/// When the cluster is not healthy or the cost cannot be used.
+pub async fn run(
+    lab: &Lab,
+    settings: &Settings,
+    groups: &[Group],
+    environment: Environment,
+) -> anyhow::Result<Run> {
+    let began = clock::monotonic();
+    let stop = &lab.stop;
+    let target = Target::cluster(lab, Way::Front, VALIDATORS).await?;
+    let mut run = Run::new(Kind::Bench, "Password logins", environment);
+    let plan = |operation, connections, rate| Plan {
+        operation,
+        connections,
+        rate,
+        warm: WARM,
+        time: settings.time,
+        replay_every: 0,
+    };
+    let logins = plan(Operation::Login, settings.connections, None);
+    let pairs = plan(Operation::Pair, VALIDATORS, Some(settings.validations));
+    let bare_before = bare(settings.cost, settings.time / 2).await?;
+    let alone = step(&target, &logins, groups, stop).await?;
+    let quiet = step(&target, &pairs, groups, stop).await?;
+    let (beside, slowed) = tokio::join!(
+        step(&target, &logins, groups, stop),
+        step(&target, &pairs, groups, stop)
+    );
+    let (beside, slowed) = (beside?, slowed?);
+    let bare_after = bare(settings.cost, settings.time / 2).await?;
+    let rate = f64::midpoint(bare_before, bare_after);
+    run.figure("bare_argon2", round(rate, 1), "1/s");
+    share(
+        &mut run,
+        "logins_of_bare_argon2",
+        alone.measured.rate(),
+        rate,
+        ALONE,
+    );
+    let name = "logins_with_validations_of_bare_argon2";
+    share(&mut run, name, beside.measured.rate(), rate, BESIDE);
+    let p99 = |measured: &super::load::Measured| measured.validate.percentile_ms(99.0);
+    let (own, with) = (p99(&quiet.measured), p99(&slowed.measured));
+    run.figure("validate_p99_alone", own, "ms");
+    let name = "validate_p99_with_logins";
+    compare(&mut run, (name, "ms"), with, with / own);
+    want(&mut run, name, with / own, Wanted::AtMost(SLOWER));
+    let mut tally = Tally::default();
+    for part in [&alone, &quiet, &beside, &slowed] {
+        tally.merge(part.measured.tally.clone());
+    }
+    run.verdict = (&tally).into();
+    run.latency("login", &alone.measured.whole);
+    run.latency("login, with validations", &beside.measured.whole);
+    run.latency("validate", &quiet.measured.validate);
+    run.latency("validate, with logins", &slowed.measured.validate);
+    let logins = [alone, beside];
+    run.tables.push(table(
+        "Logins: alone, with validations",
+        &logins,
+        Operation::Login,
+    ));
+    let pairs = [quiet, slowed];
+    run.tables
+        .push(table("Pairs: alone, with logins", &pairs, Operation::Pair));
+    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
+    run.ended = stop.ended();
+    Ok(run)
+}
+
+fn share(run: &mut Run, name: &str, rate: f64, bare: f64, wanted: f64) {
+    compare(run, (name, "1/s"), rate, rate / bare);
+    want(run, name, rate / bare, Wanted::AtLeast(wanted));
+}
+
+/// Hashes per second on all processors together.
+async fn bare((memory, passes, lanes): (u32, u32, u32), time: Duration) -> anyhow::Result<f64> {
+    let params = Params::new(memory, passes, lanes, Some(32))
+        .map_err(|error| anyhow::anyhow!("--cost: {error}"))?;
+    let argon = Arc::new(Argon2::new(Algorithm::Argon2id, Version::V0x13, params));
+    let until = clock::monotonic() + time;
+    let began = clock::monotonic();
+    let threads: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
+        .map(|_| {
+            let argon = Arc::clone(&argon);
+            tokio::task::spawn_blocking(move || hashes(&argon, until))
+        })
+        .collect();
+    let mut count = 0;
+    for thread in threads {
+        count += thread.await.context("a thread ended")??;
+    }
+    let seconds = clock::monotonic().duration_since(began).as_secs_f64();
+    Ok(f64::from(count) / seconds)
+}
+
+fn hashes(argon: &Argon2<'_>, until: Instant) -> anyhow::Result<u32> {
+    let mut memory = vec![Block::default(); argon.params().block_count()];
+    let mut out = [0; 32];
+    let mut count = 0;
+    while clock::monotonic() < until {
+        argon
+            .hash_password_into_with_memory(b"Mellon", b"saltsaltsaltsalt", &mut out, &mut memory)
+            .map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_bare_rate_follows_the_cost() {
+        let time = Duration::from_millis(100);
+        let cheap = bare((64, 1, 1), time).await.unwrap();
+        let dear = bare((4096, 2, 1), time).await.unwrap();
+        assert!(cheap > dear, "{cheap} {dear}");
+        assert!(bare((1, 1, 1), time).await.is_err());
+    }
+}

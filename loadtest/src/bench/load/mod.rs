@@ -1,0 +1,172 @@
+//! A load of one kind on one thread: as fast as its connections can, or at a rate.
+//!
+//! The rooms: [`pace`] (when each operation is due), [`batches`] (validations alone), [`worker`] (one connection for each door, and
+//! what it asks), [`target`] (who is asked).
+//!
+//! Promises: at a rate, latencies count from the moment an operation was due, whether or not a
+//! connection was free (no coordinated omission), and operations that could not be sent at all are
+//! counted; every answer is judged. Does not: share its thread with anything else.
+
+mod batches;
+pub mod pace;
+pub mod target;
+pub mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use serde::Serialize;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::histogram::Latencies;
+use crate::judge::{Sin, Tally};
+use crate::stop::Stop;
+use pace::Pace;
+use target::Target;
+use worker::Worker;
+
+/// What is asked again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// A service ticket for somebody who is signed in
+    Issue,
+    /// The validation of tickets that were issued just before, unmeasured
+    Validate,
+    /// A ticket and its validation: two requests
+    Pair,
+    /// The login form and the right password: two requests
+    Login,
+    /// The end of a session that was made just before, unmeasured
+    Logout,
+}
+
+impl Operation {
+    /// Name in figures and plots.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Validate => "validate",
+            Self::Pair => "pair",
+            Self::Login => "login",
+            Self::Logout => "logout",
+        }
+    }
+
+    /// Requests that are measured in one operation.
+    pub fn requests(self) -> u64 {
+        match self {
+            Self::Pair | Self::Login => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// How much of it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What.
+    pub operation: Operation,
+    /// Workers; each has one request under way at a time.
+    pub connections: usize,
+    /// Operations per second; as fast as the workers can when absent.
+    pub rate: Option<f64>,
+    /// Time before the measurement.
+    pub warm: Duration,
+    /// Time of the measurement.
+    pub time: Duration,
+    /// Every how many tickets the used ticket is tried again and must be refused; 0 for never.
+    pub replay_every: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Default)]
+pub struct Measured {
+    /// Seconds of measurement.
+    pub seconds: f64,
+    /// Operations done within them.
+    pub operations: u64,
+    /// Operations that were due and not sent before the end.
+    pub unsent: u64,
+    /// Latency of whole operations.
+    pub whole: Latencies,
+    /// Latency of ticket requests.
+    pub issue: Latencies,
+    /// Latency of validations, from the moment the ticket was there.
+    pub validate: Latencies,
+    /// Judged answers, with those of the time before the measurement.
+    pub tally: Tally,
+}
+
+impl Measured {
+    /// Operations per second.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn rate(&self) -> f64 {
+        if self.seconds > 0.0 {
+            self.operations as f64 / self.seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// Takes over what another worker, or another round, measured at the same time.
+    pub fn merge(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.unsent += other.unsent;
+        self.whole.merge(&other.whole);
+        self.issue.merge(&other.issue);
+        self.validate.merge(&other.validate);
+        self.tally.merge(other.tally.clone());
+    }
+
+    /// As [`Measured::merge`], of a round that came after.
+    pub fn append(&mut self, other: &Self) {
+        self.merge(other);
+        self.seconds += other.seconds;
+    }
+}
+
+/// Runs one load on a thread of its own.
+///
+/// # Errors
+/// When a door cannot be reached at all; wrong answers are in the tally.
+pub async fn run(target: &Arc<Target>, plan: &Plan, stop: &Stop) -> anyhow::Result<Measured> {
+    let (target, plan, stop) = (Arc::clone(target), plan.clone(), stop.clone());
+    let thread = tokio::task::spawn_blocking(move || {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(one_thread(&target, &plan, &stop))
+    });
+    thread.await.context("the load's thread ended")?
+}
+
+async fn one_thread(target: &Arc<Target>, plan: &Plan, stop: &Stop) -> anyhow::Result<Measured> {
+    let mut ready = Vec::with_capacity(plan.connections);
+    for number in 0..plan.connections.max(1) {
+        ready.push(Worker::connect(target, number).await?);
+    }
+    if plan.operation == Operation::Validate && plan.rate.is_none() {
+        return batches::run(ready, plan, stop).await;
+    }
+    let pace = Arc::new(Pace::new(plan, target.client.timeout()));
+    let mut workers = JoinSet::new();
+    for worker in ready {
+        let (pace, plan, stop) = (Arc::clone(&pace), plan.clone(), stop.clone());
+        workers.spawn(worker.run(pace, plan, stop));
+    }
+    let mut all = Measured::default();
+    while let Some(worker) = workers.join_next().await {
+        all.merge(&worker.context("a worker ended")?);
+    }
+    all.seconds = pace.measured(clock::monotonic()).as_secs_f64();
+    all.unsent = pace.unsent();
+    Ok(all)
+}
+
+/// Counts an operation whose answer did not come before the end of the run.
+fn too_late(tally: &mut Tally) {
+    tally.sin(Sin::Unanswered, || "no answer in time".to_owned());
+}

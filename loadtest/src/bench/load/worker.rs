@@ -1,0 +1,328 @@
+//! One worker: a connection to each door, whole requests made before the clock starts, and the
+//! judgement of what comes back.
+//!
+//! Promises: an answer that is byte for byte one that was judged right before is right; any other
+//! is read as a client reads it. Does not: decide when ([`super::pace`]).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::pace::{Pace, Turn};
+use super::target::{Target, path_of};
+use super::{Measured, Operation, Plan, too_late};
+use crate::cas::validation::{self, Validation};
+use crate::cas::{self, TicketAnswer, form};
+use crate::clock;
+use crate::http::lean::{Lean, Reply};
+use crate::http::{CallError, encode};
+use crate::judge::{self, Sin};
+use crate::person::{Person, SignIn, SignOut};
+use crate::stop::Stop;
+
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One worker.
+pub struct Worker {
+    target: Arc<Target>,
+    doors: Vec<Door>,
+    number: usize,
+    /// For each service the last validation that was read and found right.
+    known: Vec<Vec<u8>>,
+    request: Vec<u8>,
+    measured: Measured,
+}
+
+struct Door {
+    lean: Lean,
+    /// Ticket requests, whole, for each service.
+    issue: Vec<Vec<u8>>,
+    /// Validations up to the ticket, for each service.
+    validate: Vec<Vec<u8>>,
+    /// What comes after the ticket.
+    tail: Vec<u8>,
+}
+
+impl Door {
+    fn new(target: &Target, base: &str, number: usize) -> anyhow::Result<Self> {
+        let lean = target.client.lean(base)?;
+        let path = path_of(base);
+        let agent = concat!("castor-loadtest/", env!("CARGO_PKG_VERSION"));
+        let rest = format!(
+            " HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\n",
+            lean.authority()
+        );
+        let cookies = target.cookies.len().max(1);
+        let cookie = target.cookies.get(number % cookies).map(String::as_str);
+        let cookie = cookie.unwrap_or_default();
+        let issue = |service: &String| {
+            let service = encode(service);
+            format!("GET {path}/login?service={service}{rest}Cookie: {cookie}\r\n\r\n").into_bytes()
+        };
+        let validate = |service: &String| {
+            let service = encode(service);
+            format!("GET {path}/serviceValidate?service={service}&ticket=").into_bytes()
+        };
+        Ok(Self {
+            issue: target.services.iter().map(issue).collect(),
+            validate: target.services.iter().map(validate).collect(),
+            tail: format!("{rest}\r\n").into_bytes(),
+            lean,
+        })
+    }
+}
+
+impl Worker {
+    /// Opens its connections.
+    ///
+    /// # Errors
+    /// When a door cannot be reached.
+    pub async fn connect(target: &Arc<Target>, number: usize) -> anyhow::Result<Self> {
+        let mut doors = Vec::with_capacity(target.doors.len());
+        for base in &target.doors {
+            let mut door = Door::new(target, base, number)?;
+            door.lean.open().await.with_context(|| base.clone())?;
+            doors.push(door);
+        }
+        Ok(Self {
+            target: Arc::clone(target),
+            doors,
+            number,
+            known: vec![Vec::new(); target.services.len()],
+            request: Vec::with_capacity(1024),
+            measured: Measured::default(),
+        })
+    }
+
+    /// Works until the time is over.
+    pub async fn run(mut self, pace: Arc<Pace>, plan: Plan, stop: Stop) -> Measured {
+        let mut alarm: Alarm = Box::pin(clock::sleep_until(pace.deadline()));
+        while !stop.is_set() {
+            let Some(turn) = pace.turn().await else {
+                break;
+            };
+            let done = tokio::select! {
+                biased;
+                () = self.operation(&plan, &pace, turn) => true,
+                () = &mut alarm => false,
+            };
+            if !done {
+                too_late(&mut self.measured.tally);
+                break;
+            }
+        }
+        self.measured
+    }
+
+    async fn operation(&mut self, plan: &Plan, pace: &Pace, turn: Turn) {
+        match plan.operation {
+            Operation::Issue => {
+                if self.issue(turn.index).await.is_some() {
+                    let end = clock::monotonic();
+                    if self.done(pace, turn.due, end) {
+                        self.measured.issue.record(end.duration_since(turn.due));
+                    }
+                }
+            }
+            Operation::Validate => self.issued_before(pace, turn).await,
+            Operation::Pair => self.pair(plan, pace, turn).await,
+            Operation::Login => self.login(pace, turn).await,
+            Operation::Logout => self.logout(pace, turn).await,
+        }
+    }
+
+    /// Counts an operation that was answered rightly; whether it counts.
+    fn done(&mut self, pace: &Pace, due: Instant, end: Instant) -> bool {
+        let counts = pace.counts(due, end);
+        if counts {
+            self.measured.whole.record(end.duration_since(due));
+        }
+        self.measured.operations += u64::from(pace.is_done(end));
+        counts
+    }
+
+    async fn pair(&mut self, plan: &Plan, pace: &Pace, turn: Turn) {
+        let Some(ticket) = self.issue(turn.index).await else {
+            return;
+        };
+        let between = clock::monotonic();
+        if !self.validate(turn.index, 1, &ticket, false).await {
+            return;
+        }
+        let end = clock::monotonic();
+        if self.done(pace, turn.due, end) {
+            self.measured.issue.record(between.duration_since(turn.due));
+            self.measured.validate.record(end.duration_since(between));
+        }
+        if plan.replay_every > 0
+            && turn.index.is_multiple_of(plan.replay_every)
+            && self.target.issued.is_some()
+        {
+            self.validate(turn.index, 2, &ticket, true).await;
+        }
+    }
+
+    /// Workers begin at different doors and services.
+    pub(super) fn first_index(&self) -> u64 {
+        u64::try_from(self.number).unwrap_or(0)
+    }
+
+    pub(super) fn count_validation(&mut self, time: Duration) {
+        self.measured.operations += 1;
+        self.measured.whole.record(time);
+        self.measured.validate.record(time);
+    }
+
+    pub(super) fn into_measured(self) -> Measured {
+        self.measured
+    }
+
+    /// The ticket is not part of what is measured.
+    async fn issued_before(&mut self, pace: &Pace, turn: Turn) {
+        let Some(ticket) = self.issue(turn.index).await else {
+            return;
+        };
+        let start = clock::monotonic();
+        if self.validate(turn.index, 1, &ticket, false).await {
+            let end = clock::monotonic();
+            if self.done(pace, start, end) {
+                self.measured.validate.record(end.duration_since(start));
+            }
+        }
+    }
+
+    async fn login(&mut self, pace: &Pace, turn: Turn) {
+        let mut person = Person::new(&self.target.lab);
+        let answer = self.target.lab.try_sign_in(&mut person).await;
+        let end = clock::monotonic();
+        if judge::sign_in(&mut self.measured.tally, answer) {
+            self.done(pace, turn.due, end);
+        }
+    }
+
+    async fn logout(&mut self, pace: &Pace, turn: Turn) {
+        let lab = self.target.lab.clone();
+        let mut person = Person::new(&lab);
+        if !matches!(lab.try_sign_in(&mut person).await, SignIn::Done) {
+            let what = || "a session to end could not be made".to_owned();
+            self.measured.tally.sin(Sin::Unanswered, what);
+            return;
+        }
+        let start = clock::monotonic();
+        let answer = person.sign_out(&lab.cluster.front).await;
+        let end = clock::monotonic();
+        let tally = &mut self.measured.tally;
+        match answer {
+            SignOut::Done => {
+                tally.right();
+                self.done(pace, start.max(turn.due), end);
+            }
+            SignOut::Unavailable(status) => {
+                tally.sin(Sin::Unavailable, || format!("{status} to a logout"));
+            }
+            SignOut::Odd(what) => tally.sin(Sin::Malformed, || what),
+            SignOut::Failed(error) => tally.sin(Sin::Unanswered, || error.to_string()),
+        }
+    }
+
+    /// Asks for a ticket.
+    pub(super) async fn issue(&mut self, index: u64) -> Option<String> {
+        let service = place(index, self.target.services.len());
+        let at = place(index, self.doors.len());
+        let door = self.doors.get_mut(at)?;
+        let url = self.target.services.get(service)?;
+        let reply = door.lean.exchange(door.issue.get(service)?).await;
+        let answer = read_ticket(reply, url);
+        let ticket = judge::ticket(&mut self.measured.tally, answer)?;
+        if let Some(issued) = &self.target.issued
+            && !issued.is_new(&ticket)
+        {
+            let what = || cas::mask(&ticket);
+            self.measured.tally.sin(Sin::IssuedTwice, what);
+        }
+        Some(ticket)
+    }
+
+    /// Validates `ticket` `step` doors after the one that issued it.
+    pub(super) async fn validate(
+        &mut self,
+        index: u64,
+        step: u64,
+        ticket: &str,
+        again: bool,
+    ) -> bool {
+        let service = place(index, self.target.services.len());
+        let at = place(index + step, self.doors.len());
+        let (Some(door), Some(known)) = (self.doors.get_mut(at), self.known.get_mut(service))
+        else {
+            return false;
+        };
+        self.request.clear();
+        if let Some(head) = door.validate.get(service) {
+            self.request.extend_from_slice(head);
+        }
+        // A ticket that was read has no character that needs encoding.
+        self.request.extend_from_slice(ticket.as_bytes());
+        self.request.extend_from_slice(&door.tail);
+        let reply = door.lean.exchange(&self.request).await;
+        let tally = &mut self.measured.tally;
+        if again {
+            judge::replay(tally, &read_validation(&reply), ticket);
+            return true;
+        }
+        if let Ok(reply) = &reply
+            && reply.status == 200
+            && !known.is_empty()
+            && reply.body == known.as_slice()
+        {
+            tally.right();
+            return true;
+        }
+        let answer = read_validation(&reply);
+        let right = judge::validation(tally, &answer, ticket, &self.target.user);
+        if right && let Ok(reply) = &reply {
+            known.clear();
+            known.extend_from_slice(reply.body);
+        }
+        right
+    }
+}
+
+fn place(index: u64, count: usize) -> usize {
+    let count = u64::try_from(count).unwrap_or(1).max(1);
+    usize::try_from(index % count).unwrap_or(0)
+}
+
+fn read_ticket(reply: Result<Reply<'_>, CallError>, service: &str) -> TicketAnswer {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(error) => return TicketAnswer::Failed(error),
+    };
+    match reply.status {
+        301..=303 => {
+            let ticket = reply
+                .header("location")
+                .and_then(|location| cas::ticket_in(location, service));
+            match ticket {
+                Some(ticket) => TicketAnswer::Ticket(ticket.to_owned()),
+                None => TicketAnswer::Odd("redirect without a ticket for the service".to_owned()),
+            }
+        }
+        200 if form::find(&String::from_utf8_lossy(reply.body)).is_some() => TicketAnswer::Form,
+        status @ 500..=599 => TicketAnswer::Unavailable(status),
+        status => TicketAnswer::Odd(format!("status {status}")),
+    }
+}
+
+fn read_validation(reply: &Result<Reply<'_>, CallError>) -> Validation {
+    match reply {
+        Ok(reply) => match reply.status {
+            200 => validation::parse(reply.body).unwrap_or_else(Validation::Odd),
+            status @ 500..=599 => Validation::Unavailable(status),
+            status => Validation::Odd(format!("status {status}")),
+        },
+        Err(error) => Validation::Failed(CallError::Broken(error.to_string())),
+    }
+}

@@ -1,0 +1,283 @@
+//! `bench saturate`: how much a cluster can take, and from where on its latency bends.
+//!
+//! First as fast as the connections can (closed loop), which gives the most that comes through;
+//! then at rising shares of that rate (open loop). The knee is the last step before the first that
+//! is bent: fewer than 98 % of what was due was done, or the 99th percentile is above
+//! [`BEND`] times that of the first step and above [`BENT_MS`].
+//!
+//! Promises: every answer is judged, one wrong answer fails the run. Does not: compare
+//! ([`super::ceiling`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::load::target::{Target, Way};
+use super::load::{self, Measured, Operation, Plan};
+use super::usage::Group;
+use crate::clock;
+use crate::environment::Environment;
+use crate::lab::Lab;
+use crate::progress::say;
+use crate::run::{Cell, Kind, Log, Mark, Plot, Run, Style, Table};
+use crate::stop::Stop;
+
+/// How many times the latency of the first step is bent.
+const BEND: f64 = 5.0;
+/// A 99th percentile below this is never bent.
+const BENT_MS: f64 = 5.0;
+/// Share of what was due that must be done.
+const DONE: f64 = 0.98;
+const WARM: Duration = Duration::from_secs(1);
+/// Shares of the closed loop's rate.
+const SHARES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What is asked.
+    pub operation: Operation,
+    /// Which way.
+    pub way: Way,
+    /// Connections.
+    pub connections: usize,
+    /// Only this many operations per second, instead of rising rates.
+    pub rate: Option<f64>,
+    /// Time of each step.
+    pub time: Duration,
+    /// Every how many tickets the used ticket is tried again.
+    pub replay_every: u64,
+}
+
+/// One step with what it cost.
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) offered: Option<f64>,
+    pub(super) measured: Measured,
+    /// Processors in use, for each group.
+    pub(super) processors: Vec<(String, f64)>,
+}
+
+/// Runs one load and looks at the processors meanwhile.
+pub(super) async fn step(
+    target: &Arc<Target>,
+    plan: &Plan,
+    groups: &[Group],
+    stop: &Stop,
+) -> anyhow::Result<Step> {
+    let before: Vec<Duration> = groups.iter().map(Group::spent).collect();
+    let began = clock::monotonic();
+    let measured = load::run(target, plan, stop).await?;
+    let seconds = clock::monotonic().duration_since(began).as_secs_f64();
+    let processors = groups
+        .iter()
+        .zip(before)
+        .map(|(group, before)| {
+            let spent = group.spent().saturating_sub(before).as_secs_f64();
+            (group.name.clone(), spent / seconds)
+        })
+        .collect();
+    Ok(Step {
+        name: target.name.clone(),
+        offered: plan.rate,
+        measured,
+        processors,
+    })
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the cluster is not healthy before the run; wrong answers are in the record.
+pub async fn run(
+    lab: &Lab,
+    settings: &Settings,
+    groups: &[Group],
+    environment: Environment,
+) -> anyhow::Result<Run> {
+    let began = clock::monotonic();
+    let stop = &lab.stop;
+    let target = Target::cluster(lab, settings.way, settings.connections).await?;
+    let mut plan = Plan {
+        operation: settings.operation,
+        connections: settings.connections,
+        rate: settings.rate,
+        warm: WARM,
+        time: settings.time,
+        replay_every: settings.replay_every,
+    };
+    let mut steps = vec![step(&target, &plan, groups, stop).await?];
+    let most = steps.first().map_or(0.0, |step| step.measured.rate());
+    if settings.rate.is_none() {
+        for share in SHARES {
+            if stop.is_set() {
+                break;
+            }
+            plan.rate = Some((most * share).max(1.0));
+            let next = step(&target, &plan, groups, stop).await?;
+            say(&line(&next));
+            steps.push(next);
+        }
+    }
+    let title = format!("Saturation: {}", settings.operation.name());
+    let mut run = Run::new(Kind::Bench, title, environment);
+    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
+    run.ended = stop.ended();
+    describe(&mut run, settings, &steps);
+    Ok(run)
+}
+
+fn line(step: &Step) -> String {
+    format!(
+        "{:>9.0} due/s: {:>9.1} done/s  {}",
+        step.offered.unwrap_or_default(),
+        step.measured.rate(),
+        step.measured.whole.percentiles()
+    )
+}
+
+/// The last step before the first that is bent.
+fn knee(steps: &[Step]) -> Option<&Step> {
+    let first = steps.first()?.measured.whole.percentile_ms(99.0);
+    let straight = |step: &&Step| {
+        let p99 = step.measured.whole.percentile_ms(99.0);
+        let offered = step.offered.unwrap_or_default();
+        step.measured.rate() >= DONE * offered && (p99 <= BENT_MS || p99 <= BEND * first)
+    };
+    steps.iter().take_while(straight).last()
+}
+
+fn describe(run: &mut Run, settings: &Settings, steps: &[Step]) {
+    let mut tally = crate::judge::Tally::default();
+    for step in steps {
+        tally.merge(step.measured.tally.clone());
+    }
+    run.verdict = (&tally).into();
+    let Some((first, rising)) = steps.split_first() else {
+        return;
+    };
+    let name = settings.operation.name();
+    run.figure(&format!("{name}_rate"), first.measured.rate(), "1/s");
+    let requests = settings.operation.requests();
+    if requests > 1 {
+        let rate = first.measured.rate() * if requests == 2 { 2.0 } else { 1.0 };
+        run.figure(&format!("{name}_requests"), rate, "1/s");
+    }
+    if let Some(knee) = knee(rising) {
+        let note = format!(
+            "the last step before p99 is above {BENT_MS} ms and {BEND} times that of the first, or \
+             less than 98 % is done"
+        );
+        run.figure_with(&format!("{name}_knee"), knee.measured.rate(), "1/s", &note);
+        let p99 = knee.measured.whole.percentile_ms(99.0);
+        run.figure(&format!("{name}_knee_p99"), p99, "ms");
+    }
+    for step in steps {
+        let at = step
+            .offered
+            .map_or_else(|| "at most".to_owned(), |rate| format!("{rate:.0}/s"));
+        run.latency(&format!("{name}, {at}"), &step.measured.whole);
+        if settings.operation == Operation::Pair {
+            run.latency(&format!("issue, {at}"), &step.measured.issue);
+            run.latency(&format!("validate, {at}"), &step.measured.validate);
+        }
+    }
+    run.tables.push(table("Steps", steps, settings.operation));
+    run.plots.push(plot(rising));
+}
+
+/// A table of steps: rates, latencies, processors.
+pub(super) fn table(title: &str, steps: &[Step], operation: Operation) -> Table {
+    let mut columns = vec![
+        "load", "due/s", "done/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms",
+    ];
+    let groups: Vec<String> = steps
+        .first()
+        .map(|step| step.processors.iter().map(|(name, _)| name.clone()))
+        .into_iter()
+        .flatten()
+        .map(|name| format!("{name}, processors"))
+        .collect();
+    columns.extend(groups.iter().map(String::as_str));
+    columns.push("processor µs per request");
+    let mut table = Table::new(title, &columns);
+    for step in steps {
+        let at = |percentile| round(step.measured.whole.percentile_ms(percentile), 3);
+        let rate = step.measured.rate();
+        let mut row: Vec<Cell> = vec![
+            step.name.as_str().into(),
+            step.offered.map(|rate| round(rate, 1)).into(),
+            round(rate, 1).into(),
+            at(50.0).into(),
+            at(90.0).into(),
+            at(99.0).into(),
+            at(99.9).into(),
+        ];
+        let all: f64 = step.processors.iter().map(|(_, used)| used).sum();
+        row.extend(
+            step.processors
+                .iter()
+                .map(|(_, used)| round(*used, 3).into()),
+        );
+        let requests = rate * if operation.requests() == 2 { 2.0 } else { 1.0 };
+        row.push(round(all / requests * 1e6, 1).into());
+        table.row(row);
+    }
+    table
+}
+
+fn plot(rising: &[Step]) -> Plot {
+    let mut plot = Plot::new("Latency at rising rates", "operations/s", "ms").with_log(Log::Y);
+    for percentile in [50.0, 99.0, 99.9] {
+        let points = rising
+            .iter()
+            .map(|step| {
+                (
+                    step.measured.rate(),
+                    step.measured.whole.percentile_ms(percentile),
+                )
+            })
+            .collect();
+        plot.line(&format!("p{percentile}"), Style::Line, points);
+    }
+    if let Some(knee) = knee(rising) {
+        plot.marks.push(Mark::at(knee.measured.rate(), "knee"));
+    }
+    plot
+}
+
+/// Rounded to `digits` behind the point, for people.
+pub(super) fn round(number: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (number * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offered: f64, done: u64, p99_ms: u64) -> Step {
+        let mut measured = Measured {
+            seconds: 1.0,
+            operations: done,
+            ..Measured::default()
+        };
+        measured.whole.record(Duration::from_millis(p99_ms));
+        Step {
+            name: String::new(),
+            offered: Some(offered),
+            measured,
+            processors: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_knee_is_the_last_step_before_the_first_that_is_bent() {
+        let rate = |steps: &[Step]| knee(steps).and_then(|step| step.offered);
+        let slow = [at(100.0, 100, 2), at(200.0, 200, 4), at(300.0, 300, 30)];
+        assert_eq!(rate(&slow), Some(200.0));
+        let short = [at(100.0, 100, 2), at(200.0, 150, 2), at(300.0, 300, 2)];
+        assert_eq!(rate(&short), Some(100.0));
+        assert_eq!(rate(&[at(100.0, 90, 2)]), None);
+        assert_eq!(rate(&[]), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! `castor-loadtest bench saturate|ceiling|logins|constant`: their arguments.
+//!
+//! Promises: nobody's server but one's own is put under load by mistake: what is not on loopback
+//! needs `--i-own-this-target`; the record is written also when the run was interrupted.
+//! Does not: measure ([`crate::bench`]).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Common, open, positive};
+use crate::bench::load::Operation;
+use crate::bench::load::target::Way;
+use crate::bench::usage::{self, Group};
+use crate::bench::{RATIO, ceiling, constant, hashing, saturate};
+use crate::environment::Environment;
+use crate::lab::Lab;
+use crate::run::Run;
+use crate::stop::Stop;
+
+/// What the commands here share.
+#[derive(Debug, Args)]
+pub(super) struct Load {
+    #[command(flatten)]
+    common: Common,
+    /// Connections, each with one request under way at a time
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    connections: u16,
+    /// Seconds of each measurement
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    time: u64,
+    /// Every how many tickets the used ticket is tried again and must be refused; 0 for never
+    #[arg(long, default_value_t = 100)]
+    replay_every: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SaturateArgs {
+    #[command(flatten)]
+    load: Load,
+    /// What is asked again and again
+    #[arg(long, value_enum, default_value_t = Operation::Pair)]
+    operation: Operation,
+    /// Straight to the nodes: tickets at one, validations at the next
+    #[arg(long)]
+    nodes: bool,
+    /// Only this many operations per second, instead of as many as can be and then rising rates
+    #[arg(long)]
+    rate: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CeilingArgs {
+    #[command(flatten)]
+    load: Load,
+    /// Configuration of the nginx before the cluster; without it the first node is asked straight
+    #[arg(long, value_name = "FILE")]
+    nginx: Option<PathBuf>,
+    /// Rounds for each side, in turn
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Folder for the files of the constant servers; removed at the end
+    #[arg(long, value_name = "DIR", default_value = "castor-ceiling")]
+    folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoginsArgs {
+    #[command(flatten)]
+    load: Load,
+    /// Cost of the user's Argon2id hash: KiB of memory, passes, lanes
+    #[arg(long, value_name = "M,T,P", default_value = "19456,2,1", value_parser = cost)]
+    cost: (u32, u32, u32),
+    /// Validations per second beside the logins
+    #[arg(long, default_value_t = 500.0)]
+    validations: f64,
+    /// Sign-ins under way at a time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    logins: u16,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConstantArgs {
+    /// The answers, as bench ceiling writes them
+    #[arg(long, value_name = "FILE")]
+    answers: PathBuf,
+    /// Address
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+}
+
+fn cost(text: &str) -> Result<(u32, u32, u32), String> {
+    let parts: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match parts.as_deref() {
+        Ok([memory, passes, lanes]) => Ok((*memory, *passes, *lanes)),
+        _ => Err("three numbers, such as 19456,2,1".to_owned()),
+    }
+}
+
+/// Opens the target and finds whose processor time is counted.
+fn ready(load: &Load) -> anyhow::Result<(Lab, Environment, Vec<Group>)> {
+    let (lab, environment) = open(&load.common)?;
+    let mut groups = vec![usage::own()];
+    let pids = lab.cluster.nodes.iter().map(|node| node.pid);
+    groups.push(Group::new("servers", pids));
+    let nginx = load.common.cluster.with_file_name("nginx/nginx.conf");
+    if let Ok(pid) = ceiling::nginx_pid(&nginx) {
+        groups.push(Group::tree("nginx", pid));
+    }
+    Ok((lab, environment, groups))
+}
+
+pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
+    let load = &arguments.load;
+    let rate = arguments.rate.map(|rate| positive("rate", rate));
+    let (lab, environment, groups) = ready(load)?;
+    let settings = saturate::Settings {
+        operation: arguments.operation,
+        way: if arguments.nodes {
+            Way::Nodes
+        } else {
+            Way::Front
+        },
+        connections: usize::from(load.connections),
+        rate: rate.transpose()?,
+        time: Duration::from_secs(load.time),
+        replay_every: load.replay_every,
+    };
+    let run = saturate::run(&lab, &settings, &groups, environment).await?;
+    end(run, load)
+}
+
+pub(super) async fn ceiling(arguments: CeilingArgs) -> anyhow::Result<bool> {
+    let load = &arguments.load;
+    let (lab, environment, groups) = ready(load)?;
+    let settings = ceiling::Settings {
+        nginx: arguments.nginx,
+        folder: std::path::absolute(&arguments.folder)?,
+        connections: usize::from(load.connections),
+        time: Duration::from_secs(load.time),
+        rounds: arguments.rounds,
+        replay_every: load.replay_every,
+    };
+    let run = ceiling::run(&lab, &settings, &groups, environment).await?;
+    end(run, load)
+}
+
+pub(super) async fn logins(arguments: LoginsArgs) -> anyhow::Result<bool> {
+    let load = &arguments.load;
+    let (lab, environment, groups) = ready(load)?;
+    let settings = hashing::Settings {
+        cost: arguments.cost,
+        connections: usize::from(arguments.logins),
+        validations: positive("validations", arguments.validations)?,
+        time: Duration::from_secs(load.time),
+    };
+    let run = hashing::run(&lab, &settings, &groups, environment).await?;
+    end(run, load)
+}
+
+pub(super) async fn constant(arguments: ConstantArgs) -> anyhow::Result<bool> {
+    let stop = Stop::on_signals()?;
+    constant::serve(&arguments.answers, arguments.listen, &stop).await?;
+    Ok(true)
+}
+
+fn end(mut run: Run, load: &Load) -> anyhow::Result<bool> {
+    run.bound();
+    let passed = load.common.output.finish(&run)?;
+    if !load.common.output.prints_json() {
+        for figure in &run.figures {
+            if figure.note.starts_with(RATIO) {
+                println!("{}: {} {}", figure.name, figure.value, figure.note);
+            }
+        }
+    }
+    Ok(passed)
+}

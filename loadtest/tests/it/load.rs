@@ -1,0 +1,123 @@
+//! The load of `bench saturate` passes an honest server, catches each sin by its own rule, and counts
+//! what it does; `bench ceiling` compares with a server that gives the same answers.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use castor_loadtest::bench::load::target::{Target, Way};
+use castor_loadtest::bench::load::{self, Measured, Operation, Plan};
+use castor_loadtest::judge::Sin as Verdict;
+use castor_loadtest::stop::Stop;
+
+use crate::fake_cas::Sin;
+use crate::setup::Setup;
+
+fn plan(operation: Operation, rate: Option<f64>) -> Plan {
+    Plan {
+        operation,
+        connections: 3,
+        rate,
+        warm: Duration::ZERO,
+        time: Duration::from_millis(400),
+        replay_every: 3,
+    }
+}
+
+async fn measured(sins: &[Sin], operation: Operation, way: Way, rate: Option<f64>) -> Measured {
+    let setup = Setup::new(sins).await;
+    let lab = setup.lab();
+    let target: Arc<Target> = Target::cluster(&lab, way, 3).await.unwrap();
+    let plan = plan(operation, rate);
+    load::run(&target, &plan, &Stop::new()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_honest_server_passes_every_operation() {
+    for operation in [
+        Operation::Issue,
+        Operation::Validate,
+        Operation::Pair,
+        Operation::Login,
+        Operation::Logout,
+    ] {
+        for way in [Way::Front, Way::Nodes] {
+            let measured = measured(&[], operation, way, None).await;
+            assert_eq!(measured.tally.wrong(), 0, "{:?}", measured.tally);
+            assert!(measured.operations > 0, "{operation:?} {way:?}");
+            assert!(measured.whole.count() >= measured.operations);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_sin_is_caught_by_its_rule() {
+    for (sin, verdict) in [
+        (Sin::ValidatesTwice, Verdict::ValidatedTwice),
+        (Sin::WrongUser, Verdict::WrongUser),
+        (Sin::RefusesLiveTickets, Verdict::Refused),
+        (Sin::IssuesTwice, Verdict::IssuedTwice),
+        (Sin::LosesSessions, Verdict::SessionLost),
+        (Sin::SilentFailure, Verdict::Malformed),
+        (Sin::NoNamespace, Verdict::Malformed),
+        (Sin::Unavailable, Verdict::Unavailable),
+    ] {
+        let measured = measured(&[sin], Operation::Pair, Way::Nodes, None).await;
+        let count = measured.tally.count(verdict);
+        assert!(count > 0, "{sin:?}: {:?}", measured.tally);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_rate_as_many_are_done_as_are_due() {
+    let measured = measured(&[], Operation::Pair, Way::Front, Some(50.0)).await;
+    assert_eq!(measured.tally.wrong(), 0, "{:?}", measured.tally);
+    // 20 are due within 400 ms; the last ones may be answered a moment later.
+    assert!(
+        (15..=20).contains(&measured.operations),
+        "{}",
+        measured.operations
+    );
+    assert_eq!(measured.whole.count(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_compared_with_constant_answers() {
+    let setup = Setup::new(&[]).await;
+    let record = setup.folder.path().join("record.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castor-loadtest"));
+    command
+        .args([
+            "bench",
+            "ceiling",
+            "--time",
+            "1",
+            "--rounds",
+            "1",
+            "--connections",
+            "2",
+        ])
+        .arg("--cluster")
+        .arg(&setup.cluster)
+        .arg("--folder")
+        .arg(setup.folder.path().join("constant"))
+        .arg("--json")
+        .arg(&record);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let says = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{says}{errors}");
+    for name in ["issue_of_bare_axum: ", "validate_of_bare_axum: "] {
+        let line = says.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("{name}: {says}"));
+        let ratio: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(line.contains(" ratio ") && ratio > 0.0, "{line}");
+    }
+    let record: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&record).unwrap()).unwrap();
+    assert_eq!(record["kind"], "bench");
+    assert_eq!(record["verdict"]["wrong"], 0);
+    assert!(!setup.folder.path().join("constant").exists());
+}
