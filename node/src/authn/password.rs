@@ -248,8 +248,8 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "password threads run at normal priority");
     }
-    // The system clears fresh memory page by page, which takes a fifth of the time of a check at the default
-    // cost. So it is kept while there is more to do, and given back when there is not.
+    // The system clears fresh memory page by page, for each check anew. So it is kept while there is more to
+    // do, and given back when there is not.
     let mut memory = Vec::new();
     loop {
         let waiting = match jobs.try_lock() {
