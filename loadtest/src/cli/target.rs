@@ -16,7 +16,7 @@ use crate::swarm::target::{Options, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
-    /// The server, with its context path: https://sso.example.org/cas
+    /// The server, with its context path, such as `https://sso.example.org/cas`
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// A running cluster as castor demo describes it: front door, authority, nodes, an account

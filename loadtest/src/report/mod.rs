@@ -1,6 +1,6 @@
 //! Records of runs as one page for a browser, and as Markdown.
 //!
-//! The rooms: [`page`] (the HTML page), [`markdown`] (the summary), [`plots`] (which plots there
+//! The rooms: `page` (the HTML page), `markdown` (the summary), `plots` (which plots there
 //! are), [`frame`] (how one is drawn), [`scale`] (axes and ticks), [`number`] and [`words`] (what
 //! both say), [`escape`] (so that a record stays text).
 //!

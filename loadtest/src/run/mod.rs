@@ -1,7 +1,7 @@
 //! The record of a run: one JSON format for every command that measures, and for `report`.
 //!
 //! The rooms: [`build`] (how a command fills it), [`bounds`] (what is too much, and what is no
-//! number), [`file`] (reading and writing), [`rates`] (how often in each second). The fields are public surface.
+//! number), `file` (reading and writing), [`rates`] (how often in each second). The fields are public surface.
 //!
 //! Promises: what is written can be read again; every list is bounded; a reader that meets fields
 //! it does not know ignores them. Does not: draw.

@@ -142,7 +142,7 @@ async fn a_server_that_breaks_ends_the_run_and_what_was_seen_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupt_ends_the_run_and_what_was_seen_is_kept() {
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let target = target(&setup);
     let stop = Stop::new();
     let mut plan = plan(0.1);
@@ -179,7 +179,7 @@ async fn a_day_makes_exactly_its_events() {
     events.ticket_granting_ticket_destroyed = 23;
     day.check().unwrap();
     let wanted = day.events;
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let plan = Plan {
         scenario: Scenario::Day(day),
         time_scale: 30_000.0,

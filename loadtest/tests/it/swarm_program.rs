@@ -73,7 +73,7 @@ async fn bad_targets_are_named_before_anybody_hatches() {
         assert_eq!(code, Some(3), "{says}");
         assert!(says.contains(word), "{says}");
     }
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/cas", free.local_addr().unwrap());
@@ -127,7 +127,7 @@ async fn a_certificate_of_a_stranger_is_refused() {
             let _ = acceptor.accept(stream).await;
         }
     });
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let url = format!("https://localhost:{port}/cas");
     let (code, says) = swarm(&setup.cluster, &["--url", &url, "--ca", &text(&other)]).await;
     assert_eq!(code, Some(3), "{says}");
@@ -156,7 +156,7 @@ async fn a_server_that_breaks_leaves_a_record() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_fails_the_run_and_keeps_what_can_be_kept() {
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let record = setup.folder.path().join("run.json");
     let files = ["--history", "/dev/full", "--json", &text(&record)];
     let (code, says) = swarm(&setup.cluster, &files).await;
@@ -181,7 +181,7 @@ async fn a_full_disk_fails_the_run_and_keeps_what_can_be_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_ends_cleanly_and_writes_the_record() {
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let record = setup.folder.path().join("run.json");
     let more = [
         "--minutes",
@@ -219,7 +219,7 @@ async fn ctrl_c_ends_cleanly_and_writes_the_record() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trials_print_both_tables_and_fail_when_the_rate_is_off() {
-    let setup = Setup::new(&[]).await;
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let record = setup.folder.path().join("trials.json");
     let some = [
         "--only",
