@@ -181,11 +181,11 @@ impl Engine {
     ///
     /// What this node would not take in itself no peer would: it is left out.
     pub(super) fn publish(&mut self, entry: Entry) -> u64 {
-        let Some(body) = self.accept(&entry) else {
+        if !self.is_acceptable(&entry) {
             stats::count(&self.stats.refused_entries);
             return self.stream.head();
-        };
-        self.apply_accepted(&entry, body);
+        }
+        self.apply(&entry);
         let seq = self.stream.push(entry, self.now.mono, self.own());
         for peer in self.peers.iter_mut() {
             peer.out.refresh_lag(&self.stream);

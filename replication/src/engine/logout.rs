@@ -95,9 +95,9 @@ impl Engine {
     pub(super) fn create(&mut self, command: u64, new: NewReusable) {
         match self.created_body(new) {
             Err(denied) => self.reply(command, Reply::Created(Err(denied))),
-            Ok((body, encoded)) => {
+            Ok(body) => {
                 let mut entry = Entry::bottom(body.key(), body.kind(), body.hard_expiry);
-                entry.body = Some(encoded);
+                entry.body = Some(body.encode().into());
                 entry.last_used = body.created;
                 let seq = self.publish(entry);
                 let (owed, skipped) = self.owed(false);
@@ -116,8 +116,7 @@ impl Engine {
         }
     }
 
-    /// The new ticket, and its encoding.
-    fn created_body(&mut self, new: NewReusable) -> Result<(TicketBody, Arc<[u8]>), Denied> {
+    fn created_body(&mut self, new: NewReusable) -> Result<TicketBody, Denied> {
         if !self.in_service() {
             return Err(Denied::NotReady);
         }
@@ -147,8 +146,7 @@ impl Engine {
             return Err(Denied::TooLarge);
         }
         // A body that its own decoder refuses would be refused by every peer.
-        let body = TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)?;
-        Ok((body, encoded.into()))
+        TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)
     }
 
     /// Whether the tickets take more memory than they may.
