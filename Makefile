@@ -98,8 +98,12 @@ fuzz: ## libFuzzer on every decoder: FUZZ_SECONDS=20 each, FUZZ_ONLY="form frame
 	@.ci/fuzz
 
 .PHONY: bench
-bench: ## what there is to measure with
-	@.ci/bench
+bench: ## micro-benchmarks: wire, engine, memory, rendering, finding definitions; then what else there is to measure with
+	@CARGO="$(CARGO)" .ci/bench
+
+.PHONY: bench-redis
+bench-redis: ## acknowledged sessions and filling an empty node, beside Redis with two replicas in the same run
+	@CARGO="$(CARGO)" .ci/bench-redis
 
 .PHONY: bench-cluster
 bench-cluster: ## three nodes behind nginx against the ceiling of the same nginx, logins, and one node alone; 3 minutes

@@ -107,6 +107,8 @@ fn join_slot<V: Ord + Clone>(map: &mut Vec<(ServiceKey, V)>, key: ServiceKey, va
             _ => Slot::Known,
         },
         Err(at) if map.len() < limits::SERVICES_MAX => {
+            // Few are ever added, to very many tickets: growing by doubling would hold room for four at once.
+            map.reserve_exact(1);
             map.insert(at, (key, value.clone()));
             Slot::Taken
         }

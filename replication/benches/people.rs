@@ -11,14 +11,13 @@
     clippy::print_stdout
 )]
 
-use std::sync::Arc;
+mod common;
 
 use castor_proto::delta::DestroyReason;
-use castor_proto::ids::{Incarnation, Member, NodeName};
-use castor_proto::ticket::{Payload, Principal, Tgt, TicketKey, TicketKind};
-use castor_replication::engine::{
-    Command, Config, Engine, Input, NewReusable, Now, Output, Reply, Stats, Store, TicketKeys,
-};
+use castor_proto::ticket::{TicketKey, TicketKind};
+use castor_replication::engine::{Command, Reply, Store};
+
+use common::{Alone, person, resident, session};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,100 +27,6 @@ const SOME: u64 = 100_000;
 
 /// How often these are looked up.
 const TIMES: u64 = 10;
-
-struct Alone {
-    engine: Engine,
-    store: Arc<Store>,
-    mono: u64,
-    commands: u64,
-}
-
-impl Alone {
-    fn start(indexed: bool) -> Self {
-        let member = Member {
-            node: NodeName::parse("n1").unwrap(),
-            incarnation: Incarnation([1; 16]),
-        };
-        let keys = TicketKeys {
-            key_id: 1,
-            check: [1; 32],
-            tag: [2; 32],
-        };
-        let mut config = Config::new(member, [3; 32]);
-        config.index_people = indexed;
-        let store = Arc::new(Store::new([3; 32]).with_people(indexed));
-        let stats = Arc::new(Stats::default());
-        let mono = 3_600_000_000;
-        let engine = Engine::new(
-            config,
-            keys,
-            Arc::clone(&store),
-            stats,
-            &[4; 32],
-            0,
-            at(mono),
-        );
-        let mut alone = Self {
-            engine,
-            store,
-            mono,
-            commands: 0,
-        };
-        while !alone.engine.is_ready() {
-            alone.mono += 100_000;
-            alone.engine.handle(at(alone.mono), Input::Tick);
-            while alone.engine.poll().is_some() {}
-        }
-        alone
-    }
-
-    fn ask(&mut self, command: Command) -> Reply {
-        self.commands += 1;
-        self.mono += 20;
-        let input = Input::Command(self.commands, command);
-        self.engine.handle(at(self.mono), input);
-        let mut answer = None;
-        while let Some(output) = self.engine.poll() {
-            if let Output::Reply(_, reply) = output {
-                answer = Some(reply);
-            }
-        }
-        answer.expect("a node alone answers at once")
-    }
-}
-
-fn at(mono: u64) -> Now {
-    let wall = 1_800_000_000_000 + mono / 1_000;
-    Now { mono, wall }
-}
-
-fn person(number: u64) -> String {
-    format!("user{number:07}")
-}
-
-/// Somebody's session, with ten attributes.
-fn session(who: u64) -> NewReusable {
-    let id = person(who);
-    let attribute = |at: u64| (format!("attribute-{at}"), vec![format!("{id}@example.org")]);
-    let principal = Principal {
-        attributes: (0..10).map(attribute).collect(),
-        id,
-    };
-    NewReusable {
-        id: None,
-        life_ms: 28_800_000,
-        idle_ms: 7_200_000,
-        ancestors: Vec::new(),
-        payload: Payload::Tgt(Tgt {
-            principal,
-            authenticated_at: 0,
-            handler: "bench".into(),
-            remember_me: false,
-            client_address: "192.0.2.7".into(),
-        }),
-        key_id: None,
-    }
-}
 
 /// Nanoseconds that this process, which has one thread, has been on a processor.
 fn busy() -> u64 {
@@ -133,13 +38,6 @@ fn say(what: &str, indexed: bool, count: u64, began: u64) {
     let each = (busy() - began) as f64 / count as f64;
     let how = if indexed { "with" } else { "without" };
     println!("{what}, {how} index: {each:.0} ns each of {count}");
-}
-
-/// Resident memory of this process, bytes.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages = status.split_whitespace().nth(1).unwrap();
-    pages.parse::<u64>().unwrap() * 4096
 }
 
 fn look_up(store: &Store, sessions: u64, people: u64) {

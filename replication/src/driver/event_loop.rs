@@ -1,6 +1,6 @@
 //! The only loop: inputs in, outputs out, in a fixed order, with bounded work per turn.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ const TURN: usize = 256;
 /// it takes in the last ones, if it is asked for them early.
 const TURN_ENTRIES: usize = 1_024;
 
+/// How long a turn may take in what comes meanwhile, microseconds, before what has gathered for the peers
+/// goes out.
+const GATHER: u64 = 200;
+
 /// Longest sleep, so that a stopped clock source cannot stall the loop for ever.
 const NAP_MAX: Duration = Duration::from_millis(250);
 
@@ -41,6 +45,8 @@ pub(super) struct EventLoop<T> {
     pub(super) waiting: HashMap<u64, oneshot::Sender<Reply>>,
     pub(super) next_job: u64,
     pub(super) tags: Tags,
+    /// What the engine has put out in this turn beside answers.
+    pub(super) early: VecDeque<Output>,
 }
 
 /// Tags of known nodes under the keys in force, for resolving the hints of ids.
@@ -139,7 +145,47 @@ impl<T: Transport> EventLoop<T> {
             if let Ok(job) = self.jobs.try_recv() {
                 self.take_jobs(job);
             }
+            self.gather().await;
             self.flush();
+        }
+    }
+
+    /// Answers, and takes in what comes meanwhile, until nothing does: sealing, signing and the system's calls
+    /// cost a batch of one delta nearly as much as one of fifty, and whoever is answered often asks again.
+    async fn gather(&mut self) {
+        let end = self.clock.mono() + GATHER;
+        loop {
+            self.answer();
+            tokio::task::yield_now().await;
+            let (event, job) = (self.events.try_recv().ok(), self.jobs.try_recv().ok());
+            let came = event.is_some() || job.is_some();
+            if let Some(event) = event {
+                self.take_events(event);
+            }
+            if let Some(job) = job {
+                self.take_jobs(job);
+            }
+            if !came || self.clock.mono() >= end {
+                return;
+            }
+        }
+    }
+
+    /// Lets the answers out; the rest waits for the end of the turn.
+    fn answer(&mut self) {
+        self.show();
+        while let Some(output) = self.engine.poll_early() {
+            match output {
+                Output::Reply(job, reply) => self.reply(job, reply),
+                Output::Send(..) | Output::Event(_) => self.early.push_back(output),
+            }
+        }
+    }
+
+    fn reply(&mut self, job: u64, reply: Reply) {
+        if let Some(answer) = self.waiting.remove(&job) {
+            // The request may have been cancelled; the engine's work stands.
+            answer.send(reply).ok();
         }
     }
 
@@ -246,8 +292,8 @@ impl<T: Transport> EventLoop<T> {
         }
     }
 
-    fn flush(&mut self) {
-        // Before the events go out: whoever waits for one of them looks here.
+    /// Before answers and events go out: whoever waits for one of them looks here.
+    fn show(&mut self) {
         let before = self.shared.standing.get();
         let stand = Stand {
             phase: self.engine.phase(),
@@ -258,16 +304,15 @@ impl<T: Transport> EventLoop<T> {
         if stand.serving != before.serving || stand.at.saturating_sub(before.at) >= PAUSE {
             self.progress.send_modify(|_| {});
         }
+    }
+
+    fn flush(&mut self) {
+        self.show();
         let mut mail: BTreeMap<Member, Vec<PeerMessage>> = BTreeMap::new();
-        while let Some(output) = self.engine.poll() {
+        while let Some(output) = self.early.pop_front().or_else(|| self.engine.poll()) {
             match output {
                 Output::Send(to, message) => mail.entry(to).or_default().push(message),
-                Output::Reply(job, reply) => {
-                    if let Some(answer) = self.waiting.remove(&job) {
-                        // The request may have been cancelled; the engine's work stands.
-                        answer.send(reply).ok();
-                    }
-                }
+                Output::Reply(job, reply) => self.reply(job, reply),
                 Output::Event(event) => self.event(event),
             }
         }

@@ -35,7 +35,7 @@ pub mod tls;
 mod transport;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -176,6 +176,7 @@ pub fn assemble<T: Transport>(
         waiting: HashMap::new(),
         next_job: 0,
         tags: Tags::default(),
+        early: VecDeque::new(),
     };
     Ok((handle, event_loop.run()))
 }

@@ -16,8 +16,8 @@ use castor_proto::message::FAST_PARTS;
 use castor_proto::seal::{KeyRing, Purpose};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::crypto::CryptoProvider;
@@ -44,6 +44,11 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// Unread bytes, and unacknowledged bytes, of one connection (24 MiB). More than all streams of all lanes
 /// together can have under way, so that a lane that waits never keeps another one, or gossip, waiting.
 const CONNECTION_WINDOW: u32 = 24 << 20;
+/// So many packets may come before QUIC acknowledges them; alone they are acknowledged after 25 ms, and at once
+/// when one is missing. Each acknowledgement wakes a node that has nothing to do with it: what waits for an
+/// answer waits for the engine's, which travels on the other node's own connection. Together they stay below
+/// the floor of what may be under way.
+const UNACKED_MAX: u32 = 8;
 /// Streams that a peer may have open: those of its lanes, and as many again for gossip.
 const STREAMS_MAX: u32 = 2 * (FAST_PARTS as u32 + 2);
 
@@ -104,6 +109,8 @@ pub(super) fn client_config(
 pub(super) fn transport() -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(DATAGRAM_MAX);
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(UNACKED_MAX));
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
@@ -116,6 +123,7 @@ pub(super) fn transport() -> TransportConfig {
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))
         .mtu_discovery_config(Some(mtu))
+        .ack_frequency_config(Some(acks))
         .datagram_receive_buffer_size(None);
     config
 }

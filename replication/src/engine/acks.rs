@@ -181,11 +181,11 @@ impl Engine {
     ///
     /// What this node would not take in itself no peer would: it is left out.
     pub(super) fn publish(&mut self, entry: Entry) -> u64 {
-        if !self.is_acceptable(&entry) {
+        let Some(body) = self.accept(&entry) else {
             stats::count(&self.stats.refused_entries);
             return self.stream.head();
-        }
-        self.apply(&entry);
+        };
+        self.apply_accepted(&entry, body);
         let seq = self.stream.push(entry, self.now.mono, self.own());
         for peer in self.peers.iter_mut() {
             peer.out.refresh_lag(&self.stream);

@@ -14,7 +14,7 @@ use super::{Engine, Event, stats};
 const LIFE_MAX_MS: u64 = 400 * 24 * 3_600_000;
 
 /// What a change brings in the way of a body.
-enum NewBody {
+pub(super) enum NewBody {
     /// None, or the one that is held.
     Nothing,
     /// One that was read and found right.
@@ -32,6 +32,11 @@ impl Engine {
             stats::count(&self.stats.refused_entries);
             return Joined::default();
         };
+        self.apply_accepted(entry, body)
+    }
+
+    /// Joins a change that was judged just now.
+    pub(super) fn apply_accepted(&mut self, entry: &Entry, body: NewBody) -> Joined {
         let change = self.store.join(entry);
         let shard = entry.key.shard();
         if let Some(before) = change.moved_from {
@@ -70,12 +75,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn is_acceptable(&self, entry: &Entry) -> bool {
-        self.accept(entry).is_some()
-    }
-
     /// Judges a change; absent when it is refused. The body is read once, here.
-    fn accept(&self, entry: &Entry) -> Option<NewBody> {
+    pub(super) fn accept(&self, entry: &Entry) -> Option<NewBody> {
         if entry.kind.is_single_use() || !entry.check() {
             return None;
         }

@@ -95,9 +95,9 @@ impl Engine {
     pub(super) fn create(&mut self, command: u64, new: NewReusable) {
         match self.created_body(new) {
             Err(denied) => self.reply(command, Reply::Created(Err(denied))),
-            Ok(body) => {
+            Ok((body, encoded)) => {
                 let mut entry = Entry::bottom(body.key(), body.kind(), body.hard_expiry);
-                entry.body = Some(body.encode().into());
+                entry.body = Some(encoded);
                 entry.last_used = body.created;
                 let seq = self.publish(entry);
                 let (owed, skipped) = self.owed(false);
@@ -116,7 +116,8 @@ impl Engine {
         }
     }
 
-    fn created_body(&mut self, new: NewReusable) -> Result<TicketBody, Denied> {
+    /// The new ticket, and its encoding.
+    fn created_body(&mut self, new: NewReusable) -> Result<(TicketBody, Arc<[u8]>), Denied> {
         if !self.in_service() {
             return Err(Denied::NotReady);
         }
@@ -146,7 +147,8 @@ impl Engine {
             return Err(Denied::TooLarge);
         }
         // A body that its own decoder refuses would be refused by every peer.
-        TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)
+        let body = TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)?;
+        Ok((body, encoded.into()))
     }
 
     /// Whether the tickets take more memory than they may.

@@ -193,11 +193,19 @@ impl Engine {
         while let Some(timer) = self.timers.due(now.mono) {
             self.fire(timer);
         }
-        self.pump();
     }
 
-    /// The next thing to do, if any.
+    /// The next thing to do, if any. What has gathered for the peers comes when there is nothing else.
     pub fn poll(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.pump();
+        }
+        self.poll_early()
+    }
+
+    /// The next thing to do, if any, while more inputs are to be taken in first: what gathers for the peers
+    /// goes on gathering.
+    pub fn poll_early(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 

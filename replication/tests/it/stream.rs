@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
-use castor_replication::engine::Reply;
+use castor_replication::engine::{Input, Output, Reply};
 use castor_sim::world::{CALM, MS, STORM, Weather, World};
 
 #[test]
@@ -341,4 +342,23 @@ fn a_heartbeat_that_was_overtaken_tells_nothing() {
     };
     world.input(0, Input::Message(peer, late));
     assert_eq!(phase(&world), Some(Phase::Ready));
+}
+
+#[test]
+fn what_is_taken_in_before_outputs_go_out_travels_in_one_batch() {
+    let mut world = World::new(3, 1);
+    let now = world.clock(0);
+    let engine = &mut world.nodes[0].as_mut().unwrap().engine;
+    for number in 0..5 {
+        let command = World::new_session("user", 60_000, 0);
+        engine.handle(now, Input::Command(number, command));
+        assert!(engine.poll_early().is_none(), "it waits for the peers");
+    }
+    let mut batches = Vec::new();
+    while let Some(output) = engine.poll() {
+        if let Output::Send(_, PeerMessage::Deltas { entries, .. }) = output {
+            batches.push(entries.len());
+        }
+    }
+    assert_eq!(batches, [5, 5], "one for each peer");
 }

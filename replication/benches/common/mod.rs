@@ -1,0 +1,115 @@
+//! What benches of the engine share: a node alone, without a network, and somebody's session.
+
+use std::sync::Arc;
+
+use castor_proto::ids::{Incarnation, Member, NodeName};
+use castor_proto::ticket::{Payload, Principal, Tgt};
+use castor_replication::engine::{
+    Command, Config, Engine, Input, NewReusable, Now, Output, Reply, Stats, Store, TicketKeys,
+};
+
+/// One node's engine, its store and its clock.
+pub(crate) struct Alone {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<Store>,
+    /// Monotonic, microseconds.
+    pub(crate) mono: u64,
+    commands: u64,
+}
+
+impl Alone {
+    /// Starts it; it serves. With or without the index of people.
+    pub(crate) fn start(indexed: bool) -> Self {
+        let member = Member {
+            node: NodeName::parse("n1").unwrap(),
+            incarnation: Incarnation([1; 16]),
+        };
+        let keys = TicketKeys {
+            key_id: 1,
+            check: [1; 32],
+            tag: [2; 32],
+        };
+        let mut config = Config::new(member, [3; 32]);
+        config.index_people = indexed;
+        let store = Arc::new(Store::new([3; 32]).with_people(indexed));
+        let stats = Arc::new(Stats::default());
+        let mono = 3_600_000_000;
+        let engine = Engine::new(
+            config,
+            keys,
+            Arc::clone(&store),
+            stats,
+            &[4; 32],
+            0,
+            at(mono),
+        );
+        let mut alone = Self {
+            engine,
+            store,
+            mono,
+            commands: 0,
+        };
+        while !alone.engine.is_ready() {
+            alone.mono += 100_000;
+            alone.engine.handle(at(alone.mono), Input::Tick);
+            while alone.engine.poll().is_some() {}
+        }
+        alone
+    }
+
+    /// Has something done; a node alone answers at once.
+    pub(crate) fn ask(&mut self, command: Command) -> Reply {
+        self.commands += 1;
+        self.mono += 20;
+        let input = Input::Command(self.commands, command);
+        self.engine.handle(at(self.mono), input);
+        let mut answer = None;
+        while let Some(output) = self.engine.poll() {
+            if let Output::Reply(_, reply) = output {
+                answer = Some(reply);
+            }
+        }
+        answer.expect("a node alone answers at once")
+    }
+}
+
+pub(crate) fn at(mono: u64) -> Now {
+    let wall = 1_800_000_000_000 + mono / 1_000;
+    Now { mono, wall }
+}
+
+/// Somebody's name.
+pub(crate) fn person(number: u64) -> String {
+    format!("user{number:07}")
+}
+
+/// Somebody's session, with ten attributes.
+pub(crate) fn session(who: u64) -> NewReusable {
+    let id = person(who);
+    let attribute = |at: u64| (format!("attribute-{at}"), vec![format!("{id}@example.org")]);
+    let principal = Principal {
+        attributes: (0..10).map(attribute).collect(),
+        id,
+    };
+    NewReusable {
+        id: None,
+        life_ms: 28_800_000,
+        idle_ms: 7_200_000,
+        ancestors: Vec::new(),
+        payload: Payload::Tgt(Tgt {
+            principal,
+            authenticated_at: 0,
+            handler: "bench".into(),
+            remember_me: false,
+            client_address: "192.0.2.7".into(),
+        }),
+        key_id: None,
+    }
+}
+
+/// Resident memory of this process, bytes.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages = status.split_whitespace().nth(1).unwrap();
+    pages.parse::<u64>().unwrap() * 4096
+}
