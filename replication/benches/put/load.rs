@@ -110,7 +110,7 @@ where
                 if now >= end {
                     return (each, partial);
                 }
-                if began >= start {
+                if began >= start && acknowledged {
                     each.push(u32::try_from(now - began).unwrap_or(u32::MAX));
                 }
                 partial += u64::from(!acknowledged);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use castor_proto::ids::NodeName;
@@ -16,7 +17,7 @@ use castor_proto::seal::keyring::{ClusterKey, KeyId, KeyRing};
 use castor_proto::ticket::{Payload, Principal, Tgt, TicketId};
 use castor_proto::version::VersionRange;
 use castor_replication::driver::tls::{IdentityPem, NodeIdentity};
-use castor_replication::driver::{Cluster, Handle, Readiness, Settings, wall_ms};
+use castor_replication::driver::{Cluster, Handle, Readiness, RequestError, Settings, wall_ms};
 use castor_replication::engine::NewReusable;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -141,8 +142,10 @@ pub(crate) async fn child(args: &[String]) {
                 let took = closed_loop(slots, millis.parse().unwrap(), &pids, async |slot| {
                     let (handle, numbers) = slot;
                     numbers.set(numbers.get() + 1);
-                    let created = handle.create(session(numbers.get())).await.unwrap();
-                    created.acked == 2 && created.missing == 0
+                    match handle.create(session(numbers.get())).await {
+                        Ok(created) => created.acked == 2 && created.missing == 0,
+                        Err(why) => refused(handle, why).await,
+                    }
                 });
                 took.await.write()
             }
@@ -236,6 +239,15 @@ async fn read(handle: &Handle, id: &str) -> String {
         .expect("a node that serves has every session");
     assert_eq!(ticket.body.id, id);
     "read".into()
+}
+
+/// A node that got no processor for 1.5 s takes itself for stopped, and meets the others before it serves again. What
+/// is asked meanwhile is not acknowledged.
+async fn refused(handle: &Handle, why: RequestError) -> bool {
+    let pauses = handle.stats().pauses.load(Relaxed);
+    eprintln!("not created: {why}; the process has stood still {pauses} times");
+    assert!(handle.ready_within(PATIENCE).await, "it serves again");
+    false
 }
 
 async fn fill(handle: &Handle, sessions: u64) -> String {
