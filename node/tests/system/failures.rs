@@ -102,6 +102,43 @@ fn a_stopped_node_does_not_make_the_others_unready() {
     demo.wait_ready(2);
 }
 
+/// What `/status` of one node says of another.
+fn state_of(demo: &Demo, of: usize, by: usize) -> String {
+    let name = demo.cluster.nodes[of].name.as_str();
+    let status = demo.status(by);
+    let mut members = status["members"].as_array().into_iter().flatten();
+    let member = members.find(|member| member["node"] == name);
+    let state = member.and_then(|member| member["state"].as_str());
+    state.unwrap_or("forgotten").to_owned()
+}
+
+/// A link is given up after 5 s; gossip tells sooner, and the status with it.
+#[test]
+fn a_killed_node_is_dead_in_the_status_before_its_links_run_out_and_a_short_pause_is_no_death() {
+    let mut demo = Demo::start();
+    for gone in 0..3 {
+        let others = [(gone + 1) % 3, (gone + 2) % 3];
+        let paused = demo.cluster.nodes[gone].pid;
+        signal("STOP", paused);
+        let suspected = wait::poll(Duration::from_secs(1), || {
+            let mut states = others.into_iter().map(|by| state_of(&demo, gone, by));
+            states.find(|state| state == "dead")
+        });
+        signal("CONT", paused);
+        assert_eq!(suspected, None, "after a pause of a second");
+        demo.wait_ready(gone);
+        let killed = wait::now();
+        demo.kill(gone);
+        wait::until("both others call it dead", Duration::from_secs(4), || {
+            let mut states = others.into_iter().map(|by| state_of(&demo, gone, by));
+            states.all(|state| state == "dead").then_some(())
+        });
+        println!("dead after {:?}", killed.elapsed());
+        demo.restart(gone);
+        demo.wait_ready(gone);
+    }
+}
+
 /// Connections to the server of this address with something in them that it has not read yet.
 fn unread(base: &str) -> usize {
     let port = base

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::accept::STREAM_GOSSIP;
+use super::clock;
 use super::dial;
 use super::gossip_wire::{self, Own};
 use super::lane::{ReadEnd, read_frame};
@@ -150,6 +151,7 @@ pub(super) async fn receive(
         generation: shared.config.generation,
     };
     let message = gossip_wire::decode(&bytes, own).ok_or("gossip")?;
+    shared.silence.broken(from, clock::instant());
     if shared.gossip_in.try_send((from, message)).is_err() {
         shared.metrics.gossip_dropped();
     }

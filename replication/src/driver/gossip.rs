@@ -16,11 +16,12 @@ use chitchat::{
     ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat,
 };
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::carrier::{Carrier, Received};
-use super::dial;
 use super::network::{MemberInfo, NetFatal, Shared};
 use super::transport::NetEvent;
+use super::{clock, dial};
 use crate::engine::GossipMember;
 
 /// Addresses waiting to be greeted.
@@ -46,19 +47,22 @@ pub struct GossipSettings {
     pub initial_interval: Duration,
     /// Longer pauses are not learnt from.
     pub max_interval: Duration,
+    /// Whoever was heard within this time is not dead, whatever the failure detector has learnt.
+    pub silence: Duration,
     /// How long a dead node is remembered.
     pub forget_after: Duration,
 }
 
 impl Default for GossipSettings {
-    /// Finds a dead node within 2 s, also in a cluster that has just formed, without false suspicion
-    /// on busy processors.
+    /// Finds a dead node within 2 s, also in a cluster that has just formed, without suspecting one that
+    /// pauses for a second: its last message may have been due just then.
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(250),
             phi: 8.0,
             initial_interval: Duration::from_millis(200),
             max_interval: Duration::from_millis(2_500),
+            silence: Duration::from_millis(1_400),
             forget_after: Duration::from_secs(24 * 3_600),
         }
     }
@@ -110,6 +114,7 @@ impl Gossip {
             shared,
             handle: Arc::clone(&handle),
             seen: BTreeMap::new(),
+            doubtful_until: None,
         };
         tokio::spawn(members.run(live, greetings));
         Ok(Self { handle })
@@ -199,6 +204,8 @@ struct Members {
     shared: Arc<Shared>,
     handle: Arc<ChitchatHandle>,
     seen: BTreeMap<NodeName, MemberInfo>,
+    /// When to look again at a member that the library has given up after too short a silence.
+    doubtful_until: Option<Instant>,
 }
 
 type Live = BTreeMap<ChitchatId, NodeState>;
@@ -211,18 +218,16 @@ impl Members {
     ) {
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
         loop {
+            let doubtful = self.doubtful_until;
             tokio::select! {
                 () = self.shared.stopping() => return,
                 changed = live.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    let picture = live.borrow_and_update().clone();
-                    if self.update(&picture) {
-                        self.tell().await;
-                    }
-                    self.call_all();
+                    self.look(&mut live).await;
                 }
+                () = wait_until(doubtful) => self.look(&mut live).await,
                 Some(address) = greetings.recv() => self.greet(address),
                 _ = review.tick() => {
                     if self.forget_with_the_library().await {
@@ -233,6 +238,14 @@ impl Members {
                 }
             }
         }
+    }
+
+    async fn look(&mut self, live: &mut watch::Receiver<Live>) {
+        let picture = live.borrow_and_update().clone();
+        if self.update(&picture) {
+            self.tell().await;
+        }
+        self.call_all();
     }
 
     async fn tell(&self) {
@@ -264,6 +277,7 @@ impl Members {
                 self.seen.insert(member.member.node.clone(), member);
             }
         }
+        self.doubt(&before);
         while self.seen.len() > MEMBERS_MAX {
             let dead = self.seen.values().filter(|member| !member.alive);
             let Some(oldest) = dead.min_by_key(|member| member.generation) else {
@@ -273,6 +287,24 @@ impl Members {
             self.seen.remove(&oldest);
         }
         self.seen != before
+    }
+
+    /// Keeps those alive that were alive before and have not been silent for long.
+    fn doubt(&mut self, before: &BTreeMap<NodeName, MemberInfo>) {
+        let now = clock::instant();
+        self.doubtful_until = None;
+        for (node, member) in &mut self.seen {
+            if member.alive || !before.get(node).is_some_and(|before| before.alive) {
+                continue;
+            }
+            let long = self.shared.config.gossip.silence;
+            let short = self.shared.silence.short_until(member.address, now, long);
+            if let Some(until) = short {
+                member.alive = true;
+                let next = self.doubtful_until.map_or(until, |next| next.min(until));
+                self.doubtful_until = Some(next);
+            }
+        }
     }
 
     /// Whoever the library has forgotten is no member any more. Whether anyone was.
@@ -311,6 +343,14 @@ impl Members {
                 self.greet(link.address);
             }
         }
+    }
+}
+
+/// At that moment; never when there is none.
+async fn wait_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

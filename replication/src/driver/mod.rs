@@ -28,6 +28,7 @@ pub mod network;
 mod peers;
 pub mod pki;
 mod quic;
+mod silence;
 mod socket;
 mod start;
 pub mod surroundings;

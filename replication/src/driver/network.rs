@@ -30,6 +30,7 @@ use super::gossip::{self, Gossip, GossipSettings};
 use super::link_metrics::LinkMetrics;
 use super::peers::Registry;
 use super::quic::{self, EndpointKeys};
+use super::silence::Silence;
 use super::socket::KnownAddresses;
 use super::surroundings::Surroundings;
 use super::tls::{IdentityError, NodeIdentity};
@@ -206,6 +207,7 @@ pub(super) struct Shared {
     /// Addresses to gossip with at once, because a link to them has come up.
     pub(super) greet: mpsc::Sender<SocketAddr>,
     pub(super) members: watch::Sender<Vec<MemberInfo>>,
+    pub(super) silence: Silence,
     events: mpsc::Sender<NetEvent>,
     sequences: [AtomicU64; Lane::ALL.len()],
     /// When a refusal for each reason was last logged.
@@ -334,6 +336,7 @@ impl Network {
             gossip_in,
             greet,
             members: watch::channel(Vec::new()).0,
+            silence: Silence::default(),
             events,
             sequences: Default::default(),
             logged: Mutex::default(),
