@@ -111,6 +111,12 @@ bench-cluster: ## three nodes behind nginx against the ceiling of the same nginx
 	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node --package castor-loadtest
 	@.ci/bench-cluster
 
+.PHONY: bench-growth
+bench-growth: ## what the same load costs clusters of 1, 3, 5 and 9 nodes on this machine; 5 minutes
+	@.ci/packages demo
+	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node --package castor-loadtest
+	$(TARGET)/release/castor-loadtest bench growth --castor $(TARGET)/release/castor --folder $(TARGET)/growth --json $(TARGET)/growth.json --html $(TARGET)/growth.html
+
 .PHONY: package
 package: ## a tarball of the release build, in target/package
 	CASTOR_REVISION=$(REVISION) $(CARGO) build --release --locked --package castor-node --package castor-loadtest

@@ -4,6 +4,8 @@
 
 pub mod ceiling;
 pub mod constant;
+pub mod demo;
+pub mod growth;
 pub mod hashing;
 pub mod load;
 pub mod pairs;

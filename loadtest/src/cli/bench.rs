@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::growth::{self, GrowthArgs};
 use super::saturate::{self, CeilingArgs, ConstantArgs, LoginsArgs, SaturateArgs};
 use super::{Common, close, finish, open, positive, record};
 use crate::bench::{pairs, race, resend};
@@ -54,6 +55,11 @@ pub(super) enum Bench {
         after_help = "Example:\n  castor-loadtest bench logins --cluster castor-demo/cluster.json --validations 500"
     )]
     Logins(LoginsArgs),
+    /// Start clusters of several sizes on this machine and compare what a ticket costs them
+    #[command(
+        after_help = "Examples:\n  castor-loadtest bench growth --castor target/release/castor\n  castor-loadtest bench growth --nodes 1,3 --rate 500 --time 10 --json growth.json --html growth.html"
+    )]
+    Growth(GrowthArgs),
     /// The bare server that bench ceiling starts
     #[command(hide = true)]
     Constant(ConstantArgs),
@@ -121,6 +127,7 @@ pub(super) async fn run(bench: Bench) -> anyhow::Result<bool> {
         Bench::Saturate(arguments) => saturate::saturate(arguments).await,
         Bench::Ceiling(arguments) => saturate::ceiling(arguments).await,
         Bench::Logins(arguments) => saturate::logins(arguments).await,
+        Bench::Growth(arguments) => growth::run(arguments).await,
         Bench::Constant(arguments) => saturate::constant(arguments).await,
         Bench::Race {
             common,

@@ -12,6 +12,7 @@ mod bench;
 mod check;
 mod compare;
 mod faults;
+mod growth;
 mod output;
 mod report;
 mod saturate;

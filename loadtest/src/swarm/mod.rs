@@ -4,7 +4,7 @@
 //! [`model`] (what comes of it without a server), [`day`] (a day with given counts of events), [`counts`] (what happened, minute by minute);
 //! [`target`] (whom they talk to), [`accounts`] and [`addresses`] (as whom and from where), [`gauge`]
 //! (what the nodes use); [`run`] (a whole run), [`mod@seen`] (what users saw), [`record`],
-//! [`day_record`] and [`curves`] (what is written about it).
+//! [`day_record`], [`curves`] and [`drift`] (what is written about it).
 //!
 //! Promises: what users do follows from scenario and seed alone; answers decide only whether a life goes on.
 //! Does not: look for a ceiling ([`mod@crate::bench`]).
@@ -15,6 +15,7 @@ pub mod counts;
 pub mod curves;
 pub mod day;
 pub mod day_record;
+pub mod drift;
 pub mod gauge;
 mod life;
 pub mod model;

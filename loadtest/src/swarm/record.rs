@@ -8,7 +8,7 @@ use super::curves::Curves;
 use super::run::Outcome;
 use super::scenario::{Population, Scenario};
 use super::world::Early;
-use super::{day_record, model};
+use super::{day_record, drift, model};
 use crate::environment::Environment;
 use crate::run::{Cell, Ended, Kind, Plot, Run, Style, Table, Verdict};
 
@@ -47,6 +47,7 @@ pub(super) fn common(run: &mut Run, outcome: &Outcome) {
         run.figure(name, as_f64(count), "");
     }
     latencies(run, outcome, "");
+    drift::put(run, outcome);
     let mut curves = Curves::default();
     curves.add(outcome, 0.0);
     curves.put(run);

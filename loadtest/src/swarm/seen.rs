@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::counts::{Counts, Minutes};
+use super::drift::Quarters;
 use crate::histogram::Latencies;
 use crate::judge::Tally;
 
@@ -30,6 +31,8 @@ pub struct Seen {
     pub ticket: Latencies,
     /// Validations.
     pub validate: Latencies,
+    /// The same in each quarter of the run.
+    pub quarters: Quarters,
     /// Sign-outs.
     pub sign_out: Latencies,
     /// How late steps began: what the generator, not the server, is to be blamed for.

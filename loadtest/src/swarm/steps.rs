@@ -154,6 +154,9 @@ pub(super) async fn validate(world: &World, life: &mut Life, ticket: &str, servi
     let took = since(asked);
     world.judged(|seen| {
         seen.validate.record(took);
+        if let Some(quarter) = seen.quarters.at(world.now() / world.ends_at()) {
+            quarter.record(took);
+        }
         let right = judge_validation(world, life, seen, &answer, ticket, service);
         world.count(
             seen,

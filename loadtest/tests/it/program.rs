@@ -133,3 +133,32 @@ async fn faults_refuse_what_they_do_not_know() {
     let none = run(vec!["faults".to_owned()]).await;
     assert_eq!(none.status.code(), Some(2), "{none:?}");
 }
+
+/// What it measures needs real clusters (`make bench-growth`); one that does not come up must be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_does_not_come_up_is_told_with_what_it_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let growth = |program: &std::path::Path| {
+        let mut arguments = ["bench", "growth", "--nodes", "3", "--castor"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.push(program.display().to_string());
+        arguments.push("--folder".to_owned());
+        arguments.push(folder.path().join("growth").display().to_string());
+        arguments
+    };
+    let output = run(growth(&folder.path().join("none"))).await;
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && says.contains("cannot start"),
+        "{says}"
+    );
+    // It ends without a cluster, and says what it was asked for.
+    let output = run(growth(std::path::Path::new("/bin/echo"))).await;
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{says}");
+    assert!(says.contains("3 nodes did not come up"), "{says}");
+    assert!(says.contains("--nodes 3"), "{says}");
+    let left = std::fs::read_dir(folder.path().join("growth")).map(Iterator::count);
+    assert_eq!(left.unwrap_or(0), 0, "the folders are gone");
+}

@@ -59,6 +59,16 @@ async fn a_run_leaves_record_and_history_and_its_exit_code_judges() {
         let run = Run::read(&record).unwrap();
         assert_eq!((run.seed, run.ended), (7, Ended::Whole));
         assert_eq!(run.verdict.passed(), code == 0);
+        let quarters = run
+            .tables
+            .iter()
+            .find(|table| table.title.starts_with("Whether it stays"));
+        assert_eq!(quarters.map(|table| table.rows.len()), Some(4));
+        let drift = run
+            .figures
+            .iter()
+            .find(|figure| figure.name == "drift_of_validate_p50");
+        assert!(drift.is_some_and(|drift| drift.value > 0.0), "{drift:?}");
         let mut check = Command::new(env!("CARGO_BIN_EXE_castor-loadtest"));
         check.arg("check").arg(&history);
         assert_eq!(finish(check).await.status.code(), Some(code));
