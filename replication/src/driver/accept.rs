@@ -340,9 +340,9 @@ impl InLink {
     fn opened(&mut self, kind: u8, stream: RecvStream, tasks: &mut JoinSet<Report>) {
         if kind == STREAM_GOSSIP {
             let shared = Arc::clone(&self.shared);
-            let from = self.caller.advertise;
+            let (member, address) = (self.caller.member.clone(), self.caller.advertise);
             tasks.spawn(async move {
-                let received = carrier::receive(&shared, from, stream).await;
+                let received = carrier::receive(&shared, (&member, address), stream).await;
                 received.map_or_else(Report::Broken, |()| Report::Ended)
             });
             return;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use castor_proto::frame::{self, FrameKind};
+use castor_proto::ids::Member;
 use castor_proto::limits::GOSSIP_MAX;
 use chitchat::transport::{Socket, Transport};
 use chitchat::{ChitchatMessage, Serializable};
@@ -132,7 +133,7 @@ async fn write_one(stream: &mut SendStream, frame: &[u8]) -> Option<()> {
 /// The reason, when it is not one frame with one message.
 pub(super) async fn receive(
     shared: &Shared,
-    from: SocketAddr,
+    (from, address): (&Member, SocketAddr),
     mut stream: RecvStream,
 ) -> Result<(), &'static str> {
     let read = read_frame(&mut stream, FrameKind::Gossip);
@@ -152,7 +153,7 @@ pub(super) async fn receive(
     };
     let message = gossip_wire::decode(&bytes, own).ok_or("gossip")?;
     shared.silence.broken(from, clock::instant());
-    if shared.gossip_in.try_send((from, message)).is_err() {
+    if shared.gossip_in.try_send((address, message)).is_err() {
         shared.metrics.gossip_dropped();
     }
     Ok(())

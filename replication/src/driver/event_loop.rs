@@ -130,20 +130,19 @@ impl<T: Transport> EventLoop<T> {
                     Some(event) => self.take_events(event),
                     None => break,
                 },
-                Some(ring) = self.keyrings.recv() => {
-                    self.input(Input::Keys(ticket_keys(&ring)));
-                    self.tags = Tags::default();
-                    self.shared.keyring.store(ring);
-                }
+                Some(ring) = self.keyrings.recv() => self.take_keys(ring),
                 job = self.jobs.recv() => match job {
                     Some(job) => self.take_jobs(job),
                     None => break,
                 },
                 () = tokio::time::sleep(wake) => self.input(Input::Tick),
             }
-            // However much the network brings, requests have their turn.
+            // However much the network brings, requests and new keys have their turn.
             if let Ok(job) = self.jobs.try_recv() {
                 self.take_jobs(job);
+            }
+            if let Ok(ring) = self.keyrings.try_recv() {
+                self.take_keys(ring);
             }
             self.gather().await;
             self.flush();
@@ -171,7 +170,8 @@ impl<T: Transport> EventLoop<T> {
         }
     }
 
-    /// Lets the answers out; the rest waits for the end of the turn.
+    /// Lets the answers out; the rest waits for the end of the turn. Who is answered may so hear of it
+    /// before others hear of an event of the same turn: nobody reads the two together.
     fn answer(&mut self) {
         self.show();
         while let Some(output) = self.engine.poll_early() {
@@ -248,6 +248,12 @@ impl<T: Transport> EventLoop<T> {
             }
             self.input(Input::Message(from.clone(), message));
         }
+    }
+
+    fn take_keys(&mut self, ring: Arc<KeyRing>) {
+        self.input(Input::Keys(ticket_keys(&ring)));
+        self.tags = Tags::default();
+        self.shared.keyring.store(ring);
     }
 
     fn take_jobs(&mut self, first: Job) {
@@ -428,23 +434,53 @@ mod tests {
         assert_eq!(asked.get(), 3);
     }
 
-    #[tokio::test]
-    async fn the_first_fatal_reason_stands_and_is_told_once() {
+    fn parts(ring: KeyRing) -> (Parts, Member) {
         let me = Member {
             node: name("n1"),
             incarnation: fresh_incarnation().unwrap(),
         };
-        let (transport, _) = MemoryNet::default().join(&me);
-        let (network, events) = mpsc::channel(4);
         let parts = Parts {
-            node: me.node,
+            node: me.node.clone(),
             incarnation: me.incarnation,
-            keyring: Arc::new(KeyRing::new(None, key(1), None).unwrap()),
+            keyring: Arc::new(ring),
             silent_seeds: 0,
             registry: prometheus::Registry::new(),
             tune: Box::new(|_| {}),
             digest_key: [0; 32],
         };
+        (parts, me)
+    }
+
+    #[tokio::test]
+    async fn new_keys_come_into_force_however_much_the_network_brings() {
+        const WAITING: usize = 50 * TURN;
+        let (parts, me) = parts(KeyRing::new(None, key(1), None).unwrap());
+        let (transport, _) = MemoryNet::default().join(&me);
+        let (network, events) = mpsc::channel(WAITING);
+        let (handle, event_loop) = assemble(parts, transport, events, Clock::new()).unwrap();
+        for _ in 0..WAITING {
+            network.try_send(NetEvent::SilentSeeds(0)).unwrap();
+        }
+        let next = KeyRing::new(Some(key(1)), key(2), None).unwrap();
+        handle.set_keyring(Arc::new(next)).await.unwrap();
+        let in_force = async {
+            while handle.keyring().current().id() != KeyId(2) {
+                tokio::task::yield_now().await;
+            }
+            WAITING - network.capacity()
+        };
+        let left = tokio::select! {
+            left = in_force => left,
+            () = event_loop => 0,
+        };
+        assert!(left > WAITING / 2, "{left} of {WAITING} were still to come");
+    }
+
+    #[tokio::test]
+    async fn the_first_fatal_reason_stands_and_is_told_once() {
+        let (parts, me) = parts(KeyRing::new(None, key(1), None).unwrap());
+        let (transport, _) = MemoryNet::default().join(&me);
+        let (network, events) = mpsc::channel(4);
         let (handle, event_loop) = assemble(parts, transport, events, Clock::new()).unwrap();
         let mut progress = handle.events.clone();
         let watch = async {

@@ -298,7 +298,7 @@ impl Members {
                 continue;
             }
             let long = self.shared.config.gossip.silence;
-            let short = self.shared.silence.short_until(member.address, now, long);
+            let short = self.shared.silence.short_until(&member.member, now, long);
             if let Some(until) = short {
                 member.alive = true;
                 let next = self.doubtful_until.map_or(until, |next| next.min(until));
