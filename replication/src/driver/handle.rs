@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
     ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, NewReusable, NewSingleUse,
-    PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
+    PAUSE, Removal, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
 /// Whether this node serves requests.
@@ -362,6 +362,18 @@ impl Handle {
             .map(|_| ())
     }
 
+    /// Forgets a node that is gone for good, here and on every other node that can be reached while this
+    /// one runs.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn remove_member(&self, node: NodeName) -> Result<Removal, RequestError> {
+        match self.ask(Request::Command(Command::Remove(node))).await? {
+            Reply::Removal(removal) => Ok(removal),
+            _ => Err(RequestError::Stopped),
+        }
+    }
+
     /// Uses these keys from now on; what is sealed under older ones of the ring can still be opened.
     ///
     /// # Errors
@@ -444,6 +456,10 @@ pub(super) fn log_event(event: &Event) {
         Event::Drained => tracing::info!("drained"),
         Event::Fenced => tracing::error!(
             "this process was seen with a memory older than it should be; it must exit"
+        ),
+        Event::Removed { member, here } => tracing::info!(
+            node = %member.node, incarnation = %member.incarnation, here,
+            "forgotten: an operator has removed this node"
         ),
         Event::DecidedConflict(key) => {
             tracing::error!(?key, "two different claims of one ticket were decided");
