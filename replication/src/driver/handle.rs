@@ -432,6 +432,13 @@ async fn answered(reply: oneshot::Receiver<Reply>) -> Result<Reply, RequestError
     }
 }
 
+fn log_removed(member: &Member, here: bool) {
+    tracing::info!(
+        node = %member.node, incarnation = %member.incarnation, here,
+        "forgotten: an operator has removed this node"
+    );
+}
+
 /// For logs: what the event loop says about an event.
 pub(super) fn log_event(event: &Event) {
     match event {
@@ -457,10 +464,7 @@ pub(super) fn log_event(event: &Event) {
         Event::Fenced => tracing::error!(
             "this process was seen with a memory older than it should be; it must exit"
         ),
-        Event::Removed { member, here } => tracing::info!(
-            node = %member.node, incarnation = %member.incarnation, here,
-            "forgotten: an operator has removed this node"
-        ),
+        Event::Removed { member, here } => log_removed(member, *here),
         Event::DecidedConflict(key) => {
             tracing::error!(?key, "two different claims of one ticket were decided");
         }
@@ -484,7 +488,6 @@ pub(super) fn log_event(event: &Event) {
              release, that nothing else runs under its name, and that it was not restored from a \
              snapshot of its memory"
         ),
-        Event::Refused { .. } => {}
         Event::Diverged {
             peer,
             entries,
@@ -506,6 +509,6 @@ pub(super) fn log_event(event: &Event) {
         } => {
             tracing::info!(%peer.node, received, sent, "repaired");
         }
-        Event::Acknowledged { .. } => {}
+        Event::Refused { .. } | Event::Acknowledged { .. } => {}
     }
 }
