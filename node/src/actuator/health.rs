@@ -17,7 +17,8 @@ const UP: &str = "UP";
 const WARN: &str = "WARN";
 const OUT_OF_SERVICE: &str = "OUT_OF_SERVICE";
 
-/// Sessions in a hundredth of `tickets.max_sessions` from which on there is a warning.
+/// Sessions, or proxy-granting tickets, in a hundredth of `tickets.max_sessions` from which on there is
+/// a warning.
 const WARN_PERCENT: u128 = 90;
 
 /// `GET /health`.
@@ -86,14 +87,15 @@ async fn components(actuator: &Actuator) -> Value {
 
 fn sessions(actuator: &Actuator) -> Value {
     let gauges = actuator.handle.store().gauges();
-    let count = u64::try_from(gauges.tickets(TicketKind::Tgt)).unwrap_or(0);
+    let count = |kind| u64::try_from(gauges.tickets(kind)).unwrap_or(0);
+    let (sessions, proxies) = (count(TicketKind::Tgt), count(TicketKind::Pgt));
     let most = actuator.cas.config.load().tickets.max_sessions as u128;
-    let many = u128::from(count) * 100 >= most * WARN_PERCENT;
+    let many = u128::from(sessions.max(proxies)) * 100 >= most * WARN_PERCENT;
     json!({
         "status": if many { WARN } else { UP },
         "details": {
-            "sessionCount": count,
-            "proxyGrantingTicketCount": gauges.tickets(TicketKind::Pgt),
+            "sessionCount": sessions,
+            "proxyGrantingTicketCount": proxies,
             "maximum": u64::try_from(most).unwrap_or(u64::MAX),
         },
     })

@@ -1,10 +1,13 @@
 //! Status, members, keys, drain, resume.
 
-use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Form, Json};
+use castor_proto::ids::NodeName;
 use castor_replication::driver::RequestError;
+use castor_replication::engine::Removal;
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Admin;
@@ -51,6 +54,51 @@ pub(super) async fn members(State(admin): State<Admin>) -> Json<Value> {
         members.extend(peers);
     }
     Json(json!({ "members": members }))
+}
+
+/// Which member.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    node: String,
+}
+
+/// `POST /admin/v1/members/remove`: a node that is gone for good is forgotten on all nodes.
+pub(super) async fn remove_member(
+    State(admin): State<Admin>,
+    Extension(actor): Extension<Actor>,
+    Form(Named { node }): Form<Named>,
+) -> Response {
+    let Ok(node) = NodeName::parse(&node) else {
+        return refusal(StatusCode::BAD_REQUEST, "this is not the name of a node");
+    };
+    let removal = match admin.handle.remove_member(node.clone()).await {
+        Ok(removal) => removal,
+        Err(error) => return not_now(error),
+    };
+    match removal {
+        Removal::Done(member) => {
+            let what = format!("{node}, incarnation {}", member.incarnation);
+            admin.record(&actor, Action::NodeRemoved, what);
+            let incarnation = member.incarnation.to_string();
+            Json(json!({ "removed": node.as_str(), "incarnation": incarnation })).into_response()
+        }
+        Removal::There => refusal(
+            StatusCode::CONFLICT,
+            format!(
+                "{node} is there: drain and stop it first, and wait until castor status shows it \
+                 as dead and without a link"
+            ),
+        ),
+        Removal::Own => refusal(
+            StatusCode::CONFLICT,
+            format!("{node} is this node; stop it, and ask one of the others"),
+        ),
+        Removal::Unknown => refusal(
+            StatusCode::NOT_FOUND,
+            format!("no node {node} is known; castor members list shows them"),
+        ),
+    }
 }
 
 /// The keys by their public ids; never a secret.

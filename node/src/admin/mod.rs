@@ -107,6 +107,7 @@ impl Admin {
         Router::new()
             .route("/admin/v1/status", get(api::status))
             .route("/admin/v1/members", get(api::members))
+            .route("/admin/v1/members/remove", post(api::remove_member))
             .route("/admin/v1/keys", get(api::keys))
             .route("/admin/v1/drain", post(api::drain))
             .route("/admin/v1/resume", post(api::resume))

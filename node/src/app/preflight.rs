@@ -126,16 +126,23 @@ pub fn check(loaded: Loaded, clock: &Clock, rng: &Rng) -> Result<Checked, Vec<St
 }
 
 /// What works, but should not stay so; one line each.
-pub fn warnings(config: &Config) -> Vec<String> {
+pub fn warnings(loaded: &Loaded) -> Vec<String> {
+    let config = &loaded.config;
     let cluster = &config.cluster;
-    let mut found: Vec<String> = [
+    let keys = [
         ("cluster.key", Some(&cluster.key)),
         ("cluster.keyring_file", Some(&cluster.keyring_file)),
         ("http.tls.key", config.http.tls.key.as_ref()),
-    ]
-    .into_iter()
-    .filter_map(|(key, path)| exposed(key, path?))
-    .collect();
+    ];
+    let keys = keys
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path?)));
+    let secrets = loaded.secret_files.iter();
+    let secrets = secrets.map(|(key, path)| (key.as_str(), path));
+    let mut found: Vec<String> = keys
+        .chain(secrets)
+        .filter_map(|(key, path)| exposed(key, path))
+        .collect();
     if let Some(folder) = missing_audit_folder(config) {
         found.push(format!(
             "audit.file: {}: this folder is not there yet; the service needs it to start",
@@ -171,8 +178,8 @@ fn exposed(key: &str, path: &Path) -> Option<String> {
     let allowed = if own { 0o700 } else { 0o740 };
     (mode & !allowed != 0).then(|| {
         format!(
-            "{key}: {}: mode {mode:04o} lets others use this secret; chmod {:04o} it, and make new \
-             keys if it was so for long",
+            "{key}: {}: mode {mode:04o} lets others use this secret; chmod {:04o} it, and make a new \
+             one if it was so for long",
             path.display(),
             mode & allowed & 0o640
         )
@@ -313,21 +320,24 @@ mod tests {
     use super::*;
     use crate::config::types::Cidr;
     use crate::config::value::Value as _;
+    use crate::config::{self, Sources};
 
     /// The defaults, with a proxy on this machine that is believed.
-    fn behind_a_proxy() -> Config {
-        let mut config = Config::defaults().unwrap();
+    fn behind_a_proxy() -> Loaded {
+        let mut loaded = config::load(&Sources::default()).unwrap();
         let proxy = toml::Value::String("127.0.0.1".to_owned());
-        config.http.trusted_proxies = vec![Cidr::from_toml(&proxy, Path::new("")).unwrap()];
-        config
+        let proxies = vec![Cidr::from_toml(&proxy, Path::new("")).unwrap()];
+        loaded.config.http.trusted_proxies = proxies;
+        loaded
     }
 
     #[test]
     fn a_proxy_that_is_not_believed_is_named_where_it_makes_all_people_one() {
         let believed = behind_a_proxy();
-        assert_eq!(everybody_has_one_address(&believed), None);
-        let mut config = Config::defaults().unwrap();
-        let says = warnings(&config).join("\n");
+        assert_eq!(everybody_has_one_address(&believed.config), None);
+        let loaded = config::load(&Sources::default()).unwrap();
+        let says = warnings(&loaded).join("\n");
+        let mut config = loaded.config;
         assert!(says.starts_with("http.trusted_proxies: "), "{says}");
         assert!(says.contains("set it to"), "{says}");
         config.authn.throttle.enabled = false;
@@ -345,7 +355,8 @@ mod tests {
     #[test]
     fn secrets_that_others_can_use_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = behind_a_proxy();
+        let mut loaded = behind_a_proxy();
+        let config = &mut loaded.config;
         let at = |name: &str| dir.path().join(name);
         config.cluster.key = at("node.key");
         config.cluster.keyring_file = at("keyring");
@@ -356,7 +367,7 @@ mod tests {
                 let mode = std::fs::Permissions::from_mode(mode);
                 std::fs::set_permissions(at(name), mode).unwrap();
             }
-            warnings(&config)
+            warnings(&loaded)
         };
         assert_eq!(with([0o600, 0o400, 0o600]), [""; 0]);
         let says = with([0o644, 0o640, 0o602]);
@@ -371,13 +382,48 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_others_can_read_is_named_wherever_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, token) = (dir.path().join("castor.toml"), dir.path().join("token"));
+        let secret = "0123456789abcdef0123";
+        let proxies = "[http]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+        let with = |ops: &str, modes: [u32; 2]| {
+            std::fs::write(&file, format!("{proxies}[ops]\n{ops}\n")).unwrap();
+            std::fs::write(&token, secret).unwrap();
+            for (path, mode) in [&file, &token].into_iter().zip(modes) {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let file = Some(file.clone());
+            let sources = Sources {
+                file,
+                ..Sources::default()
+            };
+            warnings(&config::load(&sources).unwrap())
+        };
+        let by_file = "token_file = \"token\"";
+        assert_eq!(with(by_file, [0o644, 0o600]), [""; 0]);
+        for mode in [0o640, 0o604, 0o644] {
+            let says = with(by_file, [0o644, mode]);
+            assert_eq!(says.len(), 1, "{says:?}");
+            assert!(says[0].starts_with("ops.token_file: "), "{says:?}");
+            assert!(says[0].contains("chmod 0600"), "{says:?}");
+        }
+        let inline = format!("token = \"{secret}\"");
+        assert_eq!(with(&inline, [0o600, 0o644]), [""; 0]);
+        let says = with(&inline, [0o644, 0o600]);
+        assert_eq!(says.len(), 1, "{says:?}");
+        assert!(says[0].starts_with("ops.token: "), "{says:?}");
+        assert!(!says[0].contains(secret), "{says:?}");
+    }
+
+    #[test]
     fn an_audit_file_that_cannot_be_written_is_a_problem_and_none_is_made() {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = behind_a_proxy();
+        let mut loaded = behind_a_proxy();
         let mut check = |file: &str| {
-            config.audit.output = AuditOutput::File;
-            config.audit.file = Some(dir.path().join(file));
-            (audit_file(&config), warnings(&config).len())
+            loaded.config.audit.output = AuditOutput::File;
+            loaded.config.audit.file = Some(dir.path().join(file));
+            (audit_file(&loaded.config), warnings(&loaded).len())
         };
         assert_eq!(check("audit.log"), (Ok(()), 0));
         assert!(!dir.path().join("audit.log").exists());

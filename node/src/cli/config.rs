@@ -55,7 +55,7 @@ pub(super) fn run(args: ConfigArgs) -> Done {
         ConfigCommand::Check { source } => {
             let file = source.config.display().to_string();
             let checked = checked(&source.sources(), &Clock::system(), &Rng::system())?;
-            for warning in preflight::warnings(&checked.loaded.config) {
+            for warning in preflight::warnings(&checked.loaded) {
                 say(&format!("warning: {warning}"));
             }
             print(&format!("{file}: good, for node {}\n", checked.node))

@@ -56,7 +56,7 @@ pub(super) fn run(args: ServeArgs) -> Done {
     let checked = preflight::check(loaded, &clock, &rng)
         .map_err(|problems| Failure::Usage(problems.join("\n")))?;
     small_pages();
-    for warning in preflight::warnings(&checked.loaded.config) {
+    for warning in preflight::warnings(&checked.loaded) {
         tracing::warn!("{warning}");
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::serve::SourceArgs;
 use super::table::table;
+use super::words::count_of;
 use super::{Done, Failure, print, print_json};
 use crate::config;
 use crate::services::definition::{Finding, Outline};
@@ -117,7 +118,10 @@ fn check(folder: &Path, json: bool) -> Done {
         .filter(|f| !f.report.errors.is_empty());
     let says = match (refused.count(), examination.files.len()) {
         (0, _) => "the folder is refused".to_owned(),
-        (refused, all) => format!("{refused} of {all} definitions refused"),
+        (refused, all) => format!(
+            "{refused} of {} refused",
+            count_of(all, "definition", "definitions")
+        ),
     };
     Err(anyhow::anyhow!(says).into())
 }

@@ -26,6 +26,8 @@ mod validation;
 pub mod value;
 mod web;
 
+use std::path::PathBuf;
+
 pub use audit::Audit;
 pub use authn::{Authn, AuthnFile, AuthnPassword, AuthnThrottle};
 pub use cluster::Cluster;
@@ -98,6 +100,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every key with its value and origin, in the order of the reference.
     pub resolved: Vec<Resolved>,
+    /// The keys of secrets, each with the file that holds it: one of its own, or the configuration.
+    pub secret_files: Vec<(String, PathBuf)>,
     /// What it was made from; loading it again reads the file anew.
     pub sources: Sources,
 }
@@ -196,11 +200,12 @@ pub fn load_text(sources: &Sources, text: &str) -> Result<Loaded, ConfigError> {
         config.check(&mut reader);
     }
     problems.append(&mut reader.problems);
-    let resolved = reader.resolved;
+    let (resolved, secret_files) = (reader.resolved, reader.secret_files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded {
             config,
             resolved,
+            secret_files,
             sources: sources.clone(),
         }),
         _ => Err(ConfigError { problems }),

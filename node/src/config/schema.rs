@@ -6,7 +6,7 @@
 //! (the `check` of each section).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::source::{Entry, Origin, Raw};
 use super::value::Value;
@@ -108,6 +108,8 @@ pub struct Reader<'a> {
     pub resolved: Vec<Resolved>,
     /// What is wrong so far.
     pub problems: Vec<Problem>,
+    /// The keys of secrets so far, each with the file that holds it.
+    pub secret_files: Vec<(String, PathBuf)>,
 }
 
 impl<'a> Reader<'a> {
@@ -119,13 +121,19 @@ impl<'a> Reader<'a> {
             base: file.and_then(Path::parent).unwrap_or(Path::new("")),
             resolved: Vec::new(),
             problems: Vec::new(),
+            secret_files: Vec::new(),
         }
     }
 
     /// Reads one key; notes a problem and returns `None` when it is missing or does not fit.
     pub fn take<T: Value>(&mut self, spec: &KeySpec) -> Option<T> {
         let entry = match self.entries.get(&spec.key) {
-            Some(entry) => entry.clone(),
+            Some(entry) => {
+                if let (true, Origin::File { path, .. }) = (T::SECRET, &entry.origin) {
+                    self.secret_files.push((spec.key.clone(), path.clone()));
+                }
+                entry.clone()
+            }
             None if T::SECRET => match self.secret_from_file(&spec.key)? {
                 Some(entry) => entry,
                 None => return self.take_default(spec),
@@ -219,10 +227,13 @@ impl<'a> Reader<'a> {
             Origin::Default | Origin::Env(_) | Origin::Set => text.into(),
         };
         match super::source::read_bounded(&path) {
-            Ok(secret) => Some(Some(Entry {
-                raw: Raw::Text(secret.trim_end_matches(['\n', '\r']).to_owned()),
-                origin: entry.origin,
-            })),
+            Ok(secret) => {
+                self.secret_files.push((file_key, path));
+                Some(Some(Entry {
+                    raw: Raw::Text(secret.trim_end_matches(['\n', '\r']).to_owned()),
+                    origin: entry.origin,
+                }))
+            }
             Err(error) => {
                 let says = format!(
                     "cannot read {}: {error}; make it readable for the service",

@@ -7,7 +7,8 @@ section! {
     /// How long tickets live and how many there may be.
     pub struct Tickets("tickets") {
         /// Sessions at one time, in the whole cluster; at the limit new sign-ins are refused and
-        /// nothing is dropped. Plan 1 KiB of memory for each.
+        /// nothing is dropped. Plan 1 KiB of memory for each. There may be as many proxy-granting
+        /// tickets, which have a count of their own.
         max_sessions: usize = "2000000" in "100"..="100000000", Restart;
         /// Sessions that one person may have at one time, in the whole cluster; 0 for any number. With
         /// a limit each node keeps an index of people, which takes about 100 bytes for each session.

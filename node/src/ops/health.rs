@@ -35,7 +35,9 @@ impl Health {
 
     /// Whether the first bootstrap is complete; stays so.
     pub fn has_started(&self) -> bool {
-        self.handle.progress().borrow().bootstrapped
+        // A node that is in service has filled itself, also while it has yet to say so.
+        matches!(self.readiness(), Readiness::Ready | Readiness::Draining)
+            || self.handle.progress().borrow().bootstrapped
     }
 
     /// The two word-only endpoints for proxies on the CAS listener, below `prefix`.

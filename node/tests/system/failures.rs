@@ -73,6 +73,32 @@ fn a_restarted_node_fills_itself_and_alone_keeps_every_session() {
 }
 
 #[test]
+fn a_node_that_is_gone_for_good_is_removed_on_one_node_and_forgotten_on_all() {
+    let mut demo = Demo::start();
+    let name = demo.cluster.nodes[2].name.clone();
+    let remove = |demo: &Demo| demo.admin(0, &["members", "remove", &name]);
+    assert_eq!(remove(&demo).status.code(), Some(1), "it is there");
+    demo.kill(2);
+    wait::until("the dead node is removed", READY_LIMIT, || {
+        remove(&demo).status.success().then_some(())
+    });
+    for node in 0..2 {
+        wait::until("the others are healthy", READY_LIMIT, || {
+            let status = demo.admin(node, &["status"]);
+            status.status.success().then_some(())
+        });
+        let members = demo.status(node)["members"].as_array().map(Vec::len);
+        assert_eq!(members, Some(1), "the other one is left");
+    }
+    demo.restart(2);
+    demo.wait_ready(2);
+    wait::until("it is a member again", READY_LIMIT, || {
+        let members = demo.status(0)["members"].as_array()?.len();
+        (members == 2).then_some(())
+    });
+}
+
+#[test]
 fn a_stopped_node_does_not_make_the_others_unready() {
     let demo = Demo::start();
     let stopped = demo.cluster.nodes[2].pid;

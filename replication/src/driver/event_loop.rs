@@ -221,6 +221,7 @@ impl<T: Transport> EventLoop<T> {
             NetEvent::Lied(member, reason) => self.input(Input::Lied(member, reason)),
             NetEvent::LinkDown(member) => self.input(Input::LinkDown(member)),
             NetEvent::Gossip(members) => self.input(Input::Gossip(members)),
+            NetEvent::Removed(member) => self.input(Input::Removed(member)),
             NetEvent::SilentSeeds(count) => self.input(Input::SilentSeeds(count)),
             NetEvent::Fatal(why) => self.fatal(why),
             NetEvent::Messages(from, messages) => self.take_messages(&from, messages),
@@ -362,8 +363,10 @@ impl<T: Transport> EventLoop<T> {
             Event::Diverged { peer, entries, .. } => {
                 self.metrics.diverged(peer.node.as_str(), entries);
             }
+            Event::Removed { member, here: true } => self.transport.removed(&member),
             Event::Refused { peer, lie } => self.transport.refused(&peer, lie.reason()),
             Event::Filling(_)
+            | Event::Removed { here: false, .. }
             | Event::FencedPeer { .. }
             | Event::DigestsMended { .. }
             | Event::DecidedConflict(_)

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::carrier::{Carrier, Received};
 use super::network::{MemberInfo, NetFatal, Shared};
+use super::removals;
 use super::transport::NetEvent;
 use super::{clock, dial};
 use crate::engine::GossipMember;
@@ -115,6 +116,7 @@ impl Gossip {
             handle: Arc::clone(&handle),
             seen: BTreeMap::new(),
             doubtful_until: None,
+            removed: BTreeSet::new(),
         };
         tokio::spawn(members.run(live, greetings));
         Ok(Self { handle })
@@ -206,6 +208,8 @@ struct Members {
     seen: BTreeMap<NodeName, MemberInfo>,
     /// When to look again at a member that the library has given up after too short a silence.
     doubtful_until: Option<Instant>,
+    /// What the others say of members that their operators have removed.
+    removed: BTreeSet<Member>,
 }
 
 type Live = BTreeMap<ChitchatId, NodeState>;
@@ -217,6 +221,7 @@ impl Members {
         mut greetings: mpsc::Receiver<SocketAddr>,
     ) {
         let mut review = tokio::time::interval(REVIEW_INTERVAL);
+        let mut removals = self.shared.removals.subscribe();
         loop {
             let doubtful = self.doubtful_until;
             tokio::select! {
@@ -228,9 +233,19 @@ impl Members {
                     self.look(&mut live).await;
                 }
                 () = wait_until(doubtful) => self.look(&mut live).await,
+                Ok(()) = removals.changed() => {
+                    let wanted = removals.borrow_and_update().clone();
+                    self.handle
+                        .with_chitchat(|gossip| wanted.publish(gossip.self_node_state()))
+                        .await;
+                    if self.forget_removed().await {
+                        self.tell().await;
+                    }
+                }
                 Some(address) = greetings.recv() => self.greet(address),
                 _ = review.tick() => {
-                    if self.forget_with_the_library().await {
+                    let forgotten = self.forget_with_the_library().await;
+                    if self.forget_removed().await || forgotten {
                         self.tell().await;
                     }
                     self.call_all();
@@ -242,7 +257,9 @@ impl Members {
 
     async fn look(&mut self, live: &mut watch::Receiver<Live>) {
         let picture = live.borrow_and_update().clone();
-        if self.update(&picture) {
+        self.removed = removals::told(picture.values());
+        let different = self.update(&picture);
+        if self.forget_removed().await || different {
             self.tell().await;
         }
         self.call_all();
@@ -321,6 +338,27 @@ impl Members {
             .await;
         let before = self.seen.len();
         self.seen.retain(|node, _| known.contains(node.as_str()));
+        self.seen.len() != before
+    }
+
+    /// Those that operators have removed are no members any more, unless they are alive. Whether any was.
+    ///
+    /// The engine is told again at every turn: it keeps a member whose link has yet to end.
+    async fn forget_removed(&mut self) -> bool {
+        let alive = || self.seen.values().filter(|member| member.alive);
+        self.shared
+            .removals
+            .send_if_modified(|own| own.take_back(alive().map(|member| &member.member)));
+        let own = self.shared.removals.borrow().clone();
+        let before = self.seen.len();
+        self.seen.retain(|_, member| {
+            let removed = self.removed.contains(&member.member) || own.names(&member.member);
+            member.alive || !removed
+        });
+        let alive: BTreeSet<&Member> = self.seen.values().map(|member| &member.member).collect();
+        for member in self.removed.iter().filter(|member| !alive.contains(member)) {
+            self.shared.emit(NetEvent::Removed(member.clone())).await;
+        }
         self.seen.len() != before
     }
 

@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::engine::{
     ClaimOutcome, Command, Created, Denied, Destroyed, Event, Issued, NewReusable, NewSingleUse,
-    PAUSE, Reply, Standing, Stats, Status, Store, Ticket,
+    PAUSE, Removal, Reply, Standing, Stats, Status, Store, Ticket,
 };
 
 /// Whether this node serves requests.
@@ -362,6 +362,18 @@ impl Handle {
             .map(|_| ())
     }
 
+    /// Forgets a node that is gone for good, here and on every other node that can be reached while this
+    /// one runs.
+    ///
+    /// # Errors
+    /// Too many requests are under way, or replication has stopped.
+    pub async fn remove_member(&self, node: NodeName) -> Result<Removal, RequestError> {
+        match self.ask(Request::Command(Command::Remove(node))).await? {
+            Reply::Removal(removal) => Ok(removal),
+            _ => Err(RequestError::Stopped),
+        }
+    }
+
     /// Uses these keys from now on; what is sealed under older ones of the ring can still be opened.
     ///
     /// # Errors
@@ -420,6 +432,13 @@ async fn answered(reply: oneshot::Receiver<Reply>) -> Result<Reply, RequestError
     }
 }
 
+fn log_removed(member: &Member, here: bool) {
+    tracing::info!(
+        node = %member.node, incarnation = %member.incarnation, here,
+        "forgotten: an operator has removed this node"
+    );
+}
+
 /// For logs: what the event loop says about an event.
 pub(super) fn log_event(event: &Event) {
     match event {
@@ -445,6 +464,7 @@ pub(super) fn log_event(event: &Event) {
         Event::Fenced => tracing::error!(
             "this process was seen with a memory older than it should be; it must exit"
         ),
+        Event::Removed { member, here } => log_removed(member, *here),
         Event::DecidedConflict(key) => {
             tracing::error!(?key, "two different claims of one ticket were decided");
         }
@@ -468,7 +488,6 @@ pub(super) fn log_event(event: &Event) {
              release, that nothing else runs under its name, and that it was not restored from a \
              snapshot of its memory"
         ),
-        Event::Refused { .. } => {}
         Event::Diverged {
             peer,
             entries,
@@ -490,6 +509,6 @@ pub(super) fn log_event(event: &Event) {
         } => {
             tracing::info!(%peer.node, received, sent, "repaired");
         }
-        Event::Acknowledged { .. } => {}
+        Event::Refused { .. } | Event::Acknowledged { .. } => {}
     }
 }

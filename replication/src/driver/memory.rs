@@ -103,6 +103,13 @@ impl Transport for MemoryTransport {
     // Nothing here reads it: the engine's own heartbeats tell the phase.
     fn set_phase(&mut self, _: Phase) {}
 
+    fn removed(&mut self, member: &Member) {
+        let Ok(hub) = self.net.hub.lock() else { return };
+        for other in hub.inboxes.keys().filter(|other| **other != self.me) {
+            tell(&hub, other, NetEvent::Removed(member.clone()));
+        }
+    }
+
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {
         let bytes = codec::encode(&messages);
         let Ok(messages) = codec::decode::<Vec<PeerMessage>>(&bytes) else {

@@ -28,6 +28,7 @@ pub mod network;
 mod peers;
 pub mod pki;
 mod quic;
+mod removals;
 mod silence;
 mod socket;
 mod start;

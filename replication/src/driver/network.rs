@@ -30,6 +30,7 @@ use super::gossip::{self, Gossip, GossipSettings};
 use super::link_metrics::LinkMetrics;
 use super::peers::Registry;
 use super::quic::{self, EndpointKeys};
+use super::removals::Removals;
 use super::silence::Silence;
 use super::socket::KnownAddresses;
 use super::surroundings::Surroundings;
@@ -208,6 +209,8 @@ pub(super) struct Shared {
     pub(super) greet: mpsc::Sender<SocketAddr>,
     pub(super) members: watch::Sender<Vec<MemberInfo>>,
     pub(super) silence: Silence,
+    /// What this node tells the others of members that its operator has removed.
+    pub(super) removals: watch::Sender<Removals>,
     events: mpsc::Sender<NetEvent>,
     sequences: [AtomicU64; Lane::ALL.len()],
     /// When a refusal for each reason was last logged.
@@ -337,6 +340,7 @@ impl Network {
             greet,
             members: watch::channel(Vec::new()).0,
             silence: Silence::default(),
+            removals: watch::channel(Removals::default()).0,
             events,
             sequences: Default::default(),
             logged: Mutex::default(),
@@ -465,6 +469,10 @@ impl Transport for Network {
 
     fn set_phase(&mut self, phase: Phase) {
         Self::set_phase(self, phase);
+    }
+
+    fn removed(&mut self, member: &Member) {
+        self.shared.removals.send_modify(|all| all.add(member));
     }
 
     fn send(&mut self, to: &Member, messages: Vec<PeerMessage>) {

@@ -21,6 +21,8 @@ pub enum NetEvent {
     Gossip(Vec<GossipMember>),
     /// So many envelopes of this member were refused for this reason that it must be fenced.
     Lied(Member, &'static str),
+    /// Another node says that its operator has removed this member.
+    Removed(Member),
     /// How many configured seeds have never answered yet.
     SilentSeeds(usize),
     /// The transport cannot go on; the process must exit with this message.
@@ -38,4 +40,7 @@ pub trait Transport: Send + 'static {
 
     /// What hellos and gossip say of this node from now on.
     fn set_phase(&mut self, phase: Phase);
+
+    /// An operator has removed this member here: the other nodes are to be told.
+    fn removed(&mut self, member: &Member);
 }

@@ -69,8 +69,8 @@ pub struct Config {
     pub batch_max: usize,
     /// Most bytes of entries in one message. Default 256 KiB.
     pub batch_bytes: usize,
-    /// Most live reusable tickets; beyond it, or with as many tombstones again, new ones are refused.
-    /// Default 5,000,000.
+    /// Most live sessions, and most live proxy-granting tickets, each by itself; beyond it, or with as
+    /// many tombstones again, new ones of that kind are refused. Default 5,000,000.
     pub entries_max: usize,
     /// Most bytes of all tickets, as estimated; beyond it new ones are refused. Default 8 GiB.
     pub bytes_max: u64,

@@ -124,6 +124,8 @@ pub enum Command {
     Drain,
     /// Return to service.
     Resume,
+    /// An operator says that a node is gone for good.
+    Remove(NodeName),
     /// Report on everything.
     Status,
 }
@@ -154,6 +156,8 @@ pub enum Input {
     Lied(Member, &'static str),
     /// Gossip's whole picture, own node left out.
     Gossip(Vec<GossipMember>),
+    /// Another node says that its operator has removed this member.
+    Removed(Member),
     /// How many configured seeds have never answered yet.
     SilentSeeds(usize),
     /// New ids use these keys.

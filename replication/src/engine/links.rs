@@ -8,7 +8,7 @@ use super::mutants::mutant;
 use super::peers::Gossip;
 use super::status::is_filling;
 use super::stream::Cursor;
-use super::{Engine, Event, GossipMember, MS, stats};
+use super::{Engine, Event, GossipMember, MS, Removal, stats};
 
 /// A link that has said nothing for this many heartbeats is suspect.
 const SILENT_PINGS: u64 = 3;
@@ -269,8 +269,45 @@ impl Engine {
             .map(|peer| peer.member.node.clone())
             .collect();
         for name in forgotten {
-            self.peers.remove(&name);
-            self.clock.forget(&name);
+            self.forget_peer(&name);
+        }
+    }
+
+    fn forget_peer(&mut self, name: &NodeName) {
+        self.peers.remove(name);
+        self.clock.forget(name);
+    }
+
+    /// Forgets a node before its time because an operator says that it is gone for good. Not one that
+    /// is there: it would be met again at the next word, and its lag would be lost.
+    pub(super) fn remove_member(&mut self, node: &NodeName) -> Removal {
+        if *node == self.config.me.node {
+            return Removal::Own;
+        }
+        let Some(peer) = self.peers.get(node) else {
+            return Removal::Unknown;
+        };
+        if peer.is_present() {
+            return Removal::There;
+        }
+        let member = peer.member.clone();
+        self.forget_peer(node);
+        self.event(Event::Removed {
+            member: member.clone(),
+            here: true,
+        });
+        Removal::Done(member)
+    }
+
+    /// Another node's operator says so of this incarnation. A later one is a member.
+    pub(super) fn removed_elsewhere(&mut self, member: Member) {
+        let gone = self.peers.exact(&member);
+        if gone.is_some_and(|peer| !peer.is_present()) {
+            self.forget_peer(&member.node);
+            self.event(Event::Removed {
+                member,
+                here: false,
+            });
         }
     }
 }

@@ -121,15 +121,11 @@ impl Engine {
         if !self.in_service() {
             return Err(Denied::NotReady);
         }
-        let gauges = self.store.gauges();
-        let live = gauges.tickets(TicketKind::Tgt) + gauges.tickets(TicketKind::Pgt);
-        let most = self.config.entries_max;
-        let crowded = usize::try_from(live).is_ok_and(|live| live >= most);
-        if crowded || self.store.len() >= most.saturating_mul(2) || self.is_heavy() {
+        let kind = new.payload.kind();
+        if self.is_crowded(kind) || self.is_heavy() {
             return Err(Denied::Full);
         }
         let hard_expiry = self.end_of_life(new.life_ms, &new.ancestors)?;
-        let kind = new.payload.kind();
         let me = self.config.me.node.clone();
         let id = new.id.unwrap_or_else(|| self.fresh_id(kind, &[me]));
         let body = TicketBody {
@@ -149,6 +145,16 @@ impl Engine {
         // A body that its own decoder refuses would be refused by every peer.
         let body = TicketBody::decode(&encoded).map_err(|_| Denied::TooLarge)?;
         Ok((body, encoded.into()))
+    }
+
+    /// Whether there are as many tickets of a kind as there may be, or as many again that have ended.
+    ///
+    /// Each kind by itself: a proxy-granting ticket is held until its own life is over, and those of
+    /// sessions long ended must not keep anybody from signing in.
+    fn is_crowded(&self, kind: TicketKind) -> bool {
+        let gauges = self.store.gauges();
+        let most = i64::try_from(self.config.entries_max).unwrap_or(i64::MAX);
+        gauges.tickets(kind) >= most || gauges.held(kind) >= most.saturating_mul(2)
     }
 
     /// Whether the tickets take more memory than they may.

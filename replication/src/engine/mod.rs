@@ -56,7 +56,7 @@ pub use lies::Lie;
 pub use mutants::Mutant;
 pub use output::{
     BootstrapStatus, ClaimOutcome, Created, Denied, Destroyed, Event, Issued, Output, PeerStatus,
-    Reply, Status,
+    Removal, Reply, Status,
 };
 pub use standing::{Stand, Standing};
 pub use stats::Stats;
@@ -186,6 +186,7 @@ impl Engine {
             Input::Speaks(member, wire) => self.link_speaks(&member, wire),
             Input::LinkDown(member) => self.link_down(&member),
             Input::Gossip(members) => self.gossip(&members),
+            Input::Removed(member) => self.removed_elsewhere(member),
             Input::SilentSeeds(count) => self.fill_seeds(count),
             Input::Keys(keys) => self.keys = keys,
             Input::Tick => {}
@@ -241,6 +242,7 @@ impl Engine {
             Command::Status
                 | Command::Drain
                 | Command::Resume
+                | Command::Remove(_)
                 | Command::Failed(_)
                 | Command::Forgive(_)
         );
@@ -281,6 +283,10 @@ impl Engine {
             }
             Command::Drain => self.start_drain(number),
             Command::Resume => self.resume(number),
+            Command::Remove(node) => {
+                let removal = self.remove_member(&node);
+                self.reply(number, Reply::Removal(removal));
+            }
             Command::Status => {
                 let status = Box::new(self.status());
                 self.reply(number, Reply::Status(status));

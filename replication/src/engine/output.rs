@@ -181,10 +181,25 @@ pub enum Reply {
     },
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Remove`.
+    Removal(Removal),
     /// To the rest.
     Done,
     /// Too many operations under way.
     Busy,
+}
+
+/// What became of the wish to remove a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// It is forgotten here, and the others are told.
+    Done(Member),
+    /// It is there, or a link to it is, as for some seconds after a process has died.
+    There,
+    /// It is this node itself.
+    Own,
+    /// No such node is known.
+    Unknown,
 }
 
 /// What happened, for logs and for the node's other rooms.
@@ -206,6 +221,13 @@ pub enum Event {
     Drained,
     /// This incarnation was fenced: the process must exit (rule 1).
     Fenced,
+    /// A node is forgotten because an operator has removed it.
+    Removed {
+        /// The node.
+        member: Member,
+        /// The operator did so on this node, which is to tell the others.
+        here: bool,
+    },
     /// Two different claims of one ticket were reported decided. Must never happen.
     DecidedConflict(TicketKey),
     /// This node is to tell these applications of a session's end, because the node that took the

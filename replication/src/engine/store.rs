@@ -14,7 +14,7 @@ use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 
 use super::failures::Failures;
 use super::people::People;
-use super::shared::{AtomicI64, AtomicU64, Table};
+use super::shared::{AtomicI64, Table};
 
 use super::mutants::{digested, mutant};
 
@@ -47,6 +47,7 @@ const SHARDS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Gauges {
     kinds: [AtomicI64; TicketKind::ALL.len()],
+    held: [AtomicI64; TicketKind::ALL.len()],
     bytes: AtomicI64,
 }
 
@@ -56,6 +57,13 @@ impl Gauges {
         self.kinds
             .get(kind as usize)
             .map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// Entries of a kind in the store, tombstones and shadows included. None of a single-use kind is
+    /// in there.
+    pub fn held(&self, kind: TicketKind) -> i64 {
+        let held = self.held.get(kind as usize);
+        held.map_or(0, |count| count.load(Relaxed))
     }
 
     /// Estimated bytes of everything held.
@@ -68,6 +76,12 @@ impl Gauges {
             count.fetch_add(tickets, Relaxed);
         }
         self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    fn came(&self, kind: TicketKind, entries: i64) {
+        if let Some(count) = self.held.get(kind as usize) {
+            count.fetch_add(entries, Relaxed);
+        }
     }
 }
 
@@ -141,7 +155,6 @@ pub struct Store {
     failures: Failures,
     /// Own time minus the driver's monotonic time, milliseconds (rule 10).
     clock_base: AtomicI64,
-    entries: AtomicU64,
     people: Option<People>,
 }
 
@@ -160,7 +173,6 @@ impl Store {
             gauges: Gauges::default(),
             failures: Failures::default(),
             clock_base: AtomicI64::new(0),
-            entries: AtomicU64::new(0),
             people: None,
         }
     }
@@ -188,7 +200,8 @@ impl Store {
 
     /// Entries held, tombstones included.
     pub fn len(&self) -> usize {
-        self.entries.load(Relaxed) as usize
+        let held = TicketKind::ALL.map(|kind| self.gauges.held(kind));
+        usize::try_from(held.into_iter().sum::<i64>()).unwrap_or(0)
     }
 
     /// Whether nothing is held.
@@ -314,11 +327,11 @@ impl Store {
 
     fn join_into(&self, record: &mut Record, inserted: bool, delta: &Entry) -> Change {
         let (weight, counted) = if inserted {
-            self.entries.fetch_add(1, Relaxed);
             (0, 0)
         } else {
             weigh(&record.entry)
         };
+        let old_kind = record.entry.kind;
         let old_expiry = record.entry.hard_expiry;
         if mutant!(WholeRecord) && delta.last_used > record.entry.last_used {
             record.entry.destroyed = delta.destroyed; // rule 13
@@ -332,11 +345,15 @@ impl Store {
             record.digest = digested(&record.entry).state_digest(&self.digest_key); // rule 19
         }
         let (new_weight, new_counted) = weigh(&record.entry);
-        self.gauges.add(
-            record.entry.kind,
-            new_counted - counted,
-            new_weight - weight,
-        );
+        let kind = record.entry.kind;
+        if inserted {
+            self.gauges.came(kind, 1);
+        } else if kind != old_kind {
+            self.gauges.came(old_kind, -1);
+            self.gauges.came(kind, 1);
+        }
+        self.gauges
+            .add(kind, new_counted - counted, new_weight - weight);
         self.index_person(&record.entry, new_counted - counted);
         Change {
             joined,
@@ -377,7 +394,7 @@ impl Store {
         let record = self
             .table(key)
             .remove_if(key, |record| over(&record.entry))?;
-        self.entries.fetch_sub(1, Relaxed);
+        self.gauges.came(record.entry.kind, -1);
         let (weight, counted) = weigh(&record.entry);
         self.gauges.add(record.entry.kind, -counted, -weight);
         self.index_person(&record.entry, -counted);

@@ -14,7 +14,7 @@ use castor_proto::version::VersionRange;
 use castor_replication::driver::pki::Authority;
 use castor_replication::driver::tls::{IdentityPem, NodeIdentity};
 use castor_replication::driver::{Cluster, Handle, LookUp, Readiness, Settings, wall_ms};
-use castor_replication::engine::{ClaimOutcome, NewReusable, NewSingleUse};
+use castor_replication::engine::{ClaimOutcome, NewReusable, NewSingleUse, Removal};
 
 struct Site {
     authority: Authority,
@@ -233,6 +233,38 @@ async fn a_node_that_went_away_comes_back_full_and_the_rest_goes_on() {
     assert!(valid(
         &nodes[0].handle().claim(&ticket, ClaimId([2; 16])).await
     ));
+}
+
+async fn knows(node: &Cluster, name: &NodeName) -> bool {
+    let status = node.handle().status().await.unwrap();
+    let links = node.members();
+    status.peers.iter().any(|peer| peer.node == *name)
+        || links.iter().any(|member| member.member.node == *name)
+}
+
+#[tokio::test]
+async fn a_node_that_an_operator_removes_is_forgotten_on_all_and_may_come_back() {
+    let mut site = Site::new();
+    let mut nodes = site.three().await;
+    whole(&nodes.iter().collect::<Vec<_>>()).await;
+    let gone = nodes.remove(2);
+    let (name, port) = (gone.handle().node().clone(), gone.advertise().port());
+    let early = nodes[0].handle().remove_member(name.clone()).await;
+    assert_eq!(early.unwrap(), Removal::There, "it is alive");
+    gone.shutdown().await;
+    until("the node is missed and then removed", async || {
+        let removal = nodes[0].handle().remove_member(name.clone()).await;
+        matches!(removal.unwrap(), Removal::Done(_))
+    })
+    .await;
+    until("all have forgotten it", async || {
+        !knows(&nodes[0], &name).await && !knows(&nodes[1], &name).await
+    })
+    .await;
+    // A new process of that name is a member like any other.
+    let back = site.start(name.as_str(), port).await;
+    ready(back.handle()).await;
+    whole(&[&nodes[0], &nodes[1], &back]).await;
 }
 
 #[tokio::test]

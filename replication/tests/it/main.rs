@@ -11,6 +11,7 @@ mod claim;
 mod failures;
 mod fill;
 mod lies;
+mod limits;
 mod logout;
 mod mixed;
 mod rounds;

@@ -116,16 +116,29 @@ pub(super) fn as_text(tally: &Tally) -> String {
     right(&mut nodes, 1);
     let interval = tally.interval;
     format!(
-        "From {} to {} ({} days), {}\n\n{}\n{}\n{} lines outside the interval, {} broken\n",
+        "From {} to {} ({}), {}\n\n{}\n{}\n{} outside the interval, {} broken\n",
         moment(interval.from_ms),
         moment(interval.to_ms),
-        interval.days(),
+        days(&interval.days()),
         count_of(tally.nodes.len(), "node", "nodes"),
         table(&rows),
         table(&nodes),
-        thousands(tally.outside),
+        counted(tally.outside, "line", "lines"),
         thousands(tally.broken),
     )
+}
+
+/// As `count_of`, with the number in groups of three.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        thousands(count),
+        if count == 1 { one } else { many }
+    )
+}
+
+fn days(number: &str) -> String {
+    format!("{number} {}", if number == "1" { "day" } else { "days" })
 }
 
 /// What makes the counts doubtful: nodes without lines or silent, lines that are no events.
@@ -145,28 +158,39 @@ pub(super) fn warnings(tally: &Tally) -> Vec<String> {
         }
         if silences.len() > SILENCES_TOLD {
             let more = silences.len() - SILENCES_TOLD;
-            says.push(format!("{name} was silent {more} times more"));
+            let times = count_of(more, "time", "times");
+            says.push(format!("{name} was silent {times} more"));
         }
     }
     if tally.broken > 0 {
-        says.push(format!("{} lines are no events", thousands(tally.broken)));
+        says.push(counted(
+            tally.broken,
+            "line is no event",
+            "lines are no events",
+        ));
     }
     if !tally.unknown.is_empty() {
         let unknown: u64 = tally.unknown.values().sum();
-        let unknown = thousands(unknown + tally.unknown_more);
-        says.push(format!("{unknown} events have actions that are not known"));
+        says.push(counted(
+            unknown + tally.unknown_more,
+            "event has an action that is not known",
+            "events have actions that are not known",
+        ));
     }
     if tally.nodes_more > 0 {
-        let more = thousands(tally.nodes_more);
-        says.push(format!("{more} events are of nodes beyond the first 64"));
+        says.push(counted(
+            tally.nodes_more,
+            "event is of a node beyond the first 64",
+            "events are of nodes beyond the first 64",
+        ));
     }
     says
 }
 
 fn told(tally: &Tally, node: &NodeLines, silence: &Silence) -> String {
     let elsewhere = format!(
-        "while the other nodes recorded {} events",
-        thousands(silence.elsewhere)
+        "while the other nodes recorded {}",
+        counted(silence.elsewhere, "event", "events")
     );
     let (first, last) = node.first_last_ms.unwrap_or_default();
     if silence.to_ms == tally.interval.to_ms {

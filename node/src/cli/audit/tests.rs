@@ -130,6 +130,7 @@ fn what_is_no_event_of_the_interval_is_counted_apart() {
     assert_eq!((tally.events(), tally.outside, tally.broken), (3, 2, 8));
     assert_eq!(tally.unknown["SOMETHING_NEW"], 1);
     let text = report::as_text(&tally);
+    assert!(text.contains(" (1 day), 1 node\n"), "{text}");
     assert!(text.contains("unknown: SOMETHING_NEW"), "{text}");
     assert!(text.contains("Logout Failed"), "{text}");
     assert!(
@@ -139,7 +140,7 @@ fn what_is_no_event_of_the_interval_is_counted_apart() {
     let says = report::warnings(&tally).join("\n");
     assert_eq!(
         says,
-        "8 lines are no events\n1 events have actions that are not known"
+        "8 lines are no events\n1 event has an action that is not known"
     );
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::super::words::count_of;
 use super::fetch::{Fetch, Target};
 use super::files::NodeFiles;
 use super::tell;
@@ -27,7 +28,8 @@ pub(super) async fn run(fetch: &Fetch, nodes: &[NodeFiles], count: u64) -> anyho
     let node = nodes.first().context("no node to fill")?;
     let target = Target::Socket(node.admin_socket.clone(), "/admin/v1/demo/fill".to_owned());
     tell::note(&format!(
-        "Creating {count} sessions on {} ...",
+        "Creating {} on {} ...",
+        count_of(count, "session", "sessions"),
         node.state.name
     ));
     let mut from = 0;

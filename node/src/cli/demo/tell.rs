@@ -6,6 +6,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use super::super::words::count_of;
 use super::args::DemoArgs;
 use super::files::NodeFiles;
 use super::state::USERNAME;
@@ -25,8 +26,8 @@ pub(super) fn note(text: &str) {
 /// Before the nodes are started.
 pub(super) fn starting(dir: &Path, nodes: &[NodeFiles]) {
     say(&format!(
-        "Starting {} nodes in {} ...",
-        nodes.len(),
+        "Starting {} in {} ...",
+        count_of(nodes.len(), "node", "nodes"),
         dir.display()
     ));
 }

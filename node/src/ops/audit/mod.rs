@@ -85,6 +85,8 @@ actions! {
     NodeDrained = "NODE_DRAINED",
     /// An operator takes this node into service again.
     NodeResumed = "NODE_RESUMED",
+    /// An operator made the cluster forget a node that is gone.
+    NodeRemoved = "NODE_REMOVED",
     /// An operator looked at sessions.
     SessionsListed = "SESSIONS_LISTED",
     /// An operator looked at tickets other than sessions.

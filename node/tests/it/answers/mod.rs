@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use crate::util::{Answer, Browser, Callback, Cluster, Options};
+use crate::util::scene::encode;
+use crate::util::{Answer, Browser, Cluster, Options, Scene};
 
 /// Has attributes, and may proxy to a callback on `localhost`.
 const WIKI: &str = r#"{"@class": "org.apereo.cas.services.CasRegisteredService", "id": 30,
@@ -82,91 +83,29 @@ fn show(answer: &Answer) -> String {
     text
 }
 
-/// A cluster with one person signed in, and an application that takes proxy-granting tickets.
-struct Scene {
-    cluster: Cluster,
-    browser: Browser,
-    callback: Callback,
+async fn open() -> Scene {
+    Scene::with(&[WIKI, BARE]).await
 }
 
-impl Scene {
-    async fn open() -> Self {
-        let options = Options {
-            services: vec![WIKI, BARE],
-            ..Options::default()
-        };
-        let cluster = Cluster::start(1, options).await;
-        let callback = Callback::start("200 OK").await;
-        callback.is_trusted_by(&cluster);
-        let mut browser = Browser::new();
-        browser
-            .sign_in(&cluster.nodes[0].router, "/cas/login")
-            .await;
-        Self {
-            cluster,
-            browser,
-            callback,
-        }
-    }
+/// A node that is not ready: nothing can be decided there.
+async fn closed() -> Cluster {
+    let options = Options {
+        silent_seeds: 1,
+        tune: Some(|engine| engine.bootstrap_wait = 3_600_000_000),
+        ..Options::default()
+    };
+    Cluster::begin(1, options)
+}
 
-    /// A node that is not ready: nothing can be decided there.
-    async fn closed() -> Cluster {
-        let options = Options {
-            silent_seeds: 1,
-            tune: Some(|engine| engine.bootstrap_wait = 3_600_000_000),
-            ..Options::default()
-        };
-        Cluster::begin(1, options)
-    }
-
-    /// A service ticket of the session, not from new credentials.
-    async fn ticket(&mut self, service: &str) -> String {
-        let path = format!("/cas/login?service={}", encode(service));
-        let router = &self.cluster.nodes[0].router;
-        let answer = self.browser.get(router, &path).await;
-        answer.ticket().unwrap()
-    }
-
-    async fn ask(&self, path: &str) -> Answer {
-        ask(&self.cluster, path).await
-    }
-
-    fn pgt_url(&self) -> String {
-        format!("https://localhost:{}/pgt", self.callback.port)
-    }
-
-    /// A proxy-granting ticket, delivered to the callback.
-    async fn pgt(&mut self) -> String {
-        let ticket = self.ticket(SERVICE).await;
-        let (service, pgt_url) = (encode(SERVICE), encode(&self.pgt_url()));
-        let path = format!("/serviceValidate?service={service}&ticket={ticket}&pgtUrl={pgt_url}");
-        self.ask(&path).await;
-        self.callback.parameter("pgtId")
-    }
-
-    /// A proxy ticket for the application that proxies itself.
-    async fn proxy_ticket(&mut self) -> String {
-        let pgt = self.pgt().await;
-        let path = format!("/proxy?pgt={pgt}&targetService={}", encode(SERVICE));
-        let answer = self.ask(&path).await;
-        let (_, rest) = answer.body.split_once("<cas:proxyTicket>").unwrap();
-        rest.split('<').next().unwrap().to_owned()
-    }
-
-    /// From now on no application is registered.
-    fn forget_definitions(&self) {
-        let services = &self.cluster.nodes[0].cas.services;
-        services.replace(Default::default());
-    }
+/// From now on no application is registered.
+fn forget_definitions(scene: &Scene) {
+    let services = &scene.cluster.nodes[0].cas.services;
+    services.replace(Default::default());
 }
 
 async fn ask(cluster: &Cluster, path: &str) -> Answer {
     let router = &cluster.nodes[0].router;
     Browser::new().get(router, &format!("/cas{path}")).await
-}
-
-fn encode(value: &str) -> String {
-    castor_node::web::form::encode(value)
 }
 
 /// A file that no test compares with would look like a promise.

@@ -1,6 +1,6 @@
 //! `/proxy`.
 
-use super::{SERVICE, Scene, ask, encode, expect};
+use super::{SERVICE, ask, closed, encode, expect, forget_definitions, open};
 use crate::util::Cluster;
 
 const FORMATS: [(&str, &str); 2] = [("xml", ""), ("json", "&format=JSON")];
@@ -15,8 +15,8 @@ async fn compare(cluster: &Cluster, case: &str, query: &str) {
 
 #[tokio::test]
 async fn a_proxy_ticket_and_each_refusal() {
-    let mut scene = Scene::open().await;
-    let pgt = scene.pgt().await;
+    let mut scene = open().await;
+    let pgt = scene.pgt(SERVICE).await.0;
     let good = format!("pgt={pgt}&targetService={}", encode(SERVICE));
     let cluster = &scene.cluster;
     compare(cluster, "success", &good).await;
@@ -25,8 +25,8 @@ async fn a_proxy_ticket_and_each_refusal() {
     compare(cluster, "INVALID_TICKET", &made_up).await;
     let elsewhere = format!("pgt={pgt}&targetService=https://nowhere.example/");
     compare(cluster, "UNAUTHORIZED_SERVICE", &elsewhere).await;
-    scene.forget_definitions();
+    forget_definitions(&scene);
     compare(&scene.cluster, "UNAUTHORIZED_SERVICE_PROXY", &good).await;
-    let closed = Scene::closed().await;
+    let closed = closed().await;
     compare(&closed, "INTERNAL_ERROR", &good).await;
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Method;
 
-use super::{BARE_SERVICE, SERVICE, Scene, encode, expect};
+use super::{BARE_SERVICE, SERVICE, closed, encode, expect, forget_definitions, open};
 use crate::util::{Answer, Browser, Cluster};
 
 async fn ask(cluster: &Cluster, query: &str, ticket: &str) -> Answer {
@@ -30,7 +30,7 @@ fn compare(case: &str, answer: &Answer) {
 
 #[tokio::test]
 async fn an_assertion_and_each_refusal() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     let ticket = scene.ticket(SERVICE).await;
     let good = ask(&scene.cluster, &target(SERVICE), &ticket).await;
     compare("success", &good);
@@ -54,10 +54,10 @@ async fn an_assertion_and_each_refusal() {
     compare("INVALID_SERVICE", &elsewhere);
 
     let ticket = scene.ticket(SERVICE).await;
-    scene.forget_definitions();
+    forget_definitions(&scene);
     let gone = ask(&scene.cluster, &target(SERVICE), &ticket).await;
     compare("UNAUTHORIZED_SERVICE", &gone);
-    let closed = Scene::closed().await;
+    let closed = closed().await;
     // Whatever is asked, so that a proxy asks another node.
     for (query, ticket) in [(target(SERVICE).as_str(), ticket.as_str()), ("", "<x/>")] {
         let answer = ask(&closed, query, ticket).await;

@@ -1,6 +1,6 @@
 //! `/validate`, `/serviceValidate`, `/proxyValidate` and both below `/p3`.
 
-use super::{BARE_SERVICE, SERVICE, Scene, ask, encode, expect};
+use super::{BARE_SERVICE, SERVICE, ask, closed, encode, expect, forget_definitions, open};
 use crate::util::{Answer, Browser, Cluster};
 
 /// An endpoint in a format: the file's ending, the path, what is added to the query.
@@ -40,7 +40,7 @@ fn query(service: &str, ticket: &str) -> String {
 
 #[tokio::test]
 async fn a_good_ticket() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for voice in every() {
         let query = query(SERVICE, &scene.ticket(SERVICE).await);
         let answer = say(&scene.cluster, voice, &query).await;
@@ -63,7 +63,7 @@ async fn a_good_ticket() {
 
 #[tokio::test]
 async fn with_a_proxy_granting_ticket_and_with_proxies() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     let pgt_url = encode(&scene.pgt_url());
     for voice in SERVICE_ONLY.into_iter().chain(PROXIED) {
         let query = query(SERVICE, &scene.ticket(SERVICE).await);
@@ -72,7 +72,7 @@ async fn with_a_proxy_granting_ticket_and_with_proxies() {
         compare("success-with-pgt", voice, &answer);
     }
     for voice in PROXIED {
-        let query = query(SERVICE, &scene.proxy_ticket().await);
+        let query = query(SERVICE, &scene.proxy_ticket(SERVICE, SERVICE).await);
         let answer = say(&scene.cluster, voice, &query).await;
         compare("success-of-a-proxy", voice, &answer);
     }
@@ -80,7 +80,7 @@ async fn with_a_proxy_granting_ticket_and_with_proxies() {
 
 #[tokio::test]
 async fn invalid_request() {
-    let scene = Scene::open().await;
+    let scene = open().await;
     for voice in every() {
         let answer = say(&scene.cluster, voice, "service=https://wiki.example.edu/").await;
         compare("INVALID_REQUEST", voice, &answer);
@@ -92,7 +92,7 @@ async fn invalid_request() {
 
 #[tokio::test]
 async fn invalid_ticket() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for voice in every() {
         let made_up = query(SERVICE, "ST-1-%3Cb%3E%22made%26up%22");
         let answer = say(&scene.cluster, voice, &made_up).await;
@@ -103,7 +103,7 @@ async fn invalid_ticket() {
         compare("INVALID_TICKET-renew", voice, &answer);
     }
     for voice in [TEXT].into_iter().chain(SERVICE_ONLY) {
-        let query = query(SERVICE, &scene.proxy_ticket().await);
+        let query = query(SERVICE, &scene.proxy_ticket(SERVICE, SERVICE).await);
         let answer = say(&scene.cluster, voice, &query).await;
         compare("INVALID_TICKET-kind", voice, &answer);
     }
@@ -111,7 +111,7 @@ async fn invalid_ticket() {
 
 #[tokio::test]
 async fn invalid_service() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for voice in every() {
         let ticket = scene.ticket(SERVICE).await;
         let query = query("https://wiki.example.edu/other", &ticket);
@@ -122,12 +122,12 @@ async fn invalid_service() {
 
 #[tokio::test]
 async fn unauthorized_service() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     let mut asked = Vec::new();
     for voice in every() {
         asked.push((voice, query(SERVICE, &scene.ticket(SERVICE).await)));
     }
-    scene.forget_definitions();
+    forget_definitions(&scene);
     for (voice, query) in asked {
         let answer = say(&scene.cluster, voice, &query).await;
         compare("UNAUTHORIZED_SERVICE", voice, &answer);
@@ -136,7 +136,7 @@ async fn unauthorized_service() {
 
 #[tokio::test]
 async fn invalid_proxy_callback() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for voice in SERVICE_ONLY.into_iter().chain(PROXIED) {
         let query = query(SERVICE, &scene.ticket(SERVICE).await);
         // Nobody listens on port 1.
@@ -148,7 +148,7 @@ async fn invalid_proxy_callback() {
 
 #[tokio::test]
 async fn internal_error() {
-    let cluster = Scene::closed().await;
+    let cluster = closed().await;
     for voice in every() {
         let answer = say(&cluster, voice, &query(SERVICE, "ST-1-any")).await;
         compare("INTERNAL_ERROR", voice, &answer);

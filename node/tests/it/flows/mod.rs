@@ -2,6 +2,7 @@
 
 mod cluster;
 mod log;
+mod members;
 mod service_policies;
 mod service_states;
 mod session_limit;

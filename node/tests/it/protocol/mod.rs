@@ -11,7 +11,8 @@ mod saml;
 mod tickets;
 mod validation;
 
-use crate::util::{Answer, Browser, Callback, Cluster, Options};
+use crate::util::scene::{between, encode};
+use crate::util::{Answer, Browser, Cluster, Scene};
 
 const SERVICE: &str = "https://portal.example.edu/home";
 const BACK_END: &str = "https://mail.example.edu/imap";
@@ -58,19 +59,10 @@ fn says(answer: &Answer) -> String {
     format!("{status} {what}")
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(before)?;
-    rest.split(after).next()
-}
-
 /// Replaces ids by the kind of ticket.
 fn without_ids(text: &str) -> String {
     let id = regex::Regex::new(r"\b(ST|PT)-[0-9]+-[A-Za-z0-9-]{20,}").unwrap();
     id.replace_all(text, "$1").into_owned()
-}
-
-fn encode(value: &str) -> String {
-    castor_node::web::form::encode(value)
 }
 
 /// GETs the path below `/cas` and compares; a finding names the row.
@@ -81,70 +73,6 @@ async fn check(cluster: &Cluster, browser: &mut Browser, row: &str, path: &str, 
 }
 
 /// One node where [`PROXY`] and [`MAIL`] are registered, and a person who has signed in.
-struct Scene {
-    cluster: Cluster,
-    browser: Browser,
-    callback: Callback,
-}
-
-impl Scene {
-    async fn open() -> Self {
-        let options = Options {
-            services: vec![PROXY, MAIL],
-            ..Options::default()
-        };
-        let cluster = Cluster::start(1, options).await;
-        let callback = Callback::start("200 OK").await;
-        callback.is_trusted_by(&cluster);
-        let mut browser = Browser::new();
-        let router = &cluster.nodes[0].router;
-        browser.sign_in(router, "/cas/login").await;
-        Self {
-            cluster,
-            browser,
-            callback,
-        }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        let router = &self.cluster.nodes[0].router;
-        Browser::new().get(router, &format!("/cas{path}")).await
-    }
-
-    /// A service ticket of the session.
-    async fn st(&mut self) -> String {
-        let path = format!("/cas/login?service={SERVICE}");
-        let router = &self.cluster.nodes[0].router;
-        let answer = self.browser.get(router, &path).await;
-        answer.ticket().unwrap()
-    }
-
-    /// A service ticket granted on presentation of credentials.
-    async fn fresh_st(&self) -> String {
-        let path = format!("/cas/login?service={SERVICE}");
-        let router = &self.cluster.nodes[0].router;
-        let answer = Browser::new().sign_in(router, &path).await;
-        answer.ticket().unwrap()
-    }
-
-    /// A proxy-granting ticket and its IOU, by the callback.
-    async fn pgt(&mut self) -> (String, String) {
-        let ticket = self.st().await;
-        let url = encode(&format!("https://localhost:{}/pgt", self.callback.port));
-        let path = format!("/serviceValidate?service={SERVICE}&ticket={ticket}&pgtUrl={url}");
-        let answer = self.get(&path).await;
-        let iou = between(&answer.body, "<cas:proxyGrantingTicket>", "<").unwrap();
-        assert_eq!(self.callback.parameter("pgtIou"), iou);
-        (self.callback.parameter("pgtId"), iou.to_owned())
-    }
-
-    /// A proxy ticket for the back end.
-    async fn pt(&mut self) -> String {
-        let (pgt, _) = self.pgt().await;
-        let path = format!("/proxy?pgt={pgt}&targetService={BACK_END}");
-        let answer = self.get(&path).await;
-        between(&answer.body, "<cas:proxyTicket>", "<")
-            .unwrap()
-            .to_owned()
-    }
+async fn open() -> Scene {
+    Scene::with(&[PROXY, MAIL]).await
 }

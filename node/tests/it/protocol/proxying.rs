@@ -1,11 +1,11 @@
 //! 2.5.4 the proxy callback, 2.7 `/proxy`.
 
-use super::{BACK_END, SERVICE, Scene, between, encode, says};
+use super::{BACK_END, SERVICE, between, encode, open, says};
 use crate::util::Callback;
 
 #[tokio::test]
 async fn section_2_5_4_proxy_callback() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     let refusing = [
         "301 Moved Permanently",
         "302 Found",
@@ -21,9 +21,9 @@ async fn section_2_5_4_proxy_callback() {
         callback.is_trusted_by(&scene.cluster);
         // A query of its own stays.
         let url = encode(&format!("https://localhost:{}/pgt?app=1", callback.port));
-        let ticket = scene.st().await;
+        let ticket = scene.ticket(SERVICE).await;
         let path = format!("/serviceValidate?service={SERVICE}&ticket={ticket}&pgtUrl={url}");
-        assert_eq!(says(&scene.get(&path).await), expected, "{status}");
+        assert_eq!(says(&scene.ask(&path).await), expected, "{status}");
         let line = callback.requests().pop().unwrap();
         let exact =
             line.starts_with("GET /pgt?app=1&pgtIou=PGTIOU-") && line.contains("&pgtId=PGT-");
@@ -38,9 +38,9 @@ async fn section_2_5_4_proxy_callback() {
 
 #[tokio::test]
 async fn section_2_7_proxy() {
-    let mut scene = Scene::open().await;
-    let (pgt, iou) = scene.pgt().await;
-    let st = scene.st().await;
+    let mut scene = open().await;
+    let (pgt, iou) = scene.pgt(SERVICE).await;
+    let st = scene.ticket(SERVICE).await;
     let target = format!("targetService={BACK_END}");
     for (row, query, expected) in [
         (
@@ -77,28 +77,28 @@ async fn section_2_7_proxy() {
             "200 UNAUTHORIZED_SERVICE",
         ),
     ] {
-        let answer = scene.get(&format!("/proxy?{query}")).await;
+        let answer = scene.ask(&format!("/proxy?{query}")).await;
         assert_eq!(says(&answer), expected, "{row}: {}", answer.body);
     }
 }
 
 #[tokio::test]
 async fn section_2_6_2_proxies_are_named_newest_first() {
-    let mut scene = Scene::open().await;
-    let pt = scene.pt().await;
+    let mut scene = open().await;
+    let pt = scene.proxy_ticket(SERVICE, BACK_END).await;
     let second = format!("https://localhost:{}/pgt/second", scene.callback.port);
     let path = format!(
         "/proxyValidate?service={BACK_END}&ticket={pt}&pgtUrl={}",
         encode(&second)
     );
-    assert_eq!(says(&scene.get(&path).await), "200 user casuser");
+    assert_eq!(says(&scene.ask(&path).await), "200 user casuser");
     let pgt = scene.callback.parameter("pgtId");
     let answer = scene
-        .get(&format!("/proxy?pgt={pgt}&targetService={BACK_END}"))
+        .ask(&format!("/proxy?pgt={pgt}&targetService={BACK_END}"))
         .await;
     let pt = between(&answer.body, "<cas:proxyTicket>", "<").unwrap();
     let answer = scene
-        .get(&format!("/proxyValidate?service={BACK_END}&ticket={pt}"))
+        .ask(&format!("/proxyValidate?service={BACK_END}&ticket={pt}"))
         .await;
     let proxies: Vec<&str> = answer.body.split("<cas:proxy>").skip(1).collect();
     let proxies: Vec<&str> = proxies.iter().filter_map(|p| p.split('<').next()).collect();

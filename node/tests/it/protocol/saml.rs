@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Method;
 
-use super::{SERVICE, Scene};
+use super::{BACK_END, SERVICE, Scene, open};
 use crate::util::{Answer, Browser};
 
 const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
@@ -18,7 +18,7 @@ async fn post(scene: &Scene, body: String) -> Answer {
 
 #[tokio::test]
 async fn section_4_2_writings_of_the_same_request() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     let head = "MajorVersion=\"1\" MinorVersion=\"1\" RequestID=\"r1\"";
     let time = "IssueInstant=\"2026-11-20T17:30:00.123Z\"";
     for (row, request) in [
@@ -41,7 +41,7 @@ async fn section_4_2_writings_of_the_same_request() {
             ),
         ),
     ] {
-        let ticket = scene.st().await;
+        let ticket = scene.ticket(SERVICE).await;
         let answer = post(&scene, request.replace("TICKET", &ticket)).await;
         assert!(
             answer.body.contains("saml1p:Success"),
@@ -54,8 +54,8 @@ async fn section_4_2_writings_of_the_same_request() {
 
 #[tokio::test]
 async fn section_4_2_no_proxying() {
-    let mut scene = Scene::open().await;
-    let pt = scene.pt().await;
+    let mut scene = open().await;
+    let pt = scene.proxy_ticket(SERVICE, BACK_END).await;
     let body = format!(
         "<e:Envelope xmlns:e=\"{SOAP}\"><e:Body><Request xmlns=\"{SAMLP}\" RequestID=\"r\"><AssertionArtifact>{pt}</AssertionArtifact></Request></e:Body></e:Envelope>"
     );

@@ -1,15 +1,15 @@
 //! 3 the tickets: what they look like, and what they are good for.
 
-use super::{BACK_END, SERVICE, Scene, says};
+use super::{BACK_END, SERVICE, open, says};
 use crate::util::{Browser, Cluster};
 
 #[tokio::test]
 async fn section_3_7_characters_and_lengths() {
-    let mut scene = Scene::open().await;
-    let (pgt, iou) = scene.pgt().await;
+    let mut scene = open().await;
+    let (pgt, iou) = scene.pgt(SERVICE).await;
     let tickets = [
-        ("ST-", scene.st().await),
-        ("PT-", scene.pt().await),
+        ("ST-", scene.ticket(SERVICE).await),
+        ("PT-", scene.proxy_ticket(SERVICE, BACK_END).await),
         ("PGT-", pgt.clone()),
         ("PGTIOU-", iou.clone()),
     ];
@@ -35,7 +35,7 @@ async fn section_3_7_characters_and_lengths() {
 
 #[tokio::test]
 async fn section_3_1_1_and_3_2_1_one_attempt_whatever_comes_of_it() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for (row, spoiling) in [
         ("a good validation", "service=S"),
         ("another service", "service=https://nowhere.example/"),
@@ -45,13 +45,16 @@ async fn section_3_1_1_and_3_2_1_one_attempt_whatever_comes_of_it() {
             "service=S&pgtUrl=https://localhost:1/pgt",
         ),
     ] {
-        for (ticket, service) in [(scene.st().await, SERVICE), (scene.pt().await, BACK_END)] {
+        for (ticket, service) in [
+            (scene.ticket(SERVICE).await, SERVICE),
+            (scene.proxy_ticket(SERVICE, BACK_END).await, BACK_END),
+        ] {
             let spoiling = spoiling.replace("service=S", &format!("service={service}"));
             scene
-                .get(&format!("/proxyValidate?{spoiling}&ticket={ticket}"))
+                .ask(&format!("/proxyValidate?{spoiling}&ticket={ticket}"))
                 .await;
             let good = format!("/proxyValidate?service={service}&ticket={ticket}");
-            let said = says(&scene.get(&good).await);
+            let said = says(&scene.ask(&good).await);
             assert_eq!(said, "200 INVALID_TICKET", "{row}: {service}");
         }
     }

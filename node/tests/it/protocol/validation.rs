@@ -1,6 +1,6 @@
 //! 2.4 `/validate`, 2.5 `/serviceValidate`, 2.6 `/proxyValidate`, 2.8 and 2.9 the same below `/p3`.
 
-use super::{BACK_END, SERVICE, Scene, says};
+use super::{BACK_END, SERVICE, Scene, open, says};
 
 /// What a row asks with.
 #[derive(Clone, Copy)]
@@ -19,10 +19,10 @@ enum Ticket {
 
 async fn take(scene: &mut Scene, ticket: Ticket) -> String {
     match ticket {
-        Ticket::Sso => scene.st().await,
-        Ticket::Fresh => scene.fresh_st().await,
-        Ticket::Proxy => scene.pt().await,
-        Ticket::Granting => scene.pgt().await.0,
+        Ticket::Sso => scene.ticket(SERVICE).await,
+        Ticket::Fresh => scene.fresh_ticket(SERVICE).await,
+        Ticket::Proxy => scene.proxy_ticket(SERVICE, BACK_END).await,
+        Ticket::Granting => scene.pgt(SERVICE).await.0,
         Ticket::Text(text) => text.to_owned(),
     }
 }
@@ -153,12 +153,12 @@ async fn ask(scene: &mut Scene, endpoint: &str, ticket: Ticket, query: &str) -> 
         .replace("service=B", &format!("service={BACK_END}"))
         .replace("ticket=T", &format!("ticket={id}"));
     let path = format!("{endpoint}?{query}");
-    (says(&scene.get(&path).await), path)
+    (says(&scene.ask(&path).await), path)
 }
 
 #[tokio::test]
 async fn section_2_4_validate() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for (row, ticket, query, [outcome, _]) in ROWS {
         let (said, path) = ask(&mut scene, "/validate", ticket, query).await;
         let expected = match outcome {
@@ -170,7 +170,7 @@ async fn section_2_4_validate() {
 }
 
 async fn xml(endpoint: &str, column: usize) {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for (row, ticket, query, outcomes) in ROWS {
         let (said, path) = ask(&mut scene, endpoint, ticket, query).await;
         assert_eq!(said, format!("200 {}", outcomes[column]), "{row}: {path}");
@@ -199,7 +199,7 @@ async fn section_2_9_p3_proxy_validate() {
 
 #[tokio::test]
 async fn section_2_5_1_format() {
-    let mut scene = Scene::open().await;
+    let mut scene = open().await;
     for (format, media_type) in [
         ("", "application/xml;charset=UTF-8"),
         ("&format=XML", "application/xml;charset=UTF-8"),
@@ -207,9 +207,9 @@ async fn section_2_5_1_format() {
         ("&format=json", "application/json"),
         ("&format=yaml", "application/xml;charset=UTF-8"),
     ] {
-        for ticket in [scene.st().await, "ST-1-abc".to_owned()] {
+        for ticket in [scene.ticket(SERVICE).await, "ST-1-abc".to_owned()] {
             let path = format!("/p3/serviceValidate?service={SERVICE}&ticket={ticket}{format}");
-            let answer = scene.get(&path).await;
+            let answer = scene.ask(&path).await;
             assert_eq!(answer.header("content-type"), media_type, "{path}");
             assert_eq!(answer.status, 200);
         }

@@ -86,6 +86,18 @@ impl Operators {
         path: &str,
         body: &str,
     ) -> (u16, String) {
+        let path = format!("/cas/actuator{path}");
+        self.ask_at(who, method, &path, body).await
+    }
+
+    /// The same anywhere on these listeners.
+    pub(crate) async fn ask_at(
+        &self,
+        who: Who,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
         let tcp = |address: &str| PeerAddress::Tcp(address.parse::<SocketAddr>().unwrap());
         let (router, address) = match who {
             Who::Token | Who::WrongToken | Who::Local => (&self.ops, tcp("127.0.0.1:9")),
@@ -98,7 +110,7 @@ impl Operators {
         };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("/cas/actuator{path}"))
+            .uri(path)
             .header(header::HOST, "127.0.0.1:8444");
         request = match who {
             Who::Token | Who::Foreign => {

@@ -46,10 +46,15 @@ impl BoundedMemory {
         }
         // Each side of a cut may have filled up on its own.
         let gauges = node.store.gauges();
-        let live = gauges.tickets(TicketKind::Tgt) + gauges.tickets(TicketKind::Pgt);
         let most = self.limits.entries_max.saturating_add(8) * self.size;
-        if usize::try_from(live).is_ok_and(|live| live > most) {
-            return Err(format!("node {i} holds {live} sessions"));
+        for kind in [TicketKind::Tgt, TicketKind::Pgt] {
+            let (live, held) = (gauges.tickets(kind), gauges.held(kind));
+            let over = |count, most| usize::try_from(count).is_ok_and(|count| count > most);
+            if over(live, most) || over(held, most.saturating_mul(2)) {
+                return Err(format!(
+                    "node {i} holds {live} live tickets of the kind {kind:?}, {held} with ended ones"
+                ));
+            }
         }
         Ok(())
     }
@@ -78,8 +83,9 @@ impl Invariant for BoundedMemory {
                 ));
             }
             let own = node.store.own_time(world.mono(i));
-            let (mut ended, mut live, mut weight) = (0, 0, 0);
+            let (mut ended, mut live, mut weight, mut entries) = (0, 0, 0, 0);
             node.store.visit_all(&mut |entry| {
+                entries += 1;
                 ended += usize::from(entry.hard_expiry + FORGOTTEN_MS < own);
                 live += i64::from(entry.body.is_some() && entry.destroyed.is_none());
                 weight += entry.weight() as i64;
@@ -94,6 +100,10 @@ impl Invariant for BoundedMemory {
                 return Err(format!(
                     "node {i} counts {counted} sessions and holds {live}"
                 ));
+            }
+            if node.store.len() != entries {
+                let len = node.store.len();
+                return Err(format!("node {i} counts {len} entries and holds {entries}"));
             }
             if gauges.bytes() < weight || (status.singles == 0 && gauges.bytes() != weight) {
                 let bytes = gauges.bytes();
