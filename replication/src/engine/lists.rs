@@ -26,6 +26,9 @@ const NUMBER_BYTES: usize = 3;
 #[derive(Default)]
 pub(super) struct Lists(Box<[u8]>);
 
+/// Something of one application.
+type Of<V> = (ServiceKey, V);
+
 /// One packed visit, taken apart.
 #[derive(Clone, Copy)]
 struct Visit<'d> {
@@ -265,7 +268,8 @@ impl Lists {
                 grown -= visit.give_back(known);
             }
         }
-        self.0 = bytes.into_boxed_slice();
+        // Copied: an allocator leaves what only shrinks where it is, in a place that is too large.
+        self.0 = Box::from(bytes.as_slice());
         grown
     }
 
@@ -285,10 +289,7 @@ impl Lists {
     }
 
     /// Visits and told, unpacked.
-    pub(super) fn unpack(
-        &self,
-        known: &Known,
-    ) -> (Vec<(ServiceKey, ServiceUse)>, Vec<(ServiceKey, WallMs)>) {
+    pub(super) fn unpack(&self, known: &Known) -> (Vec<Of<ServiceUse>>, Vec<Of<WallMs>>) {
         let held = read(&self.0);
         let whole = |visit: &Visit<'_>| {
             let (key, url, rest) = visit.place(known);

@@ -233,32 +233,42 @@ impl Store {
 
     /// Whether a ticket is known to be destroyed, body or not.
     pub fn is_destroyed(&self, key: &TicketKey) -> bool {
-        let look = |record: &Box<Record>| record.destroyed().is_some();
-        self.table(key).read(key, look).unwrap_or(false)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.destroyed().is_some())
+            .unwrap_or(false)
     }
 
     /// Whether this very body is known.
     pub(super) fn is_body(&self, key: &TicketKey, bytes: &Arc<[u8]>) -> bool {
-        let look = |record: &Box<Record>| record.body() == Some(bytes);
-        self.table(key).read(key, look).unwrap_or(false)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.body() == Some(bytes))
+            .unwrap_or(false)
     }
 
     /// Whether the body is known.
     pub fn has_body(&self, key: &TicketKey) -> bool {
-        let look = |record: &Box<Record>| record.body().is_some();
-        self.table(key).read(key, look).unwrap_or(false)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.body().is_some())
+            .unwrap_or(false)
     }
 
     /// The applications visited in a session.
     pub fn services(&self, key: &TicketKey) -> Vec<(ServiceKey, ServiceUse)> {
-        let look = |record: &Box<Record>| record.services(&self.urls);
-        self.table(key).read(key, look).unwrap_or_default()
+        let table = self.table(key);
+        table
+            .read(key, |record| record.services(&self.urls))
+            .unwrap_or_default()
     }
 
     /// When an application was visited last in a session; 0 when it was not.
     pub(super) fn visited(&self, key: &TicketKey, service: ServiceKey) -> WallMs {
-        let look = |record: &Box<Record>| record.visited(service, &self.urls);
-        self.table(key).read(key, look).unwrap_or(0)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.visited(service, &self.urls))
+            .unwrap_or(0)
     }
 
     /// A copy of the state of one ticket, without its applications.
@@ -268,8 +278,8 @@ impl Store {
 
     /// A copy of the whole state of one ticket.
     pub fn entry(&self, key: &TicketKey) -> Option<Entry> {
-        let look = |record: &Box<Record>| record.entry(*key, &self.urls);
-        self.table(key).read(key, look)
+        let table = self.table(key);
+        table.read(key, |record| record.entry(*key, &self.urls))
     }
 
     /// Calls `visit` with every live reusable ticket of a kind until it says stop. Locks are held
@@ -354,8 +364,8 @@ impl Store {
     /// What [`Gauges::bytes`] must say of entries, counted anew. For tests of that.
     #[doc(hidden)]
     pub fn recount_bytes(&self) -> i64 {
-        let bytes = |_: &TicketKey, record: &Box<Record>| record.bytes();
-        let tables = self.shards.iter().flat_map(|table| table.all(bytes));
+        let tables = self.shards.iter();
+        let tables = tables.flat_map(|table| table.all(|_, record| record.bytes()));
         tables.sum::<i64>() + self.urls.read(|known| known.bytes())
     }
 
@@ -372,8 +382,8 @@ impl Store {
         key: &TicketKey,
         over: impl FnOnce(&Outline) -> bool,
     ) -> Option<(WallMs, u128)> {
-        let over = |record: &Box<Record>| over(&record.outline());
-        let record = self.table(key).remove_if(key, over)?;
+        let table = self.table(key);
+        let record = table.remove_if(key, |record| over(&record.outline()))?;
         self.entries.fetch_sub(1, Relaxed);
         let (weight, counted) = weigh(&record);
         let urls = record.give_back(&self.urls);
