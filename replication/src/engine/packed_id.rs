@@ -6,7 +6,8 @@
 
 use castor_proto::ticket::TicketKind;
 
-const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+/// The character of each six bits; the last two are never written.
+const SIX_BITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789??";
 
 /// Characters of the part with the random ones and the check.
 const MIDDLE: usize = 35;
@@ -116,20 +117,20 @@ pub(super) fn unpack(bytes: &[u8], out: &mut String) {
     out.push('-');
     push_number(u32::from_le_bytes([a, b, c, 0]), out);
     out.push('-');
-    let (mut held, mut bits, mut packed) = (0_u32, 0, packed.iter());
-    for at in 0..characters_of(head) {
-        if at == MIDDLE {
-            out.push('-');
+    // Three bytes are four characters.
+    let mut characters = [b'?'; 64];
+    for (bytes, four) in packed.chunks(3).zip(characters.chunks_mut(4)) {
+        let word = bytes.iter().rev();
+        let word = word.fold(0, |word, byte| word << 8 | usize::from(*byte));
+        for (at, character) in four.iter_mut().enumerate() {
+            *character = SIX_BITS[(word >> (6 * at)) & 63];
         }
-        if bits < 6 {
-            held |= u32::from(packed.next().copied().unwrap_or(0)) << bits;
-            bits += 8;
-        }
-        let character = ALPHABET.get((held & 63) as usize);
-        out.push(char::from(character.copied().unwrap_or(b'?')));
-        held >>= 6;
-        bits -= 6;
     }
+    let text = std::str::from_utf8(&characters).unwrap_or_default();
+    out.push_str(text.get(..MIDDLE).unwrap_or_default());
+    out.push('-');
+    let tags = text.get(MIDDLE..characters_of(head));
+    out.push_str(tags.unwrap_or_default());
 }
 
 fn push_number(number: u32, out: &mut String) {

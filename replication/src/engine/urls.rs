@@ -1,4 +1,4 @@
-//! URLs of applications, each kept once for all sessions that visit it.
+//! Shared URLs: those of applications, each kept once for all sessions that visit it.
 //!
 //! Many people visit few applications. What stands before a query is kept here with its [`ServiceKey`], under
 //! a small number; a session keeps the number. Promises: at most [`URLS_MAX`] of them, none longer than
