@@ -82,6 +82,61 @@ pub struct Entry {
     pub decided: Option<ClaimId>,
 }
 
+/// A [`ServiceUse`] whose texts lie somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite)]
+pub struct UseRef<'a> {
+    /// As [`ServiceUse::stamp`].
+    pub stamp: WallMs,
+    /// As [`ServiceUse::ticket`].
+    pub ticket: &'a str,
+    /// As [`ServiceUse::url`].
+    pub url: &'a str,
+}
+
+/// An [`Entry`] whose texts lie somewhere else: for the digest of what a replica keeps in another form.
+/// Its encoding is the entry's.
+#[derive(Clone, PartialEq, Eq, SchemaWrite)]
+pub struct EntryRef<'a> {
+    /// As [`Entry::key`].
+    pub key: TicketKey,
+    /// As [`Entry::kind`].
+    pub kind: TicketKind,
+    /// As [`Entry::hard_expiry`].
+    pub hard_expiry: WallMs,
+    /// As [`Entry::body`].
+    pub body: Option<&'a [u8]>,
+    /// As [`Entry::last_used`].
+    pub last_used: WallMs,
+    /// As [`Entry::services`].
+    pub services: Vec<(ServiceKey, UseRef<'a>)>,
+    /// As [`Entry::told`].
+    pub told: Vec<(ServiceKey, WallMs)>,
+    /// As [`Entry::destroyed`].
+    pub destroyed: Option<DestroyReason>,
+    /// As [`Entry::decided`].
+    pub decided: Option<ClaimId>,
+}
+
+impl std::fmt::Debug for EntryRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EntryRef({:?})", self.key)
+    }
+}
+
+impl EntryRef<'_> {
+    /// As [`Entry::state_digest`].
+    pub fn state_digest(&self, digest_key: &[u8; 32]) -> u128 {
+        digest_of(&codec::encode(self), digest_key)
+    }
+}
+
+fn digest_of(state: &[u8], digest_key: &[u8; 32]) -> u128 {
+    let digest = blake3::keyed_hash(digest_key, state);
+    let mut half = [0u8; 16];
+    half.copy_from_slice(&digest.as_bytes()[..16]);
+    u128::from_le_bytes(half)
+}
+
 /// What became of one value offered to a bounded map.
 #[derive(PartialEq, Eq)]
 enum Slot {
@@ -129,6 +184,22 @@ fn join_slot<V: Ord + Clone>(map: &mut Vec<(ServiceKey, V)>, key: ServiceKey, va
             }
         }
     }
+}
+
+/// Joins one bounded list, sorted by key, into another: the rule for [`Entry::services`] and
+/// [`Entry::told`], whatever form their values are kept in. Returns how many values had to go.
+pub fn join_list<V: Ord + Clone>(
+    ours: &mut Vec<(ServiceKey, V)>,
+    theirs: &[(ServiceKey, V)],
+    done: &mut Joined,
+) -> usize {
+    let mut displaced = 0;
+    for (key, value) in theirs {
+        let outcome = join_slot(ours, *key, value);
+        done.changed |= outcome == Slot::Taken || outcome == Slot::Displaced;
+        displaced += usize::from(outcome == Slot::Displaced);
+    }
+    displaced
 }
 
 /// What a join did.
@@ -181,6 +252,17 @@ impl Entry {
     ///
     /// Entries of different tickets are left alone.
     pub fn join(&mut self, other: &Self) -> Joined {
+        if self.key != other.key {
+            return Joined::default();
+        }
+        let mut done = self.join_fields(other);
+        done.services_dropped = join_list(&mut self.services, &other.services, &mut done);
+        join_list(&mut self.told, &other.told, &mut done);
+        done
+    }
+
+    /// As [`Entry::join`], without the lists of applications.
+    pub fn join_fields(&mut self, other: &Self) -> Joined {
         let mut done = Joined::default();
         if self.key != other.key {
             return done;
@@ -204,21 +286,8 @@ impl Entry {
             self.last_used = other.last_used;
             done.changed = true;
         }
-        self.join_services(other, &mut done);
         self.join_sticky(other, &mut done);
         done
-    }
-
-    fn join_services(&mut self, other: &Self, done: &mut Joined) {
-        for (key, theirs) in &other.services {
-            let outcome = join_slot(&mut self.services, *key, theirs);
-            done.changed |= outcome == Slot::Taken || outcome == Slot::Displaced;
-            done.services_dropped += usize::from(outcome == Slot::Displaced);
-        }
-        for (key, stamp) in &other.told {
-            let outcome = join_slot(&mut self.told, *key, stamp);
-            done.changed |= outcome == Slot::Taken || outcome == Slot::Displaced;
-        }
     }
 
     fn join_sticky(&mut self, other: &Self, done: &mut Joined) {
@@ -250,15 +319,10 @@ impl Entry {
     /// Digest of the whole published state (rule 19): equal states have equal digests on every
     /// node, and the digest of a shard is the XOR of its entries' digests.
     pub fn state_digest(&self, digest_key: &[u8; 32]) -> u128 {
-        let mut hasher = blake3::Hasher::new_keyed(digest_key);
-        hasher.update(&codec::encode(self));
-        let digest = hasher.finalize();
-        let mut half = [0u8; 16];
-        half.copy_from_slice(&digest.as_bytes()[..16]);
-        u128::from_le_bytes(half)
+        digest_of(&codec::encode(self), digest_key)
     }
 
-    /// Rough size in memory, in bytes.
+    /// Rough size in a message and on its way there, in bytes; what a replica keeps takes less.
     pub fn weight(&self) -> usize {
         let services: usize = self
             .services

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use castor_proto::delta::{ServiceKey, ServiceUse};
 use castor_proto::ids::{Incarnation, Member, NodeName};
-use castor_proto::ticket::{Payload, Principal, Tgt};
+use castor_proto::ticket::{Payload, Principal, Tgt, TicketKey};
 use castor_replication::engine::{
     Command, Config, Engine, Input, NewReusable, Now, Output, Reply, Stats, Store, TicketKeys,
 };
@@ -105,6 +106,28 @@ pub(crate) fn session(who: u64) -> NewReusable {
         }),
         key_id: None,
     }
+}
+
+/// A session visits some of five applications; its tickets' ids have the form that three nodes give them.
+#[allow(dead_code, reason = "not every bench visits")]
+pub(crate) fn visit(node: &mut Alone, key: TicketKey, which: std::ops::Range<u64>) {
+    let visited = |at: u64| {
+        let url = format!("https://app{at}.example.org/login/cas");
+        let used = ServiceUse {
+            stamp: 1_800_000_000_000 + at,
+            ticket: format!(
+                "ST-{}-AbCdEfGhIjKlMnOpQrStUvWxYz012345678-abcdefghijkl",
+                1_234_567 + at
+            ),
+            url: url.clone(),
+        };
+        (ServiceKey::new(at as i64, &url), used)
+    };
+    let services = which.map(visited).collect();
+    assert!(matches!(
+        node.ask(Command::Adopt { key, services }),
+        Reply::Done
+    ));
 }
 
 /// Resident memory of this process, bytes.

@@ -7,6 +7,7 @@ use castor_proto::ids::{Member, WallMs};
 use castor_proto::ticket::{BodyFacts, TicketKey};
 
 use super::mutants::mutant;
+use super::record::Outline;
 use super::store::is_idle;
 use super::{Engine, Event, stats};
 
@@ -51,7 +52,11 @@ impl Engine {
         let dropped = mutant!(TombstoneDropped) && change.joined.newly_destroyed;
         match body {
             // The whole state is in the change itself.
-            NewBody::Read { idle_ms } if change.inserted => self.watch_state(entry, idle_ms),
+            NewBody::Read { idle_ms } if change.inserted => {
+                let idles = (entry.last_used, idle_ms);
+                let over = entry.destroyed.is_some();
+                self.watch_state(entry.key, entry.hard_expiry, over, idles);
+            }
             _ if change.inserted || change.moved_from.is_some() || dropped => {
                 self.watch_entry(entry.key);
             }
@@ -130,23 +135,31 @@ impl Engine {
     /// When to look at an entry again: at its end, or when it has idled for long enough to be
     /// forgotten.
     fn watch_entry(&mut self, key: TicketKey) {
-        let Some(entry) = self.store.entry(&key) else {
+        let Some(entry) = self.store.outline(&key) else {
             return;
         };
         let body = entry.body.as_ref().filter(|_| entry.destroyed.is_none());
         let body = body.and_then(|bytes| BodyFacts::of(bytes).ok());
-        self.watch_state(&entry, body.map_or(0, |body| body.idle_ms));
+        let idles = (entry.last_used, body.map_or(0, |body| body.idle_ms));
+        let over = entry.destroyed.is_some();
+        self.watch_state(key, entry.hard_expiry, over, idles);
     }
 
-    fn watch_state(&mut self, entry: &Entry, idle_ms: u64) {
-        let mut end = entry.hard_expiry + 2 * self.config.tolerance_ms;
-        if mutant!(TombstoneDropped) && entry.destroyed.is_some() {
+    fn watch_state(
+        &mut self,
+        key: TicketKey,
+        hard_expiry: WallMs,
+        destroyed: bool,
+        (last_used, idle_ms): (WallMs, u64),
+    ) {
+        let mut end = hard_expiry + 2 * self.config.tolerance_ms;
+        if mutant!(TombstoneDropped) && destroyed {
             end = self.own() + 3_000; // rule 13
         }
-        let idles = idle_ms > 0 && entry.destroyed.is_none();
-        let idle = entry.last_used + idle_ms + self.config.idle_grace_ms;
+        let idles = idle_ms > 0 && !destroyed;
+        let idle = last_used + idle_ms + self.config.idle_grace_ms;
         let at = if idles { idle.min(end) } else { end };
-        self.entry_expiry.watch(entry.key, at);
+        self.entry_expiry.watch(key, at);
     }
 
     pub(super) fn forget_expired(&mut self) {
@@ -162,7 +175,7 @@ impl Engine {
             if mutant!(IdleTombstone) {
                 self.end_idle(key, own); // rule 17
             }
-            let over = |entry: &Entry| {
+            let over = |entry: &Outline| {
                 (mutant!(TombstoneDropped) && entry.destroyed.is_some()) // rule 13
                     || entry.hard_expiry + 2 * tolerance <= own || self.has_idled_away(entry, own)
             };
@@ -189,7 +202,7 @@ impl Engine {
 
     /// A defect: idleness ends a session for good.
     fn end_idle(&mut self, key: TicketKey, own: WallMs) {
-        let Some(entry) = self.store.entry(&key) else {
+        let Some(entry) = self.store.outline(&key) else {
             return;
         };
         if self.has_idled_away(&entry, own) {
@@ -204,7 +217,7 @@ impl Engine {
         self.clock.is_sound() && (self.entry_expiry.is_due(own) || self.single_expiry.is_due(own))
     }
 
-    pub(super) fn has_idled_away(&self, entry: &Entry, own: u64) -> bool {
+    pub(super) fn has_idled_away(&self, entry: &Outline, own: u64) -> bool {
         entry.destroyed.is_none()
             && entry
                 .body

@@ -131,22 +131,19 @@ impl Engine {
 
     /// One small delta to everyone: the visited application and the last use.
     fn remember_visit(&mut self, new: &NewSingleUse, body: &TicketBody) {
-        let Some(root) = body.ancestors.first().and_then(|key| self.store.entry(key)) else {
+        let Some(session) = body.ancestors.first() else {
             return;
         };
-        let mut entry = Entry::bottom(root.key, root.kind, root.hard_expiry);
+        let Some(root) = self.store.outline(session) else {
+            return;
+        };
+        let mut entry = Entry::bottom(*session, root.kind, root.hard_expiry);
         entry.last_used = body.created.max(root.last_used);
         if let Some((registered, url)) = &new.service
             && url.len() <= limits::SERVICE_URL_MAX
         {
             let key = ServiceKey::new(*registered, url);
-            let known = root
-                .services
-                .binary_search_by_key(&key, |(key, _)| *key)
-                .ok();
-            let before = known
-                .and_then(|at| root.services.get(at))
-                .map_or(0, |(_, s)| s.stamp);
+            let before = self.store.visited(session, key);
             let stamp = body.created.max(before + 1);
             let ticket = body.id.as_str().to_owned();
             entry.services = vec![(

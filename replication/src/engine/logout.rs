@@ -8,7 +8,7 @@ use castor_proto::ids::{Member, NodeName, WallMs};
 use castor_proto::limits;
 use castor_proto::message::Phase;
 use castor_proto::ticket::{
-    IdKeys, IdParts, TicketBody, TicketId, TicketKey, TicketKind, random_part,
+    BodyFacts, IdKeys, IdParts, TicketBody, TicketId, TicketKey, TicketKind, random_part,
 };
 
 use super::mutants::mutant;
@@ -83,11 +83,13 @@ impl Engine {
         let own = self.own();
         let mut end = own + life;
         for key in ancestors {
-            let parent = self.store.find(key).ok_or(Denied::SessionEnded)?;
-            if parent.destroyed.is_some() || parent.body.hard_expiry <= own {
+            let parent = self.store.outline(key).ok_or(Denied::SessionEnded)?;
+            let body = parent.body.and_then(|bytes| BodyFacts::of(&bytes).ok());
+            let ends = body.ok_or(Denied::SessionEnded)?.hard_expiry;
+            if parent.destroyed.is_some() || ends <= own {
                 return Err(Denied::SessionEnded);
             }
-            end = end.min(parent.body.hard_expiry);
+            end = end.min(ends);
         }
         Ok(end)
     }
@@ -311,7 +313,7 @@ impl Engine {
     }
 
     pub(super) fn told(&mut self, command: u64, key: TicketKey, told: Vec<(ServiceKey, WallMs)>) {
-        if let Some(known) = self.store.entry(&key) {
+        if let Some(known) = self.store.outline(&key) {
             let mut entry = Entry::bottom(key, known.kind, known.hard_expiry);
             entry.told = told;
             entry.told.sort_unstable();
@@ -327,7 +329,7 @@ impl Engine {
         key: TicketKey,
         mut services: Vec<(ServiceKey, ServiceUse)>,
     ) {
-        if let Some(known) = self.store.entry(&key) {
+        if let Some(known) = self.store.outline(&key) {
             let mut entry = Entry::bottom(key, known.kind, known.hard_expiry);
             services.sort_unstable();
             services.dedup_by_key(|(key, _)| *key);

@@ -22,15 +22,18 @@ mod input;
 mod issue;
 mod lies;
 mod links;
+mod lists;
 mod logout;
 mod mutants;
 mod ops;
 mod output;
+mod packed_id;
 mod peers;
 mod people;
 #[cfg(all(test, feature = "shuttle"))]
 mod races;
 mod random;
+mod record;
 mod rounds;
 mod shared;
 mod singles;
@@ -41,6 +44,7 @@ mod store;
 mod stream;
 mod timers;
 mod told;
+mod urls;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

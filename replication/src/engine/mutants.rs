@@ -4,9 +4,7 @@
 //! Compiled only with the feature `mutants`, which is refused together with the driver: no program that
 //! serves can have it. Without the feature `mutant!` is `false` and the switches vanish.
 
-use std::borrow::Cow;
-
-use castor_proto::delta::Entry;
+use castor_proto::delta::EntryRef;
 #[cfg(feature = "mutants")]
 use castor_proto::ids::ClaimId;
 use castor_proto::ids::Member;
@@ -192,16 +190,23 @@ pub(super) fn thin_fill() -> bool {
 }
 
 /// What a digest is made of (rule 19).
-pub(super) fn digested(entry: &Entry) -> Cow<'_, Entry> {
+#[cfg_attr(
+    not(feature = "mutants"),
+    expect(unused_mut, reason = "a defect changes it")
+)]
+pub(super) fn digested(mut entry: EntryRef<'_>) -> EntryRef<'_> {
+    #[cfg(feature = "mutants")]
     if mutant!(DigestOfIds) {
-        return Cow::Owned(Entry::bottom(entry.key, entry.kind, entry.hard_expiry));
+        entry.body = None;
+        entry.services.clear();
+        entry.told.clear();
+        (entry.destroyed, entry.decided) = (None, None);
     }
-    if mutant!(DigestWithoutUse) {
-        let mut entry = entry.clone();
+    #[cfg(feature = "mutants")]
+    if mutant!(DigestOfIds) || mutant!(DigestWithoutUse) {
         entry.last_used = 0;
-        return Cow::Owned(entry);
     }
-    Cow::Borrowed(entry)
+    entry
 }
 
 #[cfg(feature = "mutants")]

@@ -12,14 +12,15 @@ pub(super) use std::sync::atomic::{AtomicI64, AtomicU64};
 pub(super) use shuttle::sync::atomic::{AtomicI64, AtomicU64};
 
 #[cfg(not(feature = "shuttle"))]
-pub(super) use product::Table;
+pub(super) use product::{Lock, Table};
 
 #[cfg(feature = "shuttle")]
-pub(super) use checked::Table;
+pub(super) use checked::{Lock, Table};
 
 #[cfg(not(feature = "shuttle"))]
 mod product {
     use std::hash::BuildHasherDefault;
+    use std::sync::{PoisonError, RwLock};
 
     use castor_proto::ticket::TicketKey;
     use dashmap::{DashMap, Entry};
@@ -75,8 +76,23 @@ mod product {
         }
 
         /// What `look` makes of every entry; not of one moment, but each entry whole.
-        pub(in crate::engine) fn all<R>(&self, look: impl Fn(&V) -> R) -> Vec<R> {
-            self.0.iter().map(|value| look(&value)).collect()
+        pub(in crate::engine) fn all<R>(&self, look: impl Fn(&TicketKey, &V) -> R) -> Vec<R> {
+            let both = self.0.iter();
+            both.map(|both| look(both.key(), both.value())).collect()
+        }
+    }
+
+    /// One value, readable and changeable by any thread.
+    #[derive(Default)]
+    pub(in crate::engine) struct Lock<V>(RwLock<V>);
+
+    impl<V> Lock<V> {
+        pub(in crate::engine) fn read<R>(&self, look: impl FnOnce(&V) -> R) -> R {
+            look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        pub(in crate::engine) fn write<R>(&self, change: impl FnOnce(&mut V) -> R) -> R {
+            change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
         }
     }
 }
@@ -86,7 +102,7 @@ mod checked {
     use std::collections::BTreeMap;
 
     use castor_proto::ticket::TicketKey;
-    use shuttle::sync::{Mutex, MutexGuard};
+    use shuttle::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
     /// The same as the product's, with shuttle's lock around each access.
     pub(in crate::engine) struct Table<V>(Mutex<BTreeMap<TicketKey, V>>);
@@ -134,8 +150,26 @@ mod checked {
                 .flatten()
         }
 
-        pub(in crate::engine) fn all<R>(&self, look: impl Fn(&V) -> R) -> Vec<R> {
-            self.lock().values().map(look).collect()
+        pub(in crate::engine) fn all<R>(&self, look: impl Fn(&TicketKey, &V) -> R) -> Vec<R> {
+            let entries = self.lock();
+            entries
+                .iter()
+                .map(|(key, value)| look(key, value))
+                .collect()
+        }
+    }
+
+    /// The same as the product's.
+    #[derive(Default)]
+    pub(in crate::engine) struct Lock<V>(RwLock<V>);
+
+    impl<V> Lock<V> {
+        pub(in crate::engine) fn read<R>(&self, look: impl FnOnce(&V) -> R) -> R {
+            look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        pub(in crate::engine) fn write<R>(&self, change: impl FnOnce(&mut V) -> R) -> R {
+            change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
         }
     }
 }

@@ -14,9 +14,9 @@ use castor_proto::ticket::{TicketBody, TicketKey, TicketKind};
 
 use super::failures::Failures;
 use super::people::People;
+use super::record::{Outline, Record};
 use super::shared::{AtomicI64, Table};
-
-use super::mutants::{digested, mutant};
+use super::urls::Urls;
 
 /// A ticket key is uniformly random, so it is its own hash; the same on every node and run.
 #[derive(Default)]
@@ -128,12 +128,6 @@ pub(super) fn is_idle(idle_ms: u64, last_used: WallMs, now: WallMs) -> bool {
     idle_ms > 0 && now.saturating_sub(last_used.min(now)) > idle_ms
 }
 
-/// One entry with its digest.
-pub(super) struct Record {
-    pub(super) entry: Entry,
-    pub(super) digest: u128,
-}
-
 /// How an entry changed, for the engine's indexes.
 pub(super) struct Change {
     pub(super) joined: Joined,
@@ -149,7 +143,9 @@ pub(super) struct Change {
 
 /// The concurrent map.
 pub struct Store {
-    shards: Vec<Table<Record>>,
+    /// Boxed: a table keeps room for more than it holds.
+    shards: Vec<Table<Box<Record>>>,
+    urls: Urls,
     digest_key: [u8; 32],
     gauges: Gauges,
     failures: Failures,
@@ -169,6 +165,7 @@ impl Store {
     pub fn new(digest_key: [u8; 32]) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Table::new()).collect(),
+            urls: Urls::default(),
             digest_key,
             gauges: Gauges::default(),
             failures: Failures::default(),
@@ -229,16 +226,15 @@ impl Store {
         self.clock_base.store(base, Relaxed);
     }
 
-    fn table(&self, key: &TicketKey) -> &Table<Record> {
+    fn table(&self, key: &TicketKey) -> &Table<Box<Record>> {
         &self.shards[usize::from(key.shard())]
     }
 
     /// What this node knows of a ticket; absent when it is unknown or only its end is known.
     pub fn find(&self, key: &TicketKey) -> Option<Ticket> {
         let (body, last_used, destroyed) = self.table(key).read(key, |record| {
-            let entry = &record.entry;
-            let body = Arc::clone(entry.body.as_ref()?);
-            Some((body, entry.last_used, entry.destroyed))
+            let body = Arc::clone(record.body()?);
+            Some((body, record.last_used(), record.destroyed()))
         })??;
         let body = TicketBody::decode(&body).ok()?;
         Some(Ticket {
@@ -250,37 +246,53 @@ impl Store {
 
     /// Whether a ticket is known to be destroyed, body or not.
     pub fn is_destroyed(&self, key: &TicketKey) -> bool {
-        let look = |record: &Record| record.entry.destroyed.is_some();
-        self.table(key).read(key, look).unwrap_or(false)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.destroyed().is_some())
+            .unwrap_or(false)
     }
 
     /// Whether this very body is known.
     pub(super) fn is_body(&self, key: &TicketKey, bytes: &Arc<[u8]>) -> bool {
-        let look = |record: &Record| record.entry.body.as_ref() == Some(bytes);
-        self.table(key).read(key, look).unwrap_or(false)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.body() == Some(bytes))
+            .unwrap_or(false)
     }
 
     /// Whether the body is known.
     pub fn has_body(&self, key: &TicketKey) -> bool {
-        let look = |record: &Record| record.entry.body.is_some();
-        self.table(key).read(key, look).unwrap_or(false)
+        let table = self.table(key);
+        table
+            .read(key, |record| record.body().is_some())
+            .unwrap_or(false)
     }
 
     /// The applications visited in a session.
     pub fn services(&self, key: &TicketKey) -> Vec<(ServiceKey, ServiceUse)> {
-        let look = |record: &Record| record.entry.services.clone();
-        self.table(key).read(key, look).unwrap_or_default()
+        let table = self.table(key);
+        table
+            .read(key, |record| record.services(&self.urls))
+            .unwrap_or_default()
+    }
+
+    /// When an application was visited last in a session; 0 when it was not.
+    pub(super) fn visited(&self, key: &TicketKey, service: ServiceKey) -> WallMs {
+        let table = self.table(key);
+        table
+            .read(key, |record| record.visited(service, &self.urls))
+            .unwrap_or(0)
+    }
+
+    /// A copy of the state of one ticket, without its applications.
+    pub(super) fn outline(&self, key: &TicketKey) -> Option<Outline> {
+        self.table(key).read(key, |record| record.outline())
     }
 
     /// A copy of the whole state of one ticket.
     pub fn entry(&self, key: &TicketKey) -> Option<Entry> {
-        self.table(key).read(key, |record| record.entry.clone())
-    }
-
-    /// The same, with the digest of that state.
-    pub(super) fn entry_and_digest(&self, key: &TicketKey) -> Option<(Entry, u128)> {
-        let both = |record: &Record| (record.entry.clone(), record.digest);
-        self.table(key).read(key, both)
+        let table = self.table(key);
+        table.read(key, |record| record.entry(*key, &self.urls))
     }
 
     /// Calls `visit` with every live reusable ticket of a kind until it says stop. Locks are held
@@ -295,7 +307,7 @@ impl Store {
     /// Calls `visit` with every entry, tombstones included, until it says stop. Locks as above.
     pub fn visit_all(&self, visit: &mut dyn FnMut(Entry) -> bool) {
         for table in &self.shards {
-            let entries: Vec<Entry> = table.all(|record| record.entry.clone());
+            let entries: Vec<Entry> = table.all(|key, record| record.entry(*key, &self.urls));
             if !entries.into_iter().all(&mut *visit) {
                 return;
             }
@@ -307,7 +319,7 @@ impl Store {
         let Some(table) = self.shards.get(usize::from(shard)) else {
             return Vec::new();
         };
-        let mut keys = table.all(|r| (r.entry.key, r.entry.hard_expiry, r.digest));
+        let mut keys = table.all(|key, record| (*key, record.hard_expiry(), record.digest()));
         keys.sort_unstable();
         keys
     }
@@ -315,10 +327,7 @@ impl Store {
     /// Joins a change in. The only way in. Whoever wants to know whether it was this change that
     /// destroyed or decided something reads the answer, and never looks first.
     pub(super) fn join(&self, delta: &Entry) -> Change {
-        let fresh = || Record {
-            entry: Entry::bottom(delta.key, delta.kind, delta.hard_expiry),
-            digest: 0,
-        };
+        let fresh = || Box::new(Record::new(delta.kind, delta.hard_expiry));
         self.table(&delta.key)
             .change(delta.key, fresh, |record, inserted| {
                 self.join_into(record, inserted, delta)
@@ -326,26 +335,12 @@ impl Store {
     }
 
     fn join_into(&self, record: &mut Record, inserted: bool, delta: &Entry) -> Change {
-        let (weight, counted) = if inserted {
-            (0, 0)
-        } else {
-            weigh(&record.entry)
-        };
-        let old_kind = record.entry.kind;
-        let old_expiry = record.entry.hard_expiry;
-        if mutant!(WholeRecord) && delta.last_used > record.entry.last_used {
-            record.entry.destroyed = delta.destroyed; // rule 13
-        }
-        if mutant!(UseGoesBack) && delta.last_used > 0 {
-            record.entry.last_used = delta.last_used; // rule 13
-        }
-        let joined = record.entry.join(delta);
-        let old_digest = record.digest;
-        if joined.changed || inserted {
-            record.digest = digested(&record.entry).state_digest(&self.digest_key); // rule 19
-        }
-        let (new_weight, new_counted) = weigh(&record.entry);
-        let kind = record.entry.kind;
+        let (weight, counted) = if inserted { (0, 0) } else { weigh(record) };
+        let old_kind = record.kind();
+        let (old_expiry, old_digest) = (record.hard_expiry(), record.digest());
+        let (joined, urls) = record.join(delta, inserted, &self.urls, &self.digest_key);
+        let (new_weight, new_counted) = weigh(record);
+        let kind = record.kind();
         if inserted {
             self.gauges.came(kind, 1);
         } else if kind != old_kind {
@@ -353,29 +348,38 @@ impl Store {
             self.gauges.came(kind, 1);
         }
         self.gauges
-            .add(kind, new_counted - counted, new_weight - weight);
-        self.index_person(&record.entry, new_counted - counted);
+            .add(kind, new_counted - counted, new_weight - weight + urls);
+        self.index_person(&delta.key, record, new_counted - counted);
+        let (hard_expiry, new_digest) = (record.hard_expiry(), record.digest());
         Change {
             joined,
             inserted,
-            digest_flip: old_digest ^ record.digest,
-            hard_expiry: record.entry.hard_expiry,
-            moved_from: (!inserted && old_expiry != record.entry.hard_expiry).then_some(old_expiry),
+            digest_flip: old_digest ^ new_digest,
+            hard_expiry,
+            moved_from: (!inserted && old_expiry != hard_expiry).then_some(old_expiry),
             old_digest,
-            new_digest: record.digest,
+            new_digest,
         }
     }
 
     /// Keeps the index of people true: a session came to life (1), or its life ended (-1).
-    fn index_person(&self, entry: &Entry, change: i64) {
+    fn index_person(&self, key: &TicketKey, record: &Record, change: i64) {
         let Some(people) = &self.people else { return };
-        if entry.kind != TicketKind::Tgt || change == 0 {
+        if record.kind() != TicketKind::Tgt || change == 0 {
             return;
         }
-        if let Some(body) = &entry.body {
-            let bytes = people.change(entry.key, body, change > 0);
-            self.gauges.add(entry.kind, 0, bytes);
+        if let Some(body) = record.body() {
+            let bytes = people.change(*key, body, change > 0);
+            self.gauges.add(record.kind(), 0, bytes);
         }
+    }
+
+    /// What [`Gauges::bytes`] must say of entries, counted anew. For tests of that.
+    #[doc(hidden)]
+    pub fn recount_bytes(&self) -> i64 {
+        let tables = self.shards.iter();
+        let tables = tables.flat_map(|table| table.all(|_, record| record.bytes()));
+        tables.sum::<i64>() + self.urls.read(|known| known.bytes())
     }
 
     /// Loses a ticket behind the engine's back, as a fault of memory or of this program would. For
@@ -389,21 +393,20 @@ impl Store {
     pub(super) fn remove_if(
         &self,
         key: &TicketKey,
-        over: impl FnOnce(&Entry) -> bool,
+        over: impl FnOnce(&Outline) -> bool,
     ) -> Option<(WallMs, u128)> {
-        let record = self
-            .table(key)
-            .remove_if(key, |record| over(&record.entry))?;
-        self.gauges.came(record.entry.kind, -1);
-        let (weight, counted) = weigh(&record.entry);
-        self.gauges.add(record.entry.kind, -counted, -weight);
-        self.index_person(&record.entry, -counted);
-        Some((record.entry.hard_expiry, record.digest))
+        let table = self.table(key);
+        let record = table.remove_if(key, |record| over(&record.outline()))?;
+        self.gauges.came(record.kind(), -1);
+        let (weight, counted) = weigh(&record);
+        let urls = record.give_back(&self.urls);
+        self.gauges.add(record.kind(), -counted, -weight - urls);
+        self.index_person(key, &record, -counted);
+        Some((record.hard_expiry(), record.digest()))
     }
 }
 
 /// Bytes, and one for a live ticket.
-fn weigh(entry: &Entry) -> (i64, i64) {
-    let live = entry.body.is_some() && entry.destroyed.is_none();
-    (entry.weight() as i64, i64::from(live))
+fn weigh(record: &Record) -> (i64, i64) {
+    (record.bytes(), i64::from(record.is_live()))
 }

@@ -202,20 +202,20 @@ impl Engine {
     /// The digest of a ticket that no clock will end soon; 0 when there is none.
     pub(super) fn settled_digest(&self, key: &TicketKey) -> u128 {
         let own = self.own();
-        let Some((entry, digest)) = self.store.entry_and_digest(key) else {
+        let Some(entry) = self.store.outline(key) else {
             return 0;
         };
         let ends = Edge::after(own + self.config.tolerance_ms).leaves_out(entry.hard_expiry);
         let idles = self.has_idled_away(&entry, own + NEAR_IDLE_MS);
-        if ends || idles { 0 } else { digest }
+        if ends || idles { 0 } else { entry.digest }
     }
 
     /// Whether a peer may already call this ticket ended that this node holds.
     pub(super) fn is_ending(&self, key: &TicketKey, peer: &Member) -> bool {
         let apart = self.clock.offset(&peer.node).unwrap_or(0).unsigned_abs();
         let near = Edge::after(self.own() + apart + 3 * self.config.tolerance_ms);
-        let held = self.store.entry_and_digest(key);
-        held.is_some_and(|(entry, _)| near.leaves_out(entry.hard_expiry))
+        let held = self.store.outline(key);
+        held.is_some_and(|entry| near.leaves_out(entry.hard_expiry))
     }
 
     /// Counts the kept digests of one shard anew, a shard a second: what they do not show no round

@@ -83,12 +83,11 @@ impl Invariant for BoundedMemory {
                 ));
             }
             let own = node.store.own_time(world.mono(i));
-            let (mut ended, mut live, mut weight, mut entries) = (0, 0, 0, 0);
+            let (mut ended, mut live, mut entries) = (0, 0, 0);
             node.store.visit_all(&mut |entry| {
                 entries += 1;
                 ended += usize::from(entry.hard_expiry + FORGOTTEN_MS < own);
                 live += i64::from(entry.body.is_some() && entry.destroyed.is_none());
-                weight += entry.weight() as i64;
                 true
             });
             if ended > 0 && !ledger.clocks_doubtful {
@@ -105,6 +104,7 @@ impl Invariant for BoundedMemory {
                 let len = node.store.len();
                 return Err(format!("node {i} counts {len} entries and holds {entries}"));
             }
+            let weight = node.store.recount_bytes();
             if gauges.bytes() < weight || (status.singles == 0 && gauges.bytes() != weight) {
                 let bytes = gauges.bytes();
                 return Err(format!("node {i} counts {bytes} bytes and holds {weight}"));
