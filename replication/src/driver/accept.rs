@@ -366,7 +366,7 @@ impl InLink {
             version: self.caller.wire,
             key: self.caller.key,
             guard: Arc::clone(&self.guard),
-            received: self.shared.metrics.bytes(node, "received"),
+            received: self.shared.metrics.carried(node, "received"),
         };
         let reading = self.reading.clone();
         reading.send_modify(|lanes| *lanes += 1);

@@ -15,7 +15,9 @@ use super::clock::Clock;
 use super::handle::{Job, Progress, Request, Shared, log_event};
 use super::metrics::Metrics;
 use super::transport::{NetEvent, Transport};
-use crate::engine::{Command, Engine, Event, Input, Output, PAUSE, Reply, Stand, TicketKeys};
+use crate::engine::{
+    Command, Engine, Event, Input, Micros, Output, PAUSE, Reply, Stand, TicketKeys,
+};
 
 /// Inputs taken in before outputs go out, so that a flood of one kind cannot starve the rest.
 const TURN: usize = 256;
@@ -27,6 +29,13 @@ const TURN_ENTRIES: usize = 1_024;
 /// How long a turn may take in what comes meanwhile, microseconds, before what has gathered for the peers
 /// goes out.
 const GATHER: u64 = 200;
+
+/// Shortest pause between two turns that send while tickets crowd, microseconds. The runtime's timers count
+/// whole milliseconds, so it is 1 to 2 ms.
+const REST: u64 = 1_000;
+
+/// So many tickets under way on this node are a crowd. Fewer gain nothing from waiting for each other.
+const CROWD: usize = 4;
 
 /// Longest sleep, so that a stopped clock source cannot stall the loop for ever.
 const NAP_MAX: Duration = Duration::from_millis(250);
@@ -47,6 +56,8 @@ pub(super) struct EventLoop<T> {
     pub(super) tags: Tags,
     /// What the engine has put out in this turn beside answers.
     pub(super) early: VecDeque<Output>,
+    /// When something was last sent, monotonic microseconds.
+    pub(super) sent_at: Micros,
 }
 
 /// Tags of known nodes under the keys in force, for resolving the hints of ids.
@@ -144,8 +155,20 @@ impl<T: Transport> EventLoop<T> {
             if let Ok(ring) = self.keyrings.try_recv() {
                 self.take_keys(ring);
             }
+            self.rest().await;
             self.gather().await;
             self.flush();
+        }
+    }
+
+    /// Answers, and waits a little if something was sent just now and many tickets are under way: what they
+    /// have for the other nodes then leaves together, and what comes for them wakes this node once. No rest
+    /// begins while a session or a logout waits.
+    async fn rest(&mut self) {
+        let rested = self.clock.mono().saturating_sub(self.sent_at);
+        if rested < REST && self.engine.tickets_under_way() >= CROWD {
+            self.answer();
+            tokio::time::sleep(Duration::from_micros(REST - rested)).await;
         }
     }
 
@@ -322,6 +345,9 @@ impl<T: Transport> EventLoop<T> {
                 Output::Reply(job, reply) => self.reply(job, reply),
                 Output::Event(event) => self.event(event),
             }
+        }
+        if !mail.is_empty() {
+            self.sent_at = self.clock.mono();
         }
         for (to, messages) in mail {
             for message in &messages {

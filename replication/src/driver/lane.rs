@@ -21,11 +21,11 @@ use castor_proto::seal::{
     Expected, NodeSigner, Outgoing, PublicKey, ReplayGuard, open_envelope, seal_pieces,
 };
 use castor_proto::version::WireVersion;
-use prometheus::IntCounter;
 use quinn::{RecvStream, SendStream};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
+use super::link_metrics::Carried;
 use super::network::Shared;
 use super::transport::NetEvent;
 
@@ -127,7 +127,7 @@ pub(super) struct OutLane {
     pub(super) version: WireVersion,
     /// The key of the certificate that the peer has verified on this link.
     pub(super) signer: Arc<NodeSigner>,
-    pub(super) sent: IntCounter,
+    pub(super) sent: Carried,
 }
 
 /// Why a writer could not go on; the link is closed then.
@@ -188,7 +188,7 @@ impl OutLane {
             Err(end) => return Err(end),
         };
         let header = frame::header(FrameKind::Envelope, envelope.len())?;
-        self.sent.inc_by(envelope.len() as u64);
+        self.sent.batch(envelope.len());
         stream.write_all(&header).await?;
         stream.write_chunk(envelope.into()).await?;
         Ok(())
@@ -225,7 +225,7 @@ pub(super) struct InLane {
     /// The key of the certificate that was verified on this link.
     pub(super) key: PublicKey,
     pub(super) guard: Arc<Mutex<ReplayGuard>>,
-    pub(super) received: IntCounter,
+    pub(super) received: Carried,
 }
 
 impl InLane {
@@ -237,7 +237,7 @@ impl InLane {
         let lane = Arc::new(self);
         let mut lies = 0;
         while let Some(envelope) = read_frame(&mut stream, FrameKind::Envelope).await? {
-            lane.received.inc_by(envelope.len() as u64);
+            lane.received.batch(envelope.len());
             // Cut short only when the whole node stops.
             let Some(opened) = Self::open_somewhere(&lane, envelope).await else {
                 break;

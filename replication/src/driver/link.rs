@@ -150,7 +150,7 @@ impl Caller {
             peer: up.member.clone(),
             version: up.wire,
             signer: Arc::clone(&up.signer),
-            sent: self.shared.metrics.bytes(up.member.node.as_str(), "sent"),
+            sent: self.shared.metrics.carried(up.member.node.as_str(), "sent"),
         }
     }
 }

@@ -7,6 +7,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 pub struct LinkMetrics {
     rejected: IntCounterVec,
     bytes: IntCounterVec,
+    batches: IntCounterVec,
     queue_full: IntCounterVec,
     oversize: IntCounterVec,
     gossip_dropped: IntCounter,
@@ -32,6 +33,11 @@ impl LinkMetrics {
         let bytes = counter(
             "castor_replication_bytes_total",
             "Bytes of sealed batches exchanged with a peer, by direction sent or received.",
+            &["peer", "direction"],
+        )?;
+        let batches = counter(
+            "castor_replication_batches_total",
+            "Sealed batches exchanged with a peer, by direction sent or received. Each costs a signature.",
             &["peer", "direction"],
         )?;
         let queue_full = counter(
@@ -66,6 +72,7 @@ impl LinkMetrics {
         Ok(Self {
             rejected,
             bytes,
+            batches,
             queue_full,
             oversize,
             gossip_dropped,
@@ -84,10 +91,13 @@ impl LinkMetrics {
         self.rejected.with_label_values(&[reason]).get()
     }
 
-    /// The counter of bytes exchanged with a peer; `direction` is `sent` or `received`.
+    /// The counters of batches exchanged with a peer; `direction` is `sent` or `received`.
     #[must_use]
-    pub fn bytes(&self, peer: &str, direction: &str) -> IntCounter {
-        self.bytes.with_label_values(&[peer, direction])
+    pub fn carried(&self, peer: &str, direction: &str) -> Carried {
+        Carried {
+            bytes: self.bytes.with_label_values(&[peer, direction]),
+            batches: self.batches.with_label_values(&[peer, direction]),
+        }
     }
 
     /// The counter of messages that found a lane's queue full.
@@ -110,6 +120,21 @@ impl LinkMetrics {
     /// A link came up (+1) or went down (-1).
     pub fn link(&self, direction: &str, change: i64) {
         self.links.with_label_values(&[direction]).add(change);
+    }
+}
+
+/// Counters of batches in one direction of one link.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    bytes: IntCounter,
+    batches: IntCounter,
+}
+
+impl Carried {
+    /// A batch of this many bytes, sealed.
+    pub fn batch(&self, bytes: usize) {
+        self.bytes.inc_by(bytes as u64);
+        self.batches.inc();
     }
 }
 

@@ -179,6 +179,7 @@ pub fn assemble<T: Transport>(
         next_job: 0,
         tags: Tags::default(),
         early: VecDeque::new(),
+        sent_at: 0,
     };
     Ok((handle, event_loop.run()))
 }

@@ -63,6 +63,8 @@ pub struct Config {
     /// Least first pause before unacknowledged deltas are sent again; longer by measured round trips, and
     /// doubles up to 2 s. Default 300 ms.
     pub resend: Micros,
+    /// Least pause between two batches of deltas to a peer while no request waits for them. Default 10 ms.
+    pub pace: Micros,
     /// Most deltas kept for resuming streams. Default 65,536.
     pub ring_max: usize,
     /// Most deltas in one batch. Default 2,048, at most the wire's limit.
@@ -114,6 +116,7 @@ impl Config {
             ping_interval: 250 * MS,
             forget_after: 86_400_000 * MS,
             resend: 300 * MS,
+            pace: 10 * MS,
             ring_max: 65_536,
             batch_max: 2_048,
             batch_bytes: 256 * 1024,

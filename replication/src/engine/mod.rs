@@ -94,6 +94,8 @@ pub struct Engine {
     single_expiry: expiry::ExpiryIndex,
     ops: ops::Ops,
     timers: timers::Timers,
+    /// The latest [`Timer::Pace`].
+    paced_until: Micros,
     fill: fill::Fill,
     drain: drain::Drain,
     duties: logout::Duties,
@@ -160,6 +162,7 @@ impl Engine {
             single_expiry: expiry::ExpiryIndex::default(),
             ops,
             timers,
+            paced_until: 0,
             drain: drain::Drain::default(),
             duties: logout::Duties::default(),
             rounds: rounds::Rounds::default(),
@@ -217,6 +220,15 @@ impl Engine {
     /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else comes.
     pub fn next_wake(&self) -> Option<Micros> {
         self.timers.next()
+    }
+
+    /// How many single-use tickets are being issued and consumed here; none while a session or a logout
+    /// waits for acknowledgements, whose answer is to be hurried.
+    pub fn tickets_under_way(&self) -> usize {
+        if self.stream.is_awaited(0) {
+            return 0;
+        }
+        self.ops.tickets()
     }
 
     /// Time of the latest input, monotonic.
@@ -390,6 +402,8 @@ impl Engine {
             Timer::Round => self.round(),
             Timer::Expiry => self.expire(),
             Timer::Resend(node, seq) => self.resend(&node, seq),
+            // What is due leaves when the outputs are asked for.
+            Timer::Pace => {}
             Timer::Bootstrap => self.fill_step(),
             Timer::Drain => self.drain_step(),
         }

@@ -24,6 +24,14 @@ pub(super) enum Op {
 pub(super) struct Ops {
     map: BTreeMap<u64, Op>,
     next: u64,
+    /// How many of them issue or consume a single-use ticket.
+    tickets: usize,
+}
+
+impl Op {
+    fn is_ticket(&self) -> bool {
+        matches!(self, Self::Issue(_) | Self::Claim(_))
+    }
 }
 
 impl Ops {
@@ -31,11 +39,16 @@ impl Ops {
         Self {
             map: BTreeMap::new(),
             next: first.max(1),
+            tickets: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.map.len()
+    }
+
+    pub(super) fn tickets(&self) -> usize {
+        self.tickets
     }
 
     pub(super) fn number(&mut self) -> u64 {
@@ -44,11 +57,15 @@ impl Ops {
     }
 
     pub(super) fn put(&mut self, number: u64, op: Op) {
-        self.map.insert(number, op);
+        self.tickets += usize::from(op.is_ticket());
+        let earlier = self.map.insert(number, op);
+        self.tickets -= usize::from(earlier.is_some_and(|op| op.is_ticket()));
     }
 
     pub(super) fn take(&mut self, number: u64) -> Option<Op> {
-        self.map.remove(&number)
+        let op = self.map.remove(&number)?;
+        self.tickets -= usize::from(op.is_ticket());
+        Some(op)
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Op> {

@@ -156,6 +156,13 @@ impl Stream {
         self.waits.iter().find(awaited).map(|(seq, _)| *seq)
     }
 
+    /// Whether some operation waits for a delta from `seq` on.
+    pub(super) fn is_awaited(&self, seq: u64) -> bool {
+        self.waits
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= seq)
+    }
+
     pub(super) fn wait(&mut self, seq: u64, wait: Wait) {
         self.waits.entry(seq).or_default().push(wait);
     }

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Expiry,
     /// Unacknowledged deltas of this peer.
     Resend(NodeName, u64),
+    /// Deltas that nobody waits for are due.
+    Pace,
     /// The node's own filling.
     Bootstrap,
     /// The node's own drain.

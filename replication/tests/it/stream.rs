@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
-use castor_replication::engine::{Input, Output, Reply};
+use castor_replication::engine::{Input, Now, Output, Reply};
 use castor_sim::world::{CALM, MS, STORM, Weather, World};
 
 #[test]
@@ -361,4 +361,53 @@ fn what_is_taken_in_before_outputs_go_out_travels_in_one_batch() {
         }
     }
     assert_eq!(batches, [5, 5], "one for each peer");
+}
+
+/// Gives node 0 an input some milliseconds after `start`. How many deltas each batch has that leaves then; the
+/// peers acknowledge all of it at once.
+fn batches_at(world: &mut World, start: Now, ms: u64, input: Input) -> Vec<usize> {
+    let now = Now {
+        mono: start.mono + ms * MS,
+        wall: start.wall + ms,
+    };
+    let engine = &mut world.nodes[0].as_mut().unwrap().engine;
+    engine.handle(now, input);
+    let (mut batches, mut acks) = (Vec::new(), Vec::new());
+    while let Some(output) = engine.poll() {
+        if let Output::Send(to, PeerMessage::Deltas { entries, head, .. }) = output {
+            batches.push(entries.len());
+            let ack = PeerMessage::DeltasAck {
+                applied: head,
+                services: Vec::new(),
+            };
+            acks.push(Input::Message(to, ack));
+        }
+    }
+    for ack in acks {
+        engine.handle(now, ack);
+    }
+    batches
+}
+
+#[test]
+fn what_no_request_waits_for_gathers_a_little() {
+    let mut world = World::new(3, 1);
+    let session = world.sign_in(0);
+    world.run_for(1_000 * MS);
+    let start = world.clock(0);
+    let ticket = |number| Input::Command(number, World::new_ticket(session, "https://a.org/"));
+    let first = batches_at(&mut world, start, 0, ticket(1));
+    assert_eq!(first, [1, 1], "after a pause it leaves at once");
+    for (ms, number) in [(1, 2), (2, 3)] {
+        let next = batches_at(&mut world, start, ms, ticket(number));
+        assert!(next.is_empty(), "after {ms} ms");
+    }
+    let awaited = Input::Command(4, World::new_session("user", 60_000, 0));
+    let hurried = batches_at(&mut world, start, 3, awaited);
+    assert_eq!(hurried, [3, 3], "a session is waited for");
+    assert!(batches_at(&mut world, start, 4, ticket(5)).is_empty());
+    let wake = world.node(0).engine.next_wake().unwrap();
+    assert!(wake <= start.mono + 13 * MS, "{}", wake - start.mono);
+    assert!(batches_at(&mut world, start, 12, Input::Tick).is_empty());
+    assert_eq!(batches_at(&mut world, start, 13, Input::Tick), [1, 1]);
 }
