@@ -70,6 +70,10 @@ pub enum Sin {
     NoForm,
     /// Every password is right.
     AcceptsAnything,
+    /// Validations are never answered.
+    Hangs,
+    /// A validation takes at least [`SLOW`].
+    SlowValidations,
     /// No sin: wrong passwords are answered with 200 and the form, as older servers do.
     RefusesWithForm,
     /// No sin: a sign-in is answered with 303 and no page.
@@ -186,6 +190,12 @@ impl FakeCas {
             (Method::POST, "/cas/v1/users") => Self::check(&String::from_utf8_lossy(&body)),
             (Method::GET, "/cas/logout") => self.logout(&parts.headers),
             (Method::GET, "/cas/serviceValidate" | "/cas/p3/serviceValidate") => {
+                if self.sins(Sin::Hangs) {
+                    std::future::pending::<()>().await;
+                }
+                if self.sins(Sin::SlowValidations) {
+                    castor_loadtest::clock::pause(SLOW).await;
+                }
                 self.validate(&query, &parts.headers)
             }
             _ => page(StatusCode::NOT_FOUND, ""),
