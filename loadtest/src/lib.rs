@@ -24,6 +24,7 @@ pub mod faults;
 pub mod histogram;
 pub mod history;
 pub mod http;
+pub mod issued;
 pub mod judge;
 pub mod lab;
 pub mod nemesis;

@@ -66,6 +66,8 @@ pub fn head(run: &mut Run, outcomes: &[Outcome]) {
         late(run, outcome);
     }
     run.verdict = Verdict::from(&tally);
+    few_accounts(run, outcomes);
+    run.must_be_judged();
     for outcome in outcomes {
         match &outcome.early {
             None => continue,
@@ -83,6 +85,20 @@ pub fn head(run: &mut Run, outcomes: &[Outcome]) {
         as_f64(tally.count(crate::judge::Sin::SessionLost)),
         "",
     );
+}
+
+/// Says so, in the title too, when there are fewer accounts than the scenario has.
+fn few_accounts(run: &mut Run, outcomes: &[Outcome]) {
+    let wanted = |one: &Outcome| usize::from(one.plan.scenario.accounts());
+    if let Some(few) = outcomes.iter().find(|one| one.accounts < wanted(one)) {
+        let of = format!(
+            "{} of the scenario's {} accounts",
+            few.accounts,
+            wanted(few)
+        );
+        run.title = format!("{}, {of}", run.title);
+        run.note(format!("{of}: --accounts gives the others"));
+    }
 }
 
 /// A generator that is late thins the load and blames the server.

@@ -51,6 +51,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Why it ended before its time.
     pub early: Option<Early>,
+    /// Accounts that there were to draw from.
+    pub accounts: usize,
     /// Names of the nodes whose use of the machine is known.
     pub nodes: Vec<String>,
     /// What was sampled while it ran.
@@ -166,6 +168,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
         seen,
         seconds,
         early,
+        accounts: target.accounts.len(),
         nodes,
         samples,
     };

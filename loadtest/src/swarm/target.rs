@@ -208,7 +208,7 @@ async fn look_at_form(client: &Client, front: &str) -> Result<(), String> {
         }
     }
     match form::find(&answer.text()) {
-        Some(_) => Ok(()),
+        Some(form) => form::destination(&format!("{front}/login"), &form.action).map(drop),
         None => Err("the page has no form with a name and a password".to_owned()),
     }
 }

@@ -70,6 +70,8 @@ pub enum Sin {
     NoForm,
     /// Every password is right.
     AcceptsAnything,
+    /// The form is sent to another server.
+    PostsElsewhere,
     /// Validations are never answered.
     Hangs,
     /// A validation takes at least [`SLOW`].
@@ -221,12 +223,19 @@ impl FakeCas {
         page(StatusCode::OK, "ready")
     }
 
-    fn form() -> Response<Full<Bytes>> {
+    fn form(&self) -> Response<Full<Bytes>> {
+        let action = if self.sins(Sin::PostsElsewhere) {
+            "http://127.0.0.1:9/cas/login"
+        } else {
+            "login"
+        };
         page(
             StatusCode::OK,
-            "<form method=post id=fm1 action='login'><input value='e&#49;s1' type=hidden \
-             name=execution><input name='username'><input type=password name='password'>\
-             <input name='_eventId' value='submit' type='hidden'/></form>",
+            format!(
+                "<form method=post id=fm1 action='{action}'><input value='e&#49;s1' type=hidden \
+                 name=execution><input name='username'><input type=password name='password'>\
+                 <input name='_eventId' value='submit' type='hidden'/></form>"
+            ),
         )
     }
 
@@ -245,7 +254,7 @@ impl FakeCas {
             );
         }
         let (Some(service), true, false) = (query.get("service"), known, lost) else {
-            return Self::form();
+            return self.form();
         };
         if service.ends_with("refused") {
             return page(StatusCode::FORBIDDEN, "not for you");
@@ -314,11 +323,11 @@ impl FakeCas {
         let fields = parse(body);
         let is = |name: &str, value: &str| fields.get(name).is_some_and(|got| got == value);
         if !is("execution", "e1s1") || !is("_eventId", "submit") {
-            return Self::form();
+            return self.form();
         }
         let right = is("username", USER) && is("password", PASSWORD);
         if !right && !self.sins(Sin::AcceptsAnything) {
-            let mut answer = Self::form();
+            let mut answer = self.form();
             if !self.sins(Sin::RefusesWithForm) {
                 *answer.status_mut() = StatusCode::UNAUTHORIZED;
             }

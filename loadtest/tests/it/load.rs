@@ -63,6 +63,7 @@ async fn each_sin_is_caught_by_its_rule() {
         (Sin::RefusesLiveTickets, Verdict::Refused),
         (Sin::IssuesTwice, Verdict::IssuedTwice),
         (Sin::LosesSessions, Verdict::SessionLost),
+        (Sin::WrongAttributes, Verdict::WrongAttributes),
         (Sin::SilentFailure, Verdict::Malformed),
         (Sin::NoNamespace, Verdict::Malformed),
         (Sin::Unavailable, Verdict::Unavailable),

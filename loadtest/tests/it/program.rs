@@ -67,6 +67,26 @@ async fn exit_code_tells_what_happened() {
     let unhealthy = run(pairs(&honest.cluster)).await;
     assert_eq!(unhealthy.status.code(), Some(3), "{unhealthy:?}");
     assert!(!String::from_utf8_lossy(&unhealthy.stderr).contains("stale"));
+
+    // A page whose form goes to somebody else gets no password.
+    let thief = Setup::new(&[Sin::PostsElsewhere]).await;
+    let refused = run(pairs(&thief.cluster)).await;
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(says.contains("another server"), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_at_which_nothing_is_due_in_time_fails() {
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
+    let cluster = setup.cluster.display().to_string();
+    // The first is due before the measurement, the second after it.
+    let rate = ["bench", "saturate", "--rate", "0.1", "--time", "1"];
+    let rate = [rate.as_slice(), &["--cluster", &cluster]].concat();
+    let output = run(rate.into_iter().map(str::to_owned).collect()).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let says = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(says.contains("nothing was measured"), "{says}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

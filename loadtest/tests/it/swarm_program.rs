@@ -77,7 +77,11 @@ async fn a_run_leaves_record_and_history_and_its_exit_code_judges() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_targets_are_named_before_anybody_hatches() {
-    for (sin, word) in [(Sin::Broken, "500"), (Sin::NoForm, "no form")] {
+    for (sin, word) in [
+        (Sin::Broken, "500"),
+        (Sin::NoForm, "no form"),
+        (Sin::PostsElsewhere, "another server"),
+    ] {
         let setup = Setup::new(&[sin]).await;
         let (code, says) = swarm(&setup.cluster, &[]).await;
         assert_eq!(code, Some(3), "{says}");

@@ -344,7 +344,8 @@ impl Worker {
             return true;
         }
         let answer = read_validation(&reply);
-        let right = judge::validation(tally, &answer, ticket, &self.target.user);
+        let right = judge::validation(tally, &answer, ticket, &self.target.user)
+            && self.target.released.are_right(tally, &answer, ticket);
         if right && let Ok(reply) = &reply {
             known.clear();
             known.extend_from_slice(reply.body);
