@@ -76,6 +76,11 @@ impl Latencies {
         let _ = self.0.add(&other.0);
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
     /// How many.
     pub fn count(&self) -> u64 {
         self.0.len()

@@ -30,6 +30,7 @@ pub mod lab;
 pub mod nemesis;
 pub mod person;
 pub mod probes;
+pub mod process;
 pub mod progress;
 pub mod report;
 pub mod rng;

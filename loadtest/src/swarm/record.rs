@@ -10,6 +10,7 @@ use super::scenario::{Population, Scenario};
 use super::world::Early;
 use super::{day_record, drift, model};
 use crate::environment::Environment;
+use crate::run::build::as_f64;
 use crate::run::{Cell, Ended, Kind, Plot, Run, Style, Table, Verdict};
 
 /// The record of one run.
@@ -277,11 +278,6 @@ pub fn of_model(population: &Population, seed: u64, environment: Environment) ->
     let net = total.net_sessions() / population.minutes;
     run.figure("net_sessions_per_minute", net, "1/min");
     run
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }
 
 /// For tables.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::counts::{Counts, Minutes};
 use super::drift::Quarters;
+use super::slices::Lately;
 use crate::histogram::Latencies;
 use crate::issued::Recent;
 use crate::judge::Tally;
@@ -29,7 +30,9 @@ pub struct Seen {
     pub ticket: Latencies,
     /// Validations.
     pub validate: Latencies,
-    /// The same in each quarter of the run.
+    /// Of tickets and validations, what came since it was last looked at.
+    pub lately: Lately,
+    /// The validations in each quarter of the run.
     pub quarters: Quarters,
     /// Sign-outs.
     pub sign_out: Latencies,

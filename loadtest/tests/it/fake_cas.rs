@@ -187,6 +187,10 @@ impl FakeCas {
         }
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/ready") => self.ready().await,
+            (Method::GET, "/metrics") => page(
+                StatusCode::OK,
+                "castor_replication_lag_seconds{peer=\"other\"} 0.25\n",
+            ),
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
             (Method::POST, "/cas/v1/users") => Self::check(&String::from_utf8_lossy(&body)),

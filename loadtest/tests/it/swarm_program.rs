@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use castor_loadtest::run::{Ended, Run};
+use castor_loadtest::run::{Ended, Run, Series};
 
 use crate::fake_cas::Sin;
 use crate::setup::Setup;
@@ -59,6 +59,11 @@ async fn a_run_leaves_record_and_history_and_its_exit_code_judges() {
         let run = Run::read(&record).unwrap();
         assert_eq!((run.seed, run.ended), (7, Ended::Whole));
         assert_eq!(run.verdict.passed(), code == 0);
+        for (panel, name) in [("latency", "validate p99"), ("replication lag", "aaaa")] {
+            let of = |one: &&Series| one.name == name && one.panel.as_deref() == Some(panel);
+            let series = run.series.iter().find(of);
+            assert!(series.is_some_and(|one| !one.points.is_empty()), "{name}");
+        }
         let quarters = run
             .tables
             .iter()
