@@ -39,7 +39,8 @@ pub struct Node {
     pub name: String,
     /// URL of the node itself, with the context path.
     pub url: String,
-    /// URL of its operations listener (`/ready`).
+    /// URL of its operations listener (`/ready`, `/metrics`); empty for a server that has none.
+    #[serde(default)]
     pub ops_url: String,
     /// Its Unix socket for administration.
     #[serde(default)]
@@ -111,7 +112,9 @@ impl Cluster {
         }
         for node in &mut self.nodes {
             trim_url("nodes.url", &mut node.url)?;
-            trim_url("nodes.ops_url", &mut node.ops_url)?;
+            if !node.ops_url.is_empty() {
+                trim_url("nodes.ops_url", &mut node.ops_url)?;
+            }
         }
         Ok(())
     }

@@ -64,10 +64,21 @@ impl Latencies {
         self.0.saturating_record(micros);
     }
 
+    /// Adds `count` of the same time.
+    pub fn record_many(&mut self, time: Duration, count: u64) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX);
+        self.0.saturating_record_n(micros, count);
+    }
+
     /// Takes over those of another worker.
     pub fn merge(&mut self, other: &Self) {
         // Same bounds on both sides, so adding cannot fail.
         let _ = self.0.add(&other.0);
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.reset();
     }
 
     /// How many.
@@ -75,8 +86,12 @@ impl Latencies {
         self.0.len()
     }
 
-    /// So many per cent are as fast or faster, in milliseconds; 100 for the slowest.
+    /// So many per cent are as fast or faster, in milliseconds; 100 for the slowest. Of nothing there is no
+    /// percentile: that is no number.
     pub fn percentile_ms(&self, percentile: f64) -> f64 {
+        if self.0.is_empty() {
+            return f64::NAN;
+        }
         if percentile >= 100.0 {
             return millis(self.0.max());
         }
@@ -120,6 +135,15 @@ fn millis(micros: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_has_no_percentile() {
+        let mut latencies = Latencies::new();
+        assert!(latencies.percentile_ms(99.0).is_nan());
+        latencies.record_many(Duration::from_millis(3), 7);
+        assert_eq!(latencies.count(), 7);
+        assert!((latencies.percentile_ms(50.0) - 3.0).abs() < 0.01);
+    }
 
     #[test]
     fn figures_are_in_milliseconds() {

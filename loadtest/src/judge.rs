@@ -5,10 +5,12 @@
 //! Does not: decide which sins a run forgives; the commands do.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
-use crate::cas::{TicketAnswer, mask, validation::Validation};
+use crate::cas::validation::{Attributes, Validation};
+use crate::cas::{TicketAnswer, mask};
 use crate::person::{SignIn, SignOut};
 
 /// Examples kept of each run.
@@ -174,6 +176,37 @@ pub fn validation(tally: &mut Tally, answer: &Validation, ticket: &str, user: &s
         Validation::Failed(_) => tally.sin(Sin::Unanswered, what),
     }
     false
+}
+
+/// Attributes that tell of a session or of a ticket, and not of the user.
+const NOT_OF_THE_USER: [&str; 3] = [
+    "authenticationDate",
+    "isFromNewLogin",
+    "longTermAuthenticationRequestTokenUsed",
+];
+
+/// What applications learn about the one user of a run: what the first of them was told.
+#[derive(Debug, Default)]
+pub struct Released(OnceLock<Attributes>);
+
+impl Released {
+    /// Whether a success tells what the first one told; counts a sin when it does not.
+    pub fn are_right(&self, tally: &mut Tally, answer: &Validation, ticket: &str) -> bool {
+        let Validation::Success { attributes, .. } = answer else {
+            return true;
+        };
+        let of_the_user = |(name, _): &&(String, String)| !NOT_OF_THE_USER.contains(&name.as_str());
+        let mut attributes: Attributes = attributes.iter().filter(of_the_user).cloned().collect();
+        attributes.sort();
+        let right = *self.0.get_or_init(|| attributes.clone()) == attributes;
+        if !right {
+            tally.right = tally.right.saturating_sub(1);
+            tally.sin(Sin::WrongAttributes, || {
+                format!("{}: others than before in this run", mask(ticket))
+            });
+        }
+        right
+    }
 }
 
 /// Judges a further validation of a ticket that was validated before: it must be refused as

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::cas::form;
 use crate::cluster::Cluster;
 use crate::history::History;
 use crate::http::{Call, Client};
@@ -91,12 +92,13 @@ impl Lab {
             .replace("{n}", &(index % services + 1).to_string())
     }
 
-    /// Checks that every node is ready and the front door answers.
+    /// Checks that every node that has an operations listener is ready and the front door shows a form that is sent to itself.
     ///
     /// # Errors
     /// [`Unhealthy`] with what is wrong.
     pub async fn preflight(&self) -> anyhow::Result<()> {
-        for node in &self.cluster.nodes {
+        let nodes = self.cluster.nodes.iter();
+        for node in nodes.filter(|node| !node.ops_url.is_empty()) {
             let answer = self
                 .client
                 .call(Call::get(format!("{}/ready", node.ops_url)))
@@ -114,7 +116,15 @@ impl Lab {
         }
         let front = format!("{}/login", self.cluster.front);
         match self.client.call(Call::get(&front)).await {
-            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) if answer.status == 200 => {
+                let Some(form) = form::find(&answer.text()) else {
+                    bail!(Unhealthy(format!("{front}: no form with a password")));
+                };
+                if let Err(what) = form::destination(&front, &form.action) {
+                    bail!(Unhealthy(format!("{front}: {what}")));
+                }
+                Ok(())
+            }
             Ok(answer) => bail!(Unhealthy(format!("{front} says {}", answer.status))),
             Err(error) => bail!(Unhealthy(format!("{front}: {error}"))),
         }

@@ -91,10 +91,14 @@ impl Person {
         let Some(form) = form::find(&page.text()) else {
             return SignIn::Odd("the login page has no form with a password".to_owned());
         };
+        let url = match form::destination(&page_url, &form.action) {
+            Ok(url) => url,
+            Err(what) => return SignIn::Odd(what),
+        };
         let mut fields = form.hidden;
         fields.push((form.username_field, username.to_owned()));
         fields.push((form.password_field, password.to_owned()));
-        let call = Call::post_form(form::resolve(&page_url, &form.action), &fields);
+        let call = Call::post_form(url, &fields);
         match self.call(call).await {
             Ok(answer) => self.read_sign_in(&answer),
             Err(error) => SignIn::Failed(error),

@@ -140,6 +140,14 @@ impl Progress {
         }
     }
 
+    /// A line that stays, above the bar.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => say(line),
+        }
+    }
+
     /// Ends the phase.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -3,7 +3,7 @@
 //! through the same nginx, or, at one node, straight.
 //!
 //! Promises: rounds alternate, so that whatever else the machine does hits both; ratios are those of
-//! the sums. Does not: know how the server under load works.
+//! the sums; what was measured before an error stays. Does not: know how the server under load works.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use anyhow::Context;
 use super::constant::Answers;
 use super::load::target::{Target, Way};
 use super::load::{Measured, Operation, Plan};
-use super::saturate::{Step, round, step, table};
+use super::saturate::{Step, kept, round, step, table};
 use super::stand_in::StandIns;
 use super::usage::{self, Group};
 use super::{Wanted, compare, want};
 use crate::clock;
 use crate::environment::Environment;
 use crate::lab::Lab;
-use crate::progress::say;
-use crate::run::{Kind, Run};
+use crate::progress::Progress;
+use crate::run::{Ended, Kind, Run};
 use crate::stop::Stop;
 
 const WARM: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ const SHARE_DIRECT: f64 = 0.7;
 pub struct Settings {
     /// nginx's configuration before the cluster; straight to one node when absent.
     pub nginx: Option<PathBuf>,
-    /// Folder for the stand-ins' files.
+    /// Folder within which the stand-ins' files get one of their own.
     pub folder: PathBuf,
     /// Connections.
     pub connections: usize,
@@ -65,6 +65,8 @@ struct Both {
     cluster: Measured,
     constant: Measured,
     steps: Vec<Step>,
+    /// What ended the rounds before their time.
+    broke: Option<anyhow::Error>,
 }
 
 /// Compares.
@@ -109,25 +111,47 @@ pub async fn run(
         Way::Nodes => "One node against a bare handler",
     };
     let mut run = Run::new(Kind::Bench, title, environment);
-    let done = match way {
-        Way::Front => through_nginx(&mut run, &sides, settings, stop).await,
-        Way::Nodes => straight(&mut run, &sides, settings, stop).await,
+    let rounds = settings.rounds.max(1);
+    let progress = Arc::new(match way {
+        Way::Front => {
+            let half = WARM + settings.time * 2;
+            Progress::timed("ceiling", (WARM + settings.time) * 2 * rounds + half)
+        }
+        Way::Nodes => Progress::timed("bare server", (WARM + settings.time) * 4 * rounds),
+    });
+    let broke = match way {
+        Way::Front => through_nginx(&mut run, &sides, settings, &progress, stop).await,
+        Way::Nodes => straight(&mut run, &sides, settings, &progress, stop).await,
     };
     stand_ins.stop().await;
-    done?;
+    progress.finish();
     run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
-    run.ended = stop.ended();
+    if let Some(error) = broke {
+        run.broke_off(&error);
+    }
     Ok(run)
 }
 
+/// What ended it before its time, if anything did.
 async fn through_nginx(
     run: &mut Run,
     sides: &Sides,
     settings: &Settings,
+    progress: &Arc<Progress>,
     stop: &Stop,
-) -> anyhow::Result<()> {
-    let mut plan = plan_of(settings, Operation::Pair);
-    let both = rounds(sides, &plan, settings.rounds, stop).await?;
+) -> Option<anyhow::Error> {
+    let mut plan = plan_of(settings, Operation::Pair, progress);
+    let mut both = rounds(sides, &plan, settings.rounds, stop).await;
+    plan.rate = Some((both.cluster.rate() / 2.0).max(1.0));
+    plan.time = settings.time * 2;
+    let mut half = None;
+    if both.broke.is_none() && !stop.is_set() {
+        match step(&sides.cluster, &plan, &sides.cluster_groups, stop).await {
+            Ok(done) => half = Some(done),
+            Err(error) => both.broke = Some(error),
+        }
+    }
+    ended(run, &both, stop);
     let requests = both.cluster.rate() * 2.0;
     let share = both.cluster.rate() / both.constant.rate();
     run.figure("issue_validate_requests", round(requests, 1), "1/s");
@@ -146,36 +170,48 @@ async fn through_nginx(
         requests,
         Wanted::AtLeast(REQUESTS),
     );
-    plan.rate = Some((both.cluster.rate() / 2.0).max(1.0));
-    plan.time = settings.time * 2;
-    let half = step(&sides.cluster, &plan, &sides.cluster_groups, stop).await?;
+    judged(run, &both, half.as_ref().map(|half| &half.measured));
+    run.latency("pair, at most", &both.cluster.whole);
+    if let Some(half) = &half {
+        at_half_load(run, half);
+    }
+    let mut steps = both.steps;
+    steps.extend(half);
+    run.tables.push(table("Rounds", &steps, Operation::Pair));
+    both.broke
+}
+
+fn at_half_load(run: &mut Run, half: &Step) {
     let p99 = half.measured.validate.percentile_ms(99.0);
-    run.figure("validate_p99_at_half_load", p99, "ms");
+    if p99.is_finite() {
+        run.figure("validate_p99_at_half_load", p99, "ms");
+    }
     want(
         run,
         "validate_p99_at_half_load",
         p99,
         Wanted::AtMost(P99_MS),
     );
-    judged(run, &both, Some(&half.measured));
-    run.latency("pair, at most", &both.cluster.whole);
+    let asked = half.measured.asked.percentile_ms(99.0);
+    run.figure("validate_p99_from_its_ticket_at_half_load", asked, "ms");
+    kept(run, half);
     run.latency("issue, half load", &half.measured.issue);
     run.latency("validate, half load", &half.measured.validate);
-    let mut steps = both.steps;
-    steps.push(half);
-    run.tables.push(table("Rounds", &steps, Operation::Pair));
-    Ok(())
+    run.latency("validate from its ticket, half load", &half.measured.asked);
 }
 
+/// What ended it before its time, if anything did.
 async fn straight(
     run: &mut Run,
     sides: &Sides,
     settings: &Settings,
+    progress: &Arc<Progress>,
     stop: &Stop,
-) -> anyhow::Result<()> {
+) -> Option<anyhow::Error> {
     for operation in [Operation::Issue, Operation::Validate] {
-        let plan = plan_of(settings, operation);
-        let both = rounds(sides, &plan, settings.rounds, stop).await?;
+        let plan = plan_of(settings, operation, progress);
+        let both = rounds(sides, &plan, settings.rounds, stop).await;
+        ended(run, &both, stop);
         let name = operation.name();
         let rate = both.cluster.rate();
         run.figure(&format!("{name}_requests"), round(rate, 1), "1/s");
@@ -188,11 +224,21 @@ async fn straight(
         run.latency(name, &both.cluster.whole);
         run.latency(&format!("{name}, bare axum"), &both.constant.whole);
         run.tables.push(table(name, &both.steps, operation));
+        if both.broke.is_some() {
+            return both.broke;
+        }
     }
-    Ok(())
+    None
 }
 
-fn plan_of(settings: &Settings, operation: Operation) -> Plan {
+fn ended(run: &mut Run, both: &Both, stop: &Stop) {
+    run.ended = match &both.broke {
+        Some(_) => Ended::Interrupted,
+        None => stop.ended(),
+    };
+}
+
+fn plan_of(settings: &Settings, operation: Operation, progress: &Arc<Progress>) -> Plan {
     Plan {
         operation,
         connections: settings.connections,
@@ -200,31 +246,43 @@ fn plan_of(settings: &Settings, operation: Operation) -> Plan {
         warm: WARM,
         time: settings.time,
         replay_every: settings.replay_every,
+        progress: Some(Arc::clone(progress)),
     }
 }
 
-async fn rounds(sides: &Sides, plan: &Plan, count: u32, stop: &Stop) -> anyhow::Result<Both> {
+async fn rounds(sides: &Sides, plan: &Plan, count: u32, stop: &Stop) -> Both {
     let mut both = Both::default();
     for _ in 0..count.max(1) {
         if stop.is_set() {
             break;
         }
-        let cluster = step(&sides.cluster, plan, &sides.cluster_groups, stop).await?;
-        let constant = step(&sides.constant, plan, &sides.constant_groups, stop).await?;
-        say(&format!(
-            "{}: {:.0}/s, constant answers {:.0}/s",
+        if let Err(error) = one_round(&mut both, sides, plan, stop).await {
+            both.broke = Some(error);
+            break;
+        }
+    }
+    both
+}
+
+async fn one_round(both: &mut Both, sides: &Sides, plan: &Plan, stop: &Stop) -> anyhow::Result<()> {
+    let cluster = step(&sides.cluster, plan, &sides.cluster_groups, stop).await?;
+    let rate = cluster.measured.rate();
+    both.cluster.append(&cluster.measured);
+    both.steps.push(cluster);
+    if stop.is_set() {
+        return Ok(());
+    }
+    let constant = step(&sides.constant, plan, &sides.constant_groups, stop).await?;
+    if let Some(progress) = &plan.progress {
+        progress.say(&format!(
+            "{}: {rate:.0}/s, constant answers {:.0}/s",
             plan.operation.name(),
-            cluster.measured.rate(),
             constant.measured.rate()
         ));
-        both.cluster.append(&cluster.measured);
-        both.constant.append(&constant.measured);
-        both.steps.extend([cluster, constant]);
     }
-    if both.constant.operations == 0 {
-        anyhow::bail!("the constant answers were not measured");
-    }
-    Ok(both)
+    both.constant.append(&constant.measured);
+    both.steps.push(constant);
+    Ok(())
 }
 
 fn judged(run: &mut Run, both: &Both, also: Option<&Measured>) {

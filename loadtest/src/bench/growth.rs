@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::ceiling::nginx_pid;
 use super::demo::Demo;
+use super::folder::Own;
 use super::load::target::{Target, Way};
 use super::load::{self, Measured, Operation, Plan};
 use super::saturate::round;
@@ -38,7 +39,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 pub struct Settings {
     /// The program that starts a cluster.
     pub castor: PathBuf,
-    /// Folder for the clusters; removed at the end.
+    /// Folder within which the clusters get one of their own.
     pub folder: PathBuf,
     /// Sizes.
     pub nodes: Vec<usize>,
@@ -75,32 +76,44 @@ struct Size {
 /// Runs it.
 ///
 /// # Errors
-/// When a cluster does not come up or is not healthy; wrong answers are in the record.
+/// When the first cluster does not come up or is not healthy; what comes later, and wrong answers, are in
+/// the record.
 pub async fn run(
     settings: &Settings,
     stop: &Stop,
     environment: Environment,
 ) -> anyhow::Result<Run> {
     let began = clock::monotonic();
-    let sizes = rounds(settings, stop).await;
-    // Only when nothing else is in it.
-    let _ = std::fs::remove_dir(&settings.folder);
-    let sizes = sizes?;
+    let folder = Own::make(&settings.folder, "growth")?;
+    let mut sizes = Vec::new();
+    let done = rounds(&mut sizes, settings, &folder, stop).await;
+    drop(folder);
+    if sizes.is_empty() {
+        done?;
+        anyhow::bail!("interrupted before anything was measured");
+    }
     let mut run = Run::new(Kind::Growth, "The cost of growth", environment);
     run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
     run.ended = stop.ended();
     describe(&mut run, settings, &sizes);
+    if let Err(error) = done {
+        run.broke_off(&error);
+    }
     Ok(run)
 }
 
-async fn rounds(settings: &Settings, stop: &Stop) -> anyhow::Result<Vec<Size>> {
-    let mut sizes = Vec::new();
+async fn rounds(
+    sizes: &mut Vec<Size>,
+    settings: &Settings,
+    folder: &Own,
+    stop: &Stop,
+) -> anyhow::Result<()> {
     for number in 0..settings.rounds.max(1) {
         for nodes in &settings.nodes {
             if stop.is_set() {
                 break;
             }
-            let place = settings.folder.join(format!("{nodes}-{number}"));
+            let place = folder.path().join(format!("{nodes}-{number}"));
             let demo = Demo::start(&settings.castor, place, *nodes).await?;
             let size = measure(&demo, settings, stop).await;
             demo.stop().await;
@@ -115,7 +128,7 @@ async fn rounds(settings: &Settings, stop: &Stop) -> anyhow::Result<Vec<Size>> {
             sizes.push(size);
         }
     }
-    Ok(sizes)
+    Ok(())
 }
 
 async fn measure(demo: &Demo, settings: &Settings, stop: &Stop) -> anyhow::Result<Size> {
@@ -150,6 +163,7 @@ async fn measure(demo: &Demo, settings: &Settings, stop: &Stop) -> anyhow::Resul
         warm: Duration::ZERO,
         time: settings.time,
         replay_every: 0,
+        progress: None,
     };
     // Connections, code and tables are warm then, and what is measured begins with the load.
     load::run(

@@ -2,7 +2,8 @@
 //! validations beside them.
 //!
 //! Promises: the bare rate is that of the same cost, on every processor, with memory that is used
-//! again; the load of validations is the same with and without logins.
+//! again; the load of validations is the same with and without logins; what was measured before an error
+//! stays.
 //! Does not: know how the server hashes.
 
 use std::sync::Arc;
@@ -13,14 +14,16 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::load::target::{Target, Way};
 use super::load::{Operation, Plan};
-use super::saturate::{round, step, table};
+use super::saturate::{Step, kept, round, step, table};
 use super::usage::Group;
 use super::{Wanted, compare, want};
 use crate::clock;
 use crate::environment::Environment;
 use crate::judge::Tally;
 use crate::lab::Lab;
+use crate::progress::Progress;
 use crate::run::{Kind, Run};
+use crate::stop::Stop;
 
 const WARM: Duration = Duration::from_secs(1);
 /// Connections that validate.
@@ -43,10 +46,21 @@ pub struct Settings {
     pub time: Duration,
 }
 
+/// What was measured; an error ends it where it stands.
+#[derive(Default)]
+struct Parts {
+    /// Hashes per second, before and after.
+    bare: Vec<f64>,
+    /// Logins, alone and with validations.
+    logins: Vec<Step>,
+    /// Validations, alone and with logins.
+    pairs: Vec<Step>,
+}
+
 /// Compares.
 ///
 /// # Errors
-/// When the cluster is not healthy or the cost cannot be used.
+/// When the cluster is not healthy or the cost cannot be used; nothing was measured then.
 pub async fn run(
     lab: &Lab,
     settings: &Settings,
@@ -57,6 +71,29 @@ pub async fn run(
     let stop = &lab.stop;
     let target = Target::cluster(lab, Way::Front, VALIDATORS).await?;
     let mut run = Run::new(Kind::Bench, "Password logins", environment);
+    let progress = Arc::new(Progress::timed("logins", settings.time * 4 + WARM * 3));
+    let mut parts = Parts {
+        bare: vec![bare(settings.cost, settings.time / 2).await?],
+        ..Parts::default()
+    };
+    let done = measure(&mut parts, &target, settings, groups, (&progress, stop)).await;
+    progress.finish();
+    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
+    run.ended = stop.ended();
+    if let Err(error) = done {
+        run.broke_off(&error);
+    }
+    describe(&mut run, &parts);
+    Ok(run)
+}
+
+async fn measure(
+    parts: &mut Parts,
+    target: &Arc<Target>,
+    settings: &Settings,
+    groups: &[Group],
+    (progress, stop): (&Arc<Progress>, &Stop),
+) -> anyhow::Result<()> {
     let plan = |operation, connections, rate| Plan {
         operation,
         connections,
@@ -64,56 +101,74 @@ pub async fn run(
         warm: WARM,
         time: settings.time,
         replay_every: 0,
+        progress: Some(Arc::clone(progress)),
     };
     let logins = plan(Operation::Login, settings.connections, None);
     let pairs = plan(Operation::Pair, VALIDATORS, Some(settings.validations));
-    let bare_before = bare(settings.cost, settings.time / 2).await?;
-    let alone = step(&target, &logins, groups, stop).await?;
-    let quiet = step(&target, &pairs, groups, stop).await?;
+    let alone = step(target, &logins, groups, stop).await?;
+    parts.logins.push(alone);
+    if stop.is_set() {
+        return Ok(());
+    }
+    let quiet = step(target, &pairs, groups, stop).await?;
+    parts.pairs.push(quiet);
+    if stop.is_set() {
+        return Ok(());
+    }
     let (beside, slowed) = tokio::join!(
-        step(&target, &logins, groups, stop),
-        step(&target, &pairs, groups, stop)
+        step(target, &logins, groups, stop),
+        step(target, &pairs, groups, stop)
     );
-    let (beside, slowed) = (beside?, slowed?);
-    let bare_after = bare(settings.cost, settings.time / 2).await?;
-    let rate = f64::midpoint(bare_before, bare_after);
-    run.figure("bare_argon2", round(rate, 1), "1/s");
-    share(
-        &mut run,
-        "logins_of_bare_argon2",
-        alone.measured.rate(),
-        rate,
-        ALONE,
-    );
+    parts.logins.push(beside?);
+    parts.pairs.push(slowed?);
+    if !stop.is_set() {
+        let after = bare(settings.cost, settings.time / 2).await?;
+        parts.bare.push(after);
+    }
+    Ok(())
+}
+
+fn describe(run: &mut Run, parts: &Parts) {
+    let count = u32::try_from(parts.bare.len()).unwrap_or(1);
+    let bare = parts.bare.iter().sum::<f64>() / f64::from(count.max(1));
+    let rate = |number: usize| {
+        let step = parts.logins.get(number);
+        step.map_or(f64::NAN, |step| step.measured.rate())
+    };
+    let p99 = |number: usize| {
+        let step = parts.pairs.get(number);
+        step.map_or(f64::NAN, |step| step.measured.validate.percentile_ms(99.0))
+    };
+    run.figure("bare_argon2", round(bare, 1), "1/s");
+    share(run, "logins_of_bare_argon2", rate(0), bare, ALONE);
     let name = "logins_with_validations_of_bare_argon2";
-    share(&mut run, name, beside.measured.rate(), rate, BESIDE);
-    let p99 = |measured: &super::load::Measured| measured.validate.percentile_ms(99.0);
-    let (own, with) = (p99(&quiet.measured), p99(&slowed.measured));
+    share(run, name, rate(1), bare, BESIDE);
+    let (own, with) = (p99(0), p99(1));
     run.figure("validate_p99_alone", own, "ms");
     let name = "validate_p99_with_logins";
-    compare(&mut run, (name, "ms"), with, with / own);
-    want(&mut run, name, with / own, Wanted::AtMost(SLOWER));
+    compare(run, (name, "ms"), with, with / own);
+    want(run, name, with / own, Wanted::AtMost(SLOWER));
     let mut tally = Tally::default();
-    for part in [&alone, &quiet, &beside, &slowed] {
+    for part in parts.logins.iter().chain(&parts.pairs) {
         tally.merge(part.measured.tally.clone());
     }
+    let failures = std::mem::take(&mut run.verdict.failures);
     run.verdict = (&tally).into();
-    run.latency("login", &alone.measured.whole);
-    run.latency("login, with validations", &beside.measured.whole);
-    run.latency("validate", &quiet.measured.validate);
-    run.latency("validate, with logins", &slowed.measured.validate);
-    let logins = [alone, beside];
-    run.tables.push(table(
-        "Logins: alone, with validations",
-        &logins,
-        Operation::Login,
-    ));
-    let pairs = [quiet, slowed];
+    run.verdict.failures = failures;
+    for (step, beside) in parts.logins.iter().zip(["", ", with validations"]) {
+        run.latency(&format!("login{beside}"), &step.measured.whole);
+    }
+    for (step, beside) in parts.pairs.iter().zip(["", ", with logins"]) {
+        run.latency(&format!("validate{beside}"), &step.measured.validate);
+        let name = format!("validate from its ticket{beside}");
+        run.latency(&name, &step.measured.asked);
+        kept(run, step);
+    }
+    let logins = "Logins: alone, with validations";
     run.tables
-        .push(table("Pairs: alone, with logins", &pairs, Operation::Pair));
-    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
-    run.ended = stop.ended();
-    Ok(run)
+        .push(table(logins, &parts.logins, Operation::Login));
+    let pairs = "Pairs: alone, with logins";
+    run.tables.push(table(pairs, &parts.pairs, Operation::Pair));
 }
 
 fn share(run: &mut Run, name: &str, rate: f64, bare: f64, wanted: f64) {

@@ -5,6 +5,7 @@
 pub mod ceiling;
 pub mod constant;
 pub mod demo;
+pub mod folder;
 pub mod growth;
 pub mod hashing;
 pub mod load;
@@ -59,6 +60,7 @@ impl<D: Details> Outcome<D> {
         if !self.passed && run.verdict.passed() {
             run.failed("less was done than was asked for");
         }
+        run.must_be_judged();
         run
     }
 
@@ -80,7 +82,8 @@ impl<D: Details> Outcome<D> {
         for example in &self.tally.examples {
             println!("    {example}");
         }
-        println!("{}", if self.passed { "passed" } else { "FAILED" });
+        let passed = self.passed && self.tally.right + self.tally.wrong() > 0;
+        println!("{}", if passed { "passed" } else { "FAILED" });
         Ok(())
     }
 }
@@ -105,26 +108,61 @@ pub(crate) enum Wanted {
     AtMost(f64),
 }
 
-/// A figure with its ratio to what it was compared with, measured in the same run.
+/// A figure with its ratio to what it was compared with, measured in the same run. One that could not be
+/// measured is left to [`want`].
 pub(crate) fn compare(run: &mut Run, (name, unit): (&str, &str), value: f64, ratio: f64) {
-    let remark = format!("{RATIO}{ratio:.3}");
-    run.figure_with(name, (value * 10.0).round() / 10.0, unit, &remark);
+    if value.is_finite() && ratio.is_finite() {
+        let remark = format!("{RATIO}{ratio:.3}");
+        run.figure_with(name, (value * 10.0).round() / 10.0, unit, &remark);
+    }
 }
 
 /// Says so when a number is not what it should be. The run does not fail: it is the machine's
-/// figure, and was measured.
+/// figure, and was measured. What could not be measured fails a run that was not interrupted.
 pub(crate) fn want(run: &mut Run, name: &str, value: f64, wanted: Wanted) {
-    match wanted {
-        Wanted::AtLeast(least) if value < least => {
-            run.note(format!(
-                "short: {name} is {value:.3}, wanted is at least {least}"
-            ));
+    let short = match wanted {
+        Wanted::AtLeast(least) if value < least => format!("at least {least}"),
+        Wanted::AtMost(most) if value > most => format!("at most {most}"),
+        _ if value.is_finite() => return,
+        _ => {
+            let what = format!("{name} could not be measured");
+            match run.ended {
+                Ended::Whole => run.failed(what),
+                Ended::Interrupted => run.note(what),
+            };
+            return;
         }
-        Wanted::AtMost(most) if value > most => {
-            run.note(format!(
-                "short: {name} is {value:.3}, wanted is at most {most}"
-            ));
-        }
-        Wanted::AtLeast(_) | Wanted::AtMost(_) => {}
+    };
+    run.note(format!("short: {name} is {value:.3}, wanted is {short}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(value: f64, wanted: Wanted) -> Run {
+        let mut run = Run::new(Kind::Bench, "a", Environment::unknown());
+        compare(&mut run, ("p99", "ms"), value, value);
+        want(&mut run, "p99", value, wanted);
+        run
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_not_fast() {
+        let nothing = wanted(f64::NAN, Wanted::AtMost(10.0));
+        assert_eq!(nothing.verdict.failures, ["p99 could not be measured"]);
+        assert!(nothing.figures.is_empty());
+        let slow = wanted(11.0, Wanted::AtMost(10.0));
+        assert!(slow.notes.len() == 1 && slow.verdict.failures.is_empty());
+        let fast = wanted(9.0, Wanted::AtMost(10.0));
+        assert!(fast.notes.is_empty() && fast.figures.len() == 1);
+    }
+
+    #[test]
+    fn a_run_without_a_judged_answer_has_not_passed() {
+        let mut run = Run::new(Kind::Bench, "a", Environment::unknown());
+        assert!(run.verdict.passed());
+        run.must_be_judged();
+        assert!(!run.verdict.passed());
     }
 }

@@ -5,10 +5,9 @@
 //! requests in a row go to two nodes while nothing else asks); `Route::Nodes` chooses them here.
 //! Does not: hide waiting; latencies of a run with a rate count from the moment of being due.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -19,7 +18,8 @@ use crate::cas;
 use crate::clock;
 use crate::environment::Environment;
 use crate::histogram::{Latencies, Percentiles};
-use crate::judge::{self, Sin, Tally};
+use crate::issued::Issued;
+use crate::judge::{self, Released, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate};
 use crate::progress::Progress;
@@ -71,22 +71,11 @@ pub struct Details {
     seconds: f64,
 }
 
-/// Tickets seen so far, as hashes: enough to notice one that was issued twice.
+/// What all workers know.
 #[derive(Clone, Default)]
-pub(crate) struct Issued {
-    hasher: RandomState,
-    seen: Arc<Mutex<HashSet<u64>>>,
-}
-
-impl Issued {
-    /// False when this ticket was seen before.
-    pub(crate) fn is_new(&self, ticket: &str) -> bool {
-        let hash = self.hasher.hash_one(ticket);
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(hash)
-    }
+struct Known {
+    issued: Issued,
+    released: Arc<Released>,
 }
 
 #[derive(Default)]
@@ -114,18 +103,18 @@ pub async fn run(
     let people = lab.sign_in_many(plan.concurrency.max(1)).await?;
     let progress = Arc::new(Progress::new("pairs", plan.count));
     let schedule = Arc::new(Schedule::new(plan.count, plan.rate).until(&lab.stop));
-    let issued = Issued::default();
+    let known = Known::default();
     let started = clock::monotonic();
     let mut workers = tokio::task::JoinSet::new();
     for mut person in people {
-        let (lab, plan, issued) = (lab.clone(), plan.clone(), issued.clone());
+        let (lab, plan, known) = (lab.clone(), plan.clone(), known.clone());
         let (schedule, progress) = (Arc::clone(&schedule), Arc::clone(&progress));
         workers.spawn(async move {
             let mut worker = Worker::default();
             while let Some(turn) = schedule.turn().await {
                 let (pairs, wrong) = (worker.pairs, worker.tally.wrong());
                 worker
-                    .pair(&lab, &plan, &mut person, turn.index, turn.due, &issued)
+                    .pair(&lab, &plan, &mut person, turn.index, turn.due, &known)
                     .await;
                 if worker.pairs > pairs {
                     let after = clock::monotonic().duration_since(started);
@@ -173,7 +162,7 @@ impl Worker {
         person: &mut Person,
         index: u64,
         due: Instant,
-        issued: &Issued,
+        known: &Known,
     ) {
         let [issue_at, validate_at, replay_at] = bases(lab, plan.route, index);
         let service = lab.service(index);
@@ -183,7 +172,7 @@ impl Worker {
         let Some(ticket) = judge::ticket(&mut self.tally, answer) else {
             return;
         };
-        if !issued.is_new(&ticket) {
+        if !known.issued.is_new(&ticket) {
             self.tally.sin(Sin::IssuedTwice, || cas::mask(&ticket));
         }
         if let Some(tag) = cas::issuer_tag(&ticket) {
@@ -193,7 +182,9 @@ impl Worker {
         let now = clock::monotonic();
         self.validate.record(now.duration_since(answered));
         self.pair.record(now.duration_since(due));
-        if !judge::validation(&mut self.tally, &answer, &ticket, &lab.cluster.username) {
+        if !judge::validation(&mut self.tally, &answer, &ticket, &lab.cluster.username)
+            || !known.released.are_right(&mut self.tally, &answer, &ticket)
+        {
             return;
         }
         self.pairs += 1;

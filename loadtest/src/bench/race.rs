@@ -19,7 +19,7 @@ use crate::clock;
 use crate::cluster::Node;
 use crate::environment::Environment;
 use crate::histogram::{Latencies, Percentiles};
-use crate::judge::{self, Tally};
+use crate::judge::{self, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate_on};
 use crate::progress::Progress;
@@ -68,16 +68,16 @@ pub async fn run(
             let mut worker = Worker::default();
             while let Some(turn) = schedule.turn().await {
                 let wrong = worker.tally.wrong();
-                worker.race(&lab, &mut person, turn.index).await?;
+                worker.race(&lab, &mut person, turn.index).await;
                 progress.wrong(worker.tally.wrong() - wrong);
                 progress.tick();
             }
-            anyhow::Ok(worker)
+            worker
         });
     }
     let mut all = Worker::default();
     while let Some(worker) = workers.join_next().await {
-        all.merge(worker.context("a worker ended")??);
+        all.merge(worker.context("a worker ended")?);
     }
     let seconds = clock::monotonic().duration_since(started).as_secs_f64();
     progress.finish();
@@ -99,16 +99,22 @@ pub async fn run(
 }
 
 impl Worker {
-    async fn race(&mut self, lab: &Lab, person: &mut Person, index: u64) -> anyhow::Result<()> {
+    async fn race(&mut self, lab: &Lab, person: &mut Person, index: u64) {
         let service = lab.service(index);
         let nodes = lab.cluster.nodes.len();
         let issuer = usize::try_from(index).unwrap_or(0) % nodes;
         let answer = person.ticket(&lab.cluster.node(issuer).url, &service).await;
         let Some(ticket) = judge::ticket(&mut self.tally, answer) else {
-            return Ok(());
+            return;
         };
         let all: Vec<&Node> = lab.cluster.nodes.iter().collect();
-        let (answers, time) = validate_at(lab, &all, &service, &ticket).await?;
+        let (answers, time) = match validate_at(lab, &all, &service, &ticket).await {
+            Ok(answered) => answered,
+            Err(error) => {
+                self.tally.sin(Sin::Unanswered, || format!("{error:#}"));
+                return;
+            }
+        };
         self.decided.record(time);
         let winner = judge::race(&mut self.tally, &answers, &ticket, &lab.cluster.username);
         if let Some(winner) = winner {
@@ -119,7 +125,6 @@ impl Worker {
                 .entry(lab.cluster.node(winner).name.clone())
                 .or_default() += 1;
         }
-        Ok(())
     }
 
     fn merge(&mut self, other: Self) {
@@ -149,7 +154,7 @@ pub async fn validate_at(
     for node in nodes {
         let url = cas::validate_url(&node.url, service, ticket);
         let lease = lab.client.lease(&url).await;
-        leases.push((node, lease.with_context(|| format!("{}: ", node.name))?));
+        leases.push((node, lease.with_context(|| node.name.clone())?));
     }
     let mut runners = Vec::new();
     for (node, lease) in leases {

@@ -1,12 +1,13 @@
 //! `bench saturate`: how much a cluster can take, and from where on its latency bends.
 //!
 //! First as fast as the connections can (closed loop), which gives the most that comes through;
-//! then at rising shares of that rate (open loop). The knee is the last step before the first that
+//! then at rising shares of that rate (open loop), except for what needs something made before: the
+//! making would be part of the rate. The knee is the last step before the first that
 //! is bent: fewer than 98 % of what was due was done, or the 99th percentile is above
 //! [`BEND`] times that of the first step and above [`BENT_MS`].
 //!
-//! Promises: every answer is judged, one wrong answer fails the run. Does not: compare
-//! ([`super::ceiling`]).
+//! Promises: every answer is judged, one wrong answer fails the run; what was measured before an error
+//! stays. Does not: compare ([`super::ceiling`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::usage::Group;
 use crate::clock;
 use crate::environment::Environment;
 use crate::lab::Lab;
-use crate::progress::say;
+use crate::progress::Progress;
 use crate::run::{Cell, Kind, Log, Mark, Plot, Run, Style, Table};
 use crate::stop::Stop;
 
@@ -28,6 +29,7 @@ const BENT_MS: f64 = 5.0;
 /// Share of what was due that must be done.
 const DONE: f64 = 0.98;
 const WARM: Duration = Duration::from_secs(1);
+const SHOWN_EVERY: Duration = Duration::from_millis(200);
 /// Shares of the closed loop's rate.
 const SHARES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
@@ -66,7 +68,10 @@ pub(super) async fn step(
 ) -> anyhow::Result<Step> {
     let before: Vec<Duration> = groups.iter().map(Group::spent).collect();
     let began = clock::monotonic();
-    let measured = load::run(target, plan, stop).await?;
+    let measured = tokio::select! {
+        measured = load::run(target, plan, stop) => measured?,
+        () = shown(plan.progress.as_deref()) => anyhow::bail!("the progress ended"),
+    };
     let seconds = clock::monotonic().duration_since(began).as_secs_f64();
     let processors = groups
         .iter()
@@ -84,6 +89,16 @@ pub(super) async fn step(
     })
 }
 
+/// Shows where a load stands; never ends.
+async fn shown(progress: Option<&Progress>) {
+    loop {
+        clock::pause(SHOWN_EVERY).await;
+        if let Some(progress) = progress {
+            progress.refresh();
+        }
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -97,6 +112,11 @@ pub async fn run(
     let began = clock::monotonic();
     let stop = &lab.stop;
     let target = Target::cluster(lab, settings.way, settings.connections).await?;
+    let rises = settings.rate.is_none() && !settings.operation.is_prepared();
+    let shares: &[f64] = if rises { &SHARES } else { &[] };
+    let parts = u32::try_from(1 + shares.len()).unwrap_or(1);
+    let name = format!("saturate {}", settings.operation.name());
+    let progress = Arc::new(Progress::timed(&name, (WARM + settings.time) * parts));
     let mut plan = Plan {
         operation: settings.operation,
         connections: settings.connections,
@@ -104,26 +124,53 @@ pub async fn run(
         warm: WARM,
         time: settings.time,
         replay_every: settings.replay_every,
+        progress: Some(Arc::clone(&progress)),
     };
     let mut steps = vec![step(&target, &plan, groups, stop).await?];
     let most = steps.first().map_or(0.0, |step| step.measured.rate());
-    if settings.rate.is_none() {
-        for share in SHARES {
-            if stop.is_set() {
+    let mut broke = None;
+    for share in shares {
+        if stop.is_set() {
+            break;
+        }
+        plan.rate = Some((most * share).max(1.0));
+        match step(&target, &plan, groups, stop).await {
+            Ok(next) => {
+                progress.say(&line(&next));
+                steps.push(next);
+            }
+            Err(error) => {
+                broke = Some(error);
                 break;
             }
-            plan.rate = Some((most * share).max(1.0));
-            let next = step(&target, &plan, groups, stop).await?;
-            say(&line(&next));
-            steps.push(next);
         }
     }
+    progress.finish();
     let title = format!("Saturation: {}", settings.operation.name());
     let mut run = Run::new(Kind::Bench, title, environment);
     run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
     run.ended = stop.ended();
     describe(&mut run, settings, &steps);
+    if let Some(error) = broke {
+        run.broke_off(&error);
+    }
     Ok(run)
+}
+
+/// Says so when a load did not keep its rate: its latencies are then those of a server, or a
+/// generator, that is overrun.
+pub(super) fn kept(run: &mut Run, step: &Step) {
+    let Some(offered) = step.offered else {
+        return;
+    };
+    let rate = step.measured.rate();
+    if rate < DONE * offered {
+        run.note(format!(
+            "short: {rate:.1}/s of {offered:.1}/s that were due were done; {} were never sent, and count as long as \
+             they waited",
+            step.measured.unsent
+        ));
+    }
 }
 
 fn line(step: &Step) -> String {
@@ -157,6 +204,17 @@ fn describe(run: &mut Run, settings: &Settings, steps: &[Step]) {
     };
     let name = settings.operation.name();
     run.figure(&format!("{name}_rate"), first.measured.rate(), "1/s");
+    if steps.iter().all(|step| step.measured.whole.count() == 0) {
+        run.failed("nothing was measured: no operation was due and answered within the time");
+    }
+    if settings.rate.is_some() {
+        kept(run, first);
+    } else if settings.operation.is_prepared() {
+        run.note(
+            "No rising rates: what is used up here is made before, and that would be part of the rate. Pairs at rising \
+             rates have the latencies of validations",
+        );
+    }
     let requests = settings.operation.requests();
     if requests > 1 {
         let rate = first.measured.rate() * if requests == 2 { 2.0 } else { 1.0 };
@@ -179,10 +237,16 @@ fn describe(run: &mut Run, settings: &Settings, steps: &[Step]) {
         if settings.operation == Operation::Pair {
             run.latency(&format!("issue, {at}"), &step.measured.issue);
             run.latency(&format!("validate, {at}"), &step.measured.validate);
+            if step.offered.is_some() {
+                let name = format!("validate from its ticket, {at}");
+                run.latency(&name, &step.measured.asked);
+            }
         }
     }
     run.tables.push(table("Steps", steps, settings.operation));
-    run.plots.push(plot(rising));
+    if !rising.is_empty() {
+        run.plots.push(plot(rising));
+    }
 }
 
 /// A table of steps: rates, latencies, processors.
@@ -268,6 +332,31 @@ mod tests {
             measured,
             processors: Vec::new(),
         }
+    }
+
+    fn described(steps: &[Step], rate: Option<f64>) -> Run {
+        let settings = Settings {
+            operation: Operation::Pair,
+            way: Way::Front,
+            connections: 1,
+            rate,
+            time: Duration::from_secs(1),
+            replay_every: 0,
+        };
+        let mut run = Run::new(Kind::Bench, "a", Environment::unknown());
+        describe(&mut run, &settings, steps);
+        run
+    }
+
+    #[test]
+    fn a_rate_that_was_not_kept_is_noted_and_nothing_measured_fails() {
+        let short = described(&[at(100.0, 50, 2)], Some(100.0));
+        let noted = |run: &Run| run.notes.iter().any(|note| note.starts_with("short: "));
+        assert!(noted(&short) && short.verdict.failures.is_empty());
+        assert!(!noted(&described(&[at(100.0, 100, 2)], Some(100.0))));
+        let mut none = at(0.1, 0, 2);
+        none.measured = Measured::default();
+        assert!(!described(&[none], Some(0.1)).verdict.passed());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The constant servers that a cluster is compared with, and the same nginx before them.
 //!
 //! Promises: nginx has the cluster's own configuration with other addresses; every process is a
-//! child, is ended by its own id, and ends with this program. Does not: measure.
+//! child, is ended by its own id, and ends with this program; files are in a folder of their own, which
+//! goes with it. Does not: measure.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::constant::Answers;
+use super::folder::Own;
 use super::usage::Group;
 use crate::clock;
 use crate::cluster::Cluster;
@@ -28,11 +30,12 @@ pub struct StandIns {
     pub urls: Vec<String>,
     /// Base URL of nginx, when there is one.
     pub front: Option<String>,
-    folder: PathBuf,
+    folder: Own,
 }
 
 impl StandIns {
-    /// Starts `count` servers, and nginx with the configuration in `nginx` before them.
+    /// Starts the servers with their files in a new folder in `folder`, and nginx with the configuration in
+    /// `nginx` before them.
     ///
     /// # Errors
     /// When something cannot be started or does not answer.
@@ -42,8 +45,8 @@ impl StandIns {
         cluster: &Cluster,
         nginx: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let file = folder.join("answers.json");
+        let folder = Own::make(folder, "ceiling")?;
+        let file = folder.path().join("answers.json");
         std::fs::write(&file, serde_json::to_string_pretty(answers)?)
             .with_context(|| file.display().to_string())?;
         let mut all = Self {
@@ -51,7 +54,7 @@ impl StandIns {
             nginx: None,
             urls: Vec::new(),
             front: None,
-            folder: folder.to_owned(),
+            folder,
         };
         let mut ports = Vec::new();
         let program = std::env::current_exe().context("this program's own file")?;
@@ -87,7 +90,7 @@ impl StandIns {
     ) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(like).with_context(|| like.display().to_string())?;
         let port = free_port()?;
-        let place = self.folder.join("nginx");
+        let place = self.folder.path().join("nginx");
         for folder in ["logs", "temp"] {
             let folder = place.join(folder);
             std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -124,7 +127,6 @@ impl StandIns {
             signal(child, Signal::TERM);
             let _ = tokio::time::timeout(READY, child.wait()).await;
         }
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

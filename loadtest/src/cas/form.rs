@@ -3,6 +3,8 @@
 //! Promises: total and linear on any text; the form found is the one with a password field.
 //! Does not: understand HTML beyond forms and inputs.
 
+use crate::http::Origin;
+
 /// A login form: where to send it and what hidden fields to send along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginForm {
@@ -38,6 +40,23 @@ pub fn find(page: &str) -> Option<LoginForm> {
     current.and_then(Draft::finish)
 }
 
+/// Where a form is sent to.
+///
+/// # Errors
+/// When that is another server than its page came from: passwords are not for others.
+pub fn destination(page_url: &str, action: &str) -> Result<String, String> {
+    let url = resolve(page_url, action);
+    let origin = |url: &str| Origin::of(&url.to_ascii_lowercase()).ok();
+    let to = origin(&url);
+    if to.is_some() && to == origin(page_url) {
+        return Ok(url);
+    }
+    let host = url.split(['?', '#']).next().unwrap_or_default();
+    Err(format!(
+        "the login form would be sent to another server, {host}; nothing is sent there"
+    ))
+}
+
 /// Joins a form's `action` with the URL of its page.
 pub fn resolve(page_url: &str, action: &str) -> String {
     if action.is_empty() {
@@ -45,6 +64,10 @@ pub fn resolve(page_url: &str, action: &str) -> String {
     }
     if action.starts_with("https://") || action.starts_with("http://") {
         return action.to_owned();
+    }
+    if action.starts_with("//") {
+        let scheme = page_url.split_once("//").map_or("", |(scheme, _)| scheme);
+        return format!("{scheme}{action}");
     }
     let path_at = page_url.find("://").map_or(0, |at| at + 3);
     let origin_end = page_url[path_at..]
@@ -295,5 +318,28 @@ mod tests {
         assert_eq!(resolve(page, "?x"), "https://h:1/cas/login?x");
         assert_eq!(resolve("https://h:1", "login"), "https://h:1/login");
         assert_eq!(resolve(page, "https://o/"), "https://o/");
+        assert_eq!(resolve(page, "//o/x"), "https://o/x");
+    }
+
+    #[test]
+    fn a_password_goes_to_the_server_of_the_page_alone() {
+        let page = "https://sso.example.org/cas/login";
+        for action in [
+            "",
+            "login",
+            "/cas/login",
+            "https://SSO.example.org:443/cas/login",
+        ] {
+            assert!(destination(page, action).is_ok(), "{action}");
+        }
+        for action in [
+            "https://evil.example.org/login",
+            "//evil.example.org/login",
+            "http://sso.example.org/cas/login",
+            "https://sso.example.org:8443/cas/login",
+            "https://sso.example.org@evil.example.org/login",
+        ] {
+            assert!(destination(page, action).is_err(), "{action}");
+        }
     }
 }

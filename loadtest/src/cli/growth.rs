@@ -34,7 +34,7 @@ pub(super) struct GrowthArgs {
     /// Rounds of all sizes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Folder for the clusters; removed at the end
+    /// Folder within which the clusters get a new one, removed at the end
     #[arg(long, value_name = "DIR", default_value = "castor-growth")]
     folder: PathBuf,
     #[command(flatten)]
@@ -55,6 +55,7 @@ pub(super) async fn run(arguments: GrowthArgs) -> anyhow::Result<bool> {
     // Nothing is drawn at random; the record has a seed all the same.
     let environment = Environment::find(clock::fresh_seed());
     let mut run = growth::run(&settings, &stop, environment).await?;
+    run.must_be_judged();
     run.bound();
     arguments.output.finish(&run)
 }

@@ -184,9 +184,10 @@ fn positive(name: &str, rate: f64) -> anyhow::Result<f64> {
 }
 
 fn finish<D: Details>(outcome: &Outcome<D>, output: &Output) -> anyhow::Result<bool> {
+    let record = outcome.record();
     outcome.print(output.prints_json())?;
-    output.write(&outcome.record())?;
-    Ok(outcome.passed)
+    output.write(&record)?;
+    Ok(record.verdict.passed())
 }
 
 /// Records the calls of `lab` in `file`, when one was given.

@@ -61,7 +61,7 @@ pub(super) struct CeilingArgs {
     /// Rounds for each side, in turn
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Folder for the files of the constant servers; removed at the end
+    /// Folder within which the files of the constant servers get a new one, removed at the end
     #[arg(long, value_name = "DIR", default_value = "castor-ceiling")]
     folder: PathBuf,
 }
@@ -167,6 +167,7 @@ pub(super) async fn constant(arguments: ConstantArgs) -> anyhow::Result<bool> {
 }
 
 fn end(mut run: Run, load: &Load) -> anyhow::Result<bool> {
+    run.must_be_judged();
     run.bound();
     let passed = load.common.output.finish(&run)?;
     if !load.common.output.prints_json() {

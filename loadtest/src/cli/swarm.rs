@@ -19,7 +19,7 @@ use crate::swarm::scenario::{Scenario, name_of};
   castor-loadtest swarm --model --users 250
   castor-loadtest swarm --cluster castor-demo/cluster.json --minutes 30 --time-scale 10 --json swarm.json
   castor-loadtest swarm --scenario ha_guide --url https://sso.example.org/cas --ca ca.pem --accounts accounts.toml \\
-      --service https://app.example.org/load{n} --i-own-this-target
+      --service https://app.example.org/load --i-own-this-target
   castor-loadtest swarm --scenario new_school --time-scale 288 --cluster castor-demo/cluster.json --json day.json
 
 Who fails to sign in counts at the server: switch its throttling off, in Castor with

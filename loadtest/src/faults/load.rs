@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use super::Plan;
 use super::course::Course;
-use crate::bench::pairs::Issued;
 use crate::cas;
 use crate::clock;
 use crate::histogram::{Latencies, Percentiles};
 use crate::history::Phase;
+use crate::issued::Issued;
 use crate::judge::{self, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate};

@@ -3,9 +3,11 @@
 //!
 //! Promises: an answer is whole and well framed (a length, chunks, or the end of the connection) or
 //! an error; nothing is re-sent; a connection that the server ends is opened again for the next
-//! request. Does not: pool, follow redirects, keep cookies, or bound the time (its callers do).
+//! request; what takes longer than the client's time-out is an error, and its connection is dropped.
+//! Does not: pool, follow redirects, keep cookies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +23,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 pub struct Lean {
     origin: Origin,
     tls: Arc<ClientConfig>,
+    timeout: Duration,
     stream: Option<Stream>,
     buffer: Vec<u8>,
     filled: usize,
@@ -62,11 +65,15 @@ enum Body {
     UntilEnd,
 }
 
+/// How an answer is framed, where its body begins, and where that is in the buffer.
+type Whole = (Frame, usize, (usize, usize));
+
 impl Lean {
-    pub(super) fn new(origin: Origin, tls: Arc<ClientConfig>) -> Self {
+    pub(super) fn new(origin: Origin, tls: Arc<ClientConfig>, timeout: Duration) -> Self {
         Self {
             origin,
             tls,
+            timeout,
             stream: None,
             buffer: vec![0; BUFFER_BYTES],
             filled: 0,
@@ -82,50 +89,49 @@ impl Lean {
     /// Opens the connection when it is not open.
     ///
     /// # Errors
-    /// [`CallError::Connect`].
+    /// [`CallError::Connect`], [`CallError::Timeout`].
     pub async fn open(&mut self) -> Result<(), CallError> {
         if self.stream.is_none() {
-            self.stream = Some(connect(&self.origin, &self.tls, None).await?);
+            let stream = connect(&self.origin, &self.tls, None);
+            let stream = tokio::time::timeout(self.timeout, stream).await;
+            self.stream = Some(stream.unwrap_or(Err(CallError::Timeout))?);
         }
         Ok(())
     }
 
     /// Sends a whole request and reads the whole answer.
     ///
-    /// *Cancel safety*: not safe; a connection whose exchange was dropped must be dropped too.
+    /// *Cancel safety*: an exchange that is dropped takes its connection with it; the next one opens another.
     ///
     /// # Errors
-    /// [`CallError`]; after `Broken` the server may have done the work.
+    /// [`CallError`]; after `Broken` and `Timeout` the server may have done the work.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Reply<'_>, CallError> {
         self.open().await?;
+        let Some(mut stream) = self.stream.take() else {
+            return Err(CallError::Broken("no connection".to_owned()));
+        };
         self.filled = 0;
-        match self.run(request).await {
-            Ok((frame, head, body)) => {
-                if frame.close {
-                    self.stream = None;
-                }
-                let body = match frame.body {
-                    Body::Chunks => self.body.as_slice(),
-                    _ => self.buffer.get(body.0..body.1).unwrap_or_default(),
-                };
-                Ok(Reply {
-                    status: frame.status,
-                    head: self.buffer.get(..head).unwrap_or_default(),
-                    body,
-                })
-            }
-            Err(what) => {
-                self.stream = None;
-                Err(CallError::Broken(what))
-            }
+        let answer = tokio::time::timeout(self.timeout, self.run(&mut stream, request)).await;
+        let answer = answer.map_err(|_| CallError::Timeout)?;
+        let (frame, head, body) = answer.map_err(CallError::Broken)?;
+        if !frame.close {
+            self.stream = Some(stream);
         }
+        let body = match frame.body {
+            Body::Chunks => self.body.as_slice(),
+            _ => self.buffer.get(body.0..body.1).unwrap_or_default(),
+        };
+        Ok(Reply {
+            status: frame.status,
+            head: self.buffer.get(..head).unwrap_or_default(),
+            body,
+        })
     }
 
-    async fn run(&mut self, request: &[u8]) -> Result<(Frame, usize, (usize, usize)), String> {
-        let written = match &mut self.stream {
-            Some(Stream::Plain(stream)) => stream.write_all(request).await,
-            Some(Stream::Tls(stream)) => stream.write_all(request).await,
-            None => return Err("no connection".to_owned()),
+    async fn run(&mut self, stream: &mut Stream, request: &[u8]) -> Result<Whole, String> {
+        let written = match stream {
+            Stream::Plain(stream) => stream.write_all(request).await,
+            Stream::Tls(stream) => stream.write_all(request).await,
         };
         written.map_err(|error| error.to_string())?;
         let mut looked = 0;
@@ -138,7 +144,7 @@ impl Lean {
             if self.filled > HEAD_BYTES_MAX {
                 return Err("a head of more than 64 KiB".to_owned());
             }
-            if self.read().await? == 0 {
+            if self.read(stream).await? == 0 {
                 return Err("the connection ended before the answer".to_owned());
             }
         };
@@ -146,14 +152,14 @@ impl Lean {
         let end = match frame.body {
             Body::Length(length) => {
                 while self.filled < head + length {
-                    if self.read().await? == 0 {
+                    if self.read(stream).await? == 0 {
                         return Err("the connection ended within the answer".to_owned());
                     }
                 }
                 head + length
             }
             Body::UntilEnd => {
-                while self.read().await? > 0 {}
+                while self.read(stream).await? > 0 {}
                 self.filled
             }
             Body::Chunks => loop {
@@ -162,7 +168,7 @@ impl Lean {
                 if unchunk(rest, &mut self.body)? {
                     break self.filled;
                 }
-                if self.read().await? == 0 {
+                if self.read(stream).await? == 0 {
                     return Err("the connection ended within the answer".to_owned());
                 }
             },
@@ -173,7 +179,7 @@ impl Lean {
         Ok((frame, head, (head, end)))
     }
 
-    async fn read(&mut self) -> Result<usize, String> {
+    async fn read(&mut self, stream: &mut Stream) -> Result<usize, String> {
         if self.filled == self.buffer.len() {
             if self.filled > BODY_BYTES_MAX {
                 return Err("an answer of more than 1 MiB".to_owned());
@@ -181,10 +187,9 @@ impl Lean {
             self.buffer.resize(self.filled * 2, 0);
         }
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        let read = match &mut self.stream {
-            Some(Stream::Plain(stream)) => stream.read(room).await,
-            Some(Stream::Tls(stream)) => stream.read(room).await,
-            None => return Err("no connection".to_owned()),
+        let read = match stream {
+            Stream::Plain(stream) => stream.read(room).await,
+            Stream::Tls(stream) => stream.read(room).await,
         };
         let read = read.map_err(|error| error.to_string())?;
         self.filled += read;
@@ -312,7 +317,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let client = Client::new(None, std::time::Duration::from_secs(5)).unwrap();
+        let client = Client::new(None, Duration::from_secs(5)).unwrap();
         let mut lean = client.lean(&format!("http://{address}/")).unwrap();
         let reply = lean.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let reply = reply
@@ -356,6 +361,22 @@ mod tests {
         ] {
             assert!(of(answer, 1000).await.is_err(), "{answer:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn no_answer_is_an_error_after_a_while_and_the_next_request_has_a_new_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = Client::new(None, Duration::from_millis(50)).unwrap();
+        let mut lean = client.lean(&format!("http://{address}/")).unwrap();
+        for _ in 0..2 {
+            let reply = lean.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert!(matches!(reply, Err(CallError::Timeout)), "{reply:?}");
+            assert!(lean.stream.is_none());
+        }
+        let (first, _) = listener.accept().await.unwrap();
+        let (second, _) = listener.accept().await.unwrap();
+        assert_ne!(first.peer_addr().unwrap(), second.peer_addr().unwrap());
     }
 
     #[test]

@@ -193,6 +193,7 @@ impl Client {
         Ok(lean::Lean::new(
             Origin::of(url)?,
             Arc::clone(&self.inner.tls),
+            self.inner.timeout,
         ))
     }
 

@@ -25,20 +25,40 @@ impl fmt::Display for Html<'_> {
     }
 }
 
-/// A text inside a line or a cell of Markdown.
+/// A text inside a line or a cell of Markdown, or at the beginning of a line.
 pub fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars().map(printable) {
+    if begins_a_block(text) {
+        out.push('\\');
+    }
+    let mut before = None;
+    let mut rest = text.chars().map(printable).peekable();
+    while let Some(c) = rest.next() {
+        let within_a_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
         match c {
             '<' => out.push_str("&lt;"),
-            '\\' | '`' | '*' | '[' | ']' | '|' => {
+            '&' => out.push_str("&amp;"),
+            // Within a word it is no mark, and names of figures stay as they are.
+            '_' if within_a_word(before) && within_a_word(rest.peek().copied()) => out.push(c),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' => {
                 out.push('\\');
                 out.push(c);
             }
             _ => out.push(c),
         }
+        before = Some(c);
     }
     out
+}
+
+/// Whether a line of this text would be a heading, a quotation, an item of a list or a rule.
+fn begins_a_block(text: &str) -> bool {
+    let line = |mark: char| text.len() > 2 && text.trim_end().chars().all(|c| c == mark);
+    let Some(mark @ ('#' | '>' | '-' | '+' | '=')) = text.chars().next() else {
+        return false;
+    };
+    let rest = text.trim_start_matches(mark);
+    matches!(mark, '#' | '>') || rest.starts_with(' ') || line(mark)
 }
 
 /// A text inside a code span of Markdown; the span's own mark is replaced.
@@ -75,6 +95,17 @@ mod tests {
             markdown("a|b\n`<i>` [x](y)"),
             "a\\|b \\`&lt;i>\\` \\[x\\](y)"
         );
+        assert_eq!(markdown("a&lt; _b_ c_d"), "a&amp;lt; \\_b\\_ c_d");
+        for (text, safe) in [
+            ("# a", "\\# a"),
+            ("> a", "\\> a"),
+            ("- a", "\\- a"),
+            ("---", "\\---"),
+            ("-", "-"),
+            ("-5", "-5"),
+        ] {
+            assert_eq!(markdown(text), safe);
+        }
         assert_eq!(code("a`b\r"), "a'b ");
     }
 }

@@ -27,7 +27,8 @@ pub fn value(number: f64) -> String {
     let text = text.trim_end_matches('0').trim_end_matches('.');
     match text {
         "" | "-" | "-0" | "0" if size > 0.0 => format!("{number:.2e}"),
-        text => text.to_owned(),
+        // What was rounded up to a thousand has a comma, too.
+        text => grouped(text),
     }
 }
 
@@ -113,6 +114,8 @@ mod tests {
             (1_000_000.0, "1,000,000"),
             (-1_234.0, "-1,234"),
             (123.46, "123.5"),
+            (999.96, "1,000"),
+            (-999.96, "-1,000"),
             (11.98, "11.98"),
             (1.5, "1.5"),
             (0.047_588, "0.0476"),

@@ -113,6 +113,20 @@ impl Run {
         self
     }
 
+    /// Says that the run ended by an error on the way; what was measured before stays.
+    pub fn broke_off(&mut self, error: &anyhow::Error) -> &mut Self {
+        self.ended = Ended::Interrupted;
+        self.failed(format!("ended by an error: {error:#}"))
+    }
+
+    /// A run in which no answer was judged shows nothing, and has not passed.
+    pub fn must_be_judged(&mut self) -> &mut Self {
+        if self.verdict.judged == 0 && self.verdict.failures.is_empty() {
+            self.failed("nothing was measured: no answer was judged");
+        }
+        self
+    }
+
     /// Says why the run failed.
     pub fn failed(&mut self, why: impl Into<String>) -> &mut Self {
         self.verdict.failures.push(why.into());

@@ -10,12 +10,14 @@ use crate::run::{Mark, Run};
 
 const MIB: f64 = 1_048_576.0;
 
-/// Requests, processor and memory over time.
+/// Requests, processor, memory, latencies and lag over time.
 #[derive(Default)]
 pub struct Curves {
     requests: Vec<(f64, f64)>,
     cores: Vec<(f64, f64)>,
     memory: BTreeMap<String, Vec<(f64, f64)>>,
+    latencies: BTreeMap<&'static str, Vec<(f64, f64)>>,
+    lag: BTreeMap<String, Vec<(f64, f64)>>,
     marks: Vec<Mark>,
 }
 
@@ -23,6 +25,7 @@ impl Curves {
     /// Adds a run that began `offset` seconds after the beginning.
     pub fn add(&mut self, outcome: &Outcome, offset: f64) {
         self.marks.push(Mark::at(offset, outcome.plan.name.clone()));
+        self.add_slices(outcome, offset);
         for pair in outcome.samples.windows(2) {
             let [before, after] = pair else { continue };
             let time = after.at - before.at;
@@ -45,11 +48,39 @@ impl Curves {
         }
     }
 
+    fn add_slices(&mut self, outcome: &Outcome, offset: f64) {
+        for sample in &outcome.samples {
+            let Some(slice) = &sample.slice else {
+                continue;
+            };
+            let at = offset + sample.at;
+            for ([half, most], fast) in [
+                (["ticket p50", "ticket p99"], slice.ticket),
+                (["validate p50", "validate p99"], slice.validate),
+            ] {
+                if let Some((p50, p99)) = fast {
+                    self.latencies.entry(half).or_default().push((at, p50));
+                    self.latencies.entry(most).or_default().push((at, p99));
+                }
+            }
+            for (name, lag) in &slice.lag {
+                let points = self.lag.entry(name.clone()).or_default();
+                points.push((at, lag * 1000.0));
+            }
+        }
+    }
+
     /// Puts the curves into a record.
     pub fn put(self, run: &mut Run) {
         run.sampled("requests", "1/s", self.requests);
         if !self.cores.is_empty() {
             run.sampled("processor of all nodes", "cores", self.cores);
+        }
+        for (name, points) in self.latencies {
+            run.sampled_in("latency", name, "ms", points);
+        }
+        for (name, points) in self.lag {
+            run.sampled_in("replication lag", &name, "ms", points);
         }
         for (name, points) in self.memory {
             if !points.is_empty() {

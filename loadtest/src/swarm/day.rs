@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::scenario::within;
 use crate::rng::Rng;
+use crate::run::build::as_f64;
 
 /// Hours of a day.
 pub const HOURS: usize = 24;
@@ -302,11 +303,6 @@ fn share_before(number: u64, some: u64, all: u64) -> u64 {
 fn nth(number: u64, some: u64, all: u64) -> Option<u64> {
     let before = share_before(number, some, all);
     (share_before(number + 1, some, all) > before).then_some(before)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::day::{Day, Events, HOURS};
 use super::record::{common, off, round};
 use super::run::Outcome;
 use crate::environment::Environment;
+use crate::run::build::as_f64;
 use crate::run::{Cell, Kind, Plot, Run, Style, Table};
 
 /// Validations of tickets that nobody issued, before a run begins.
@@ -129,11 +130,6 @@ pub fn compare(run: &Run, audit: &str) -> anyhow::Result<(Table, Vec<String>, bo
         other => other.to_string(),
     });
     Ok((table, warnings.collect(), same))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

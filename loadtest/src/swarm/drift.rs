@@ -3,6 +3,7 @@
 //! Why the last quarter against the second: in the first a population hatches and the server's tables fill.
 //! Promises: nothing is said of a run that ended early or had no node to look at. Does not: judge.
 
+use super::record::round;
 use super::run::Outcome;
 use crate::histogram::Latencies;
 use crate::run::{Cell, Run, Table};
@@ -95,10 +96,6 @@ fn memory(outcome: &Outcome) -> [Option<f64>; QUARTERS] {
         }
     }
     sums.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count)))
-}
-
-fn round(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
 }
 
 #[cfg(test)]

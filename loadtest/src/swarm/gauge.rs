@@ -5,6 +5,8 @@
 
 use crate::http::{Call, Client};
 use crate::lab::Lab;
+use crate::process;
+use crate::run::build::as_f64;
 
 /// What one node has used so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,25 +86,12 @@ pub fn cpu_between(before: &[Option<Reading>], after: &[Option<Reading>]) -> Opt
     (!used.is_empty()).then(|| used.iter().sum())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn process(pid: u32) -> Option<Reading> {
-    if pid == 0 {
-        return None;
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let [ticks, pages] = ticks_and_pages(&stat)?;
+    let used = process::used(pid)?;
     Some(Reading {
-        cpu_s: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
-        resident: pages as f64 * rustix::param::page_size() as f64,
+        cpu_s: as_f64(used.cpu_ms) / 1000.0,
+        resident: as_f64(used.resident),
     })
-}
-
-/// User and system time in ticks, and resident pages. The name in brackets may hold anything.
-fn ticks_and_pages(stat: &str) -> Option<[u64; 2]> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    Some([number(11)? + number(12)?, number(21)?])
 }
 
 fn page(text: &str) -> Option<Reading> {
@@ -121,10 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_linux_and_prometheus_write() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 4 0 5 1000 77 184";
-        assert_eq!(ticks_and_pages(stat), Some([300, 77]));
-        assert_eq!(ticks_and_pages("7 (a"), None);
+    fn reads_what_prometheus_writes() {
         let text = "# HELP x\nprocess_cpu_seconds_total 12.5\nprocess_resident_memory_bytes 4e6\n";
         let reading = page(text).unwrap();
         assert_eq!((reading.cpu_s, reading.resident), (12.5, 4e6));

@@ -3,7 +3,7 @@
 //! The rooms: [`scenario`] (what a population is like), [`population`] (one user, as a state machine),
 //! [`model`] (what comes of it without a server), [`day`] (a day with given counts of events), [`counts`] (what happened, minute by minute);
 //! [`target`] (whom they talk to), [`accounts`] and [`addresses`] (as whom and from where), [`gauge`]
-//! (what the nodes use); [`run`] (a whole run), [`mod@seen`] (what users saw), [`record`],
+//! (what the nodes use), [`slices`] (what is looked at every few seconds); [`run`] (a whole run), [`mod@seen`] (what users saw), [`record`],
 //! [`day_record`], [`curves`] and [`drift`] (what is written about it).
 //!
 //! Promises: what users do follows from scenario and seed alone; answers decide only whether a life goes on.
@@ -24,6 +24,7 @@ pub mod record;
 pub mod run;
 pub mod scenario;
 pub mod seen;
+pub mod slices;
 mod steps;
 pub mod target;
 mod visits;

@@ -10,6 +10,7 @@ use super::scenario::{Population, Scenario};
 use super::world::Early;
 use super::{day_record, drift, model};
 use crate::environment::Environment;
+use crate::run::build::as_f64;
 use crate::run::{Cell, Ended, Kind, Plot, Run, Style, Table, Verdict};
 
 /// The record of one run.
@@ -66,6 +67,8 @@ pub fn head(run: &mut Run, outcomes: &[Outcome]) {
         late(run, outcome);
     }
     run.verdict = Verdict::from(&tally);
+    few_accounts(run, outcomes);
+    run.must_be_judged();
     for outcome in outcomes {
         match &outcome.early {
             None => continue,
@@ -83,6 +86,20 @@ pub fn head(run: &mut Run, outcomes: &[Outcome]) {
         as_f64(tally.count(crate::judge::Sin::SessionLost)),
         "",
     );
+}
+
+/// Says so, in the title too, when there are fewer accounts than the scenario has.
+fn few_accounts(run: &mut Run, outcomes: &[Outcome]) {
+    let wanted = |one: &Outcome| usize::from(one.plan.scenario.accounts());
+    if let Some(few) = outcomes.iter().find(|one| one.accounts < wanted(one)) {
+        let of = format!(
+            "{} of the scenario's {} accounts",
+            few.accounts,
+            wanted(few)
+        );
+        run.title = format!("{}, {of}", run.title);
+        run.note(format!("{of}: --accounts gives the others"));
+    }
 }
 
 /// A generator that is late thins the load and blames the server.
@@ -261,11 +278,6 @@ pub fn of_model(population: &Population, seed: u64, environment: Environment) ->
     let net = total.net_sessions() / population.minutes;
     run.figure("net_sessions_per_minute", net, "1/min");
     run
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }
 
 /// For tables.

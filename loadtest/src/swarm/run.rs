@@ -13,9 +13,10 @@ use super::counts::{Counts, per_minute};
 use super::gauge::{Reading, cpu_between};
 use super::scenario::Scenario;
 use super::seen::Seen;
+use super::slices::Slice;
 use super::target::Target;
 use super::world::{Early, World};
-use super::{life, steps, visits};
+use super::{life, slices, steps, visits};
 use crate::clock;
 use crate::progress::Progress;
 use crate::run::bounds::POINTS_MAX;
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Why it ended before its time.
     pub early: Option<Early>,
+    /// Accounts that there were to draw from.
+    pub accounts: usize,
     /// Names of the nodes whose use of the machine is known.
     pub nodes: Vec<String>,
     /// What was sampled while it ran.
@@ -66,6 +69,8 @@ pub struct Sample {
     pub counts: Counts,
     /// What the nodes had used by then.
     pub nodes: Vec<Option<Reading>>,
+    /// What came since the last slice, where one ends.
+    pub slice: Option<Slice>,
 }
 
 impl Outcome {
@@ -120,6 +125,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
         at: 0.0,
         counts: Counts::default(),
         nodes: first,
+        slice: None,
     }];
     let mut users = tokio::task::JoinSet::new();
     match &plan.scenario {
@@ -143,7 +149,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
     // Whoever is in the middle of a request sees its answer, in the time that a request may take.
     while users.join_next().await.is_some() {}
     let lived = (world.now() / 60.0).min(plan.scenario.minutes());
-    let last = sample(&world, plan.time_scale).await;
+    let last = sample(&world, plan.time_scale, true).await;
     let shown = samples.last().map_or(0, |sample| sample.counts.requests);
     progress.advance(last.counts.requests.saturating_sub(shown));
     samples.push(last);
@@ -166,6 +172,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
         seen,
         seconds,
         early,
+        accounts: target.accounts.len(),
         nodes,
         samples,
     };
@@ -177,10 +184,16 @@ async fn watch(world: &World, scale: f64, progress: &Progress, samples: &mut Vec
     let real = world.ends_at() / scale;
     let most = f64::from(u32::try_from(POINTS_MAX / 2).unwrap_or(u32::MAX));
     let every = (real / most).max(1.0);
+    let length = slices::length(real);
+    let mut sliced = 0.0;
     let mut shown = (0, 0);
     loop {
         clock::pause(Duration::from_secs_f64(every)).await;
-        let now = sample(world, scale).await;
+        let whole = world.now() / scale - sliced >= length;
+        let now = sample(world, scale, whole).await;
+        if whole {
+            sliced = now.at;
+        }
         let wrong = world.note(|seen| seen.tally.wrong());
         progress.advance(now.counts.requests.saturating_sub(shown.0));
         progress.wrong(wrong.saturating_sub(shown.1));
@@ -190,12 +203,19 @@ async fn watch(world: &World, scale: f64, progress: &Progress, samples: &mut Vec
     }
 }
 
-async fn sample(world: &World, scale: f64) -> Sample {
+/// One look; with the slice that ends here.
+async fn sample(world: &World, scale: f64, slice: bool) -> Sample {
+    let lag = if slice {
+        world.target.lags.read().await
+    } else {
+        Vec::new()
+    };
     let nodes = world.target.gauges.read().await;
     Sample {
         at: world.now() / scale,
         counts: world.note(|seen| seen.minutes.total()),
         nodes,
+        slice: slice.then(|| world.note(|seen| seen.lately.take(lag))),
     }
 }
 

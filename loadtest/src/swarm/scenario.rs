@@ -126,6 +126,14 @@ impl Scenario {
         }
     }
 
+    /// Accounts that users draw from.
+    pub fn accounts(&self) -> u16 {
+        match self {
+            Self::Population(population) => population.accounts,
+            Self::Day(day) => day.accounts,
+        }
+    }
+
     /// Applications that are visited.
     pub fn services(&self) -> u16 {
         match self {

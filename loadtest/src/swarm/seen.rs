@@ -1,18 +1,17 @@
 //! What a population has seen: judged answers, counts, latencies, and old tickets to try again.
 //!
-//! Promises: bounded: the last [`ISSUED_MAX`] tickets are known as hashes, at most [`OLD_MAX`] tickets
-//! wait to be tried again. Does not: send anything.
+//! Promises: bounded: the last tickets are known ([`crate::issued`]), at most [`OLD_MAX`] tickets wait to be
+//! tried again. Does not: send anything.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::VecDeque;
 
 use super::counts::{Counts, Minutes};
 use super::drift::Quarters;
+use super::slices::Lately;
 use crate::histogram::Latencies;
+use crate::issued::Recent;
 use crate::judge::Tally;
 
-/// Tickets remembered, to notice one that is issued twice.
-pub const ISSUED_MAX: usize = 1_000_000;
 /// Used tickets kept to be tried again.
 pub const OLD_MAX: usize = 256;
 
@@ -31,7 +30,9 @@ pub struct Seen {
     pub ticket: Latencies,
     /// Validations.
     pub validate: Latencies,
-    /// The same in each quarter of the run.
+    /// Of tickets and validations, what came since it was last looked at.
+    pub lately: Lately,
+    /// The validations in each quarter of the run.
     pub quarters: Quarters,
     /// Sign-outs.
     pub sign_out: Latencies,
@@ -66,7 +67,7 @@ impl Seen {
 
     /// False when this ticket was issued before.
     pub fn is_new(&mut self, ticket: &str) -> bool {
-        self.issued.add(ticket)
+        self.issued.is_new(ticket)
     }
 
     /// Keeps a used ticket; hands back the oldest one when there are enough.
@@ -82,30 +83,6 @@ impl Seen {
     /// The tickets that are still kept.
     pub fn take_old(&mut self) -> Vec<Old> {
         self.old.drain(..).collect()
-    }
-}
-
-/// The last tickets, as hashes.
-#[derive(Default)]
-struct Recent {
-    hasher: RandomState,
-    known: HashSet<u64>,
-    order: VecDeque<u64>,
-}
-
-impl Recent {
-    fn add(&mut self, ticket: &str) -> bool {
-        let hash = self.hasher.hash_one(ticket);
-        if !self.known.insert(hash) {
-            return false;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > ISSUED_MAX
-            && let Some(first) = self.order.pop_front()
-        {
-            self.known.remove(&first);
-        }
-        true
     }
 }
 

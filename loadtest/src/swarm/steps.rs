@@ -1,7 +1,8 @@
 //! What users do at a server, one function each: send, wait for the answer, judge it, count it.
 //!
 //! Promises: every answer is judged. Latencies count from the moment a step was due: who is late because the
-//! answer before was late does not hide that. Does not: decide what is done.
+//! answer before was late does not hide that; a validation is asked when its ticket is there, and counts
+//! from then. Does not: decide what is done.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -90,6 +91,7 @@ pub(super) async fn ask(world: &World, life: &mut Life, at: f64, service: usize)
     let mut ticket = None;
     world.judged(|seen| {
         seen.ticket.record(took);
+        seen.lately.ticket.record(took);
         ticket = judge::ticket(&mut seen.tally, answer);
         world.count(
             seen,
@@ -121,6 +123,7 @@ pub(super) async fn ask_in_vain(world: &World, life: &mut Life, at: f64, service
     let took = since(due);
     world.judged(|seen| {
         seen.ticket.record(took);
+        seen.lately.ticket.record(took);
         let refused = matches!(&answer, TicketAnswer::Odd(_));
         if refused {
             seen.tally.right();
@@ -154,6 +157,7 @@ pub(super) async fn validate(world: &World, life: &mut Life, ticket: &str, servi
     let took = since(asked);
     world.judged(|seen| {
         seen.validate.record(took);
+        seen.lately.validate.record(took);
         if let Some(quarter) = seen.quarters.at(world.now() / world.ends_at()) {
             quarter.record(took);
         }

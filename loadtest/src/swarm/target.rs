@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use super::accounts::{self, Account};
 use super::addresses::Addresses;
 use super::gauge::Gauges;
+use super::slices::Lags;
 use crate::cas::form;
 use crate::cas::validation::Validation;
 use crate::cluster::Cluster;
@@ -74,6 +75,8 @@ pub struct Target {
     pub refused: String,
     /// What the nodes use.
     pub gauges: Gauges,
+    /// How far they are behind each other.
+    pub lags: Lags,
     applications: Addresses,
     protocol: u8,
 }
@@ -124,6 +127,7 @@ impl Target {
         }
         let mut lab = Lab::of(cluster, options.timeout, &options.service, services)?;
         let gauges = Gauges::new(&lab, &options.pids, &options.metrics);
+        let lags = Lags::new(&lab, &options.metrics);
         lab.client = lab.client.without_resumption();
         Ok(Self {
             lab,
@@ -132,6 +136,7 @@ impl Target {
             replay_at,
             refused: options.refused.clone(),
             gauges,
+            lags,
             applications: options.applications,
             protocol: options.protocol,
         })
@@ -208,7 +213,7 @@ async fn look_at_form(client: &Client, front: &str) -> Result<(), String> {
         }
     }
     match form::find(&answer.text()) {
-        Some(_) => Ok(()),
+        Some(form) => form::destination(&format!("{front}/login"), &form.action).map(drop),
         None => Err("the page has no form with a name and a password".to_owned()),
     }
 }

@@ -51,6 +51,7 @@ async fn pairs_catch_each_sin_by_its_rule() {
         (Sin::RefusesLiveTickets, Verdict::Refused),
         (Sin::LosesSessions, Verdict::SessionLost),
         (Sin::IssuesTwice, Verdict::IssuedTwice),
+        (Sin::WrongAttributes, Verdict::WrongAttributes),
         (Sin::SilentFailure, Verdict::Malformed),
         (Sin::NoNamespace, Verdict::Malformed),
         (Sin::Unavailable, Verdict::Unavailable),

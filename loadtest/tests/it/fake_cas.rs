@@ -70,6 +70,12 @@ pub enum Sin {
     NoForm,
     /// Every password is right.
     AcceptsAnything,
+    /// The form is sent to another server.
+    PostsElsewhere,
+    /// Validations are never answered.
+    Hangs,
+    /// A validation takes at least [`SLOW`].
+    SlowValidations,
     /// No sin: wrong passwords are answered with 200 and the form, as older servers do.
     RefusesWithForm,
     /// No sin: a sign-in is answered with 303 and no page.
@@ -181,11 +187,21 @@ impl FakeCas {
         }
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/ready") => self.ready().await,
+            (Method::GET, "/metrics") => page(
+                StatusCode::OK,
+                "castor_replication_lag_seconds{peer=\"other\"} 0.25\n",
+            ),
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
             (Method::POST, "/cas/v1/users") => Self::check(&String::from_utf8_lossy(&body)),
             (Method::GET, "/cas/logout") => self.logout(&parts.headers),
             (Method::GET, "/cas/serviceValidate" | "/cas/p3/serviceValidate") => {
+                if self.sins(Sin::Hangs) {
+                    std::future::pending::<()>().await;
+                }
+                if self.sins(Sin::SlowValidations) {
+                    castor_loadtest::clock::pause(SLOW).await;
+                }
                 self.validate(&query, &parts.headers)
             }
             _ => page(StatusCode::NOT_FOUND, ""),
@@ -211,12 +227,19 @@ impl FakeCas {
         page(StatusCode::OK, "ready")
     }
 
-    fn form() -> Response<Full<Bytes>> {
+    fn form(&self) -> Response<Full<Bytes>> {
+        let action = if self.sins(Sin::PostsElsewhere) {
+            "http://127.0.0.1:9/cas/login"
+        } else {
+            "login"
+        };
         page(
             StatusCode::OK,
-            "<form method=post id=fm1 action='login'><input value='e&#49;s1' type=hidden \
-             name=execution><input name='username'><input type=password name='password'>\
-             <input name='_eventId' value='submit' type='hidden'/></form>",
+            format!(
+                "<form method=post id=fm1 action='{action}'><input value='e&#49;s1' type=hidden \
+                 name=execution><input name='username'><input type=password name='password'>\
+                 <input name='_eventId' value='submit' type='hidden'/></form>"
+            ),
         )
     }
 
@@ -235,7 +258,7 @@ impl FakeCas {
             );
         }
         let (Some(service), true, false) = (query.get("service"), known, lost) else {
-            return Self::form();
+            return self.form();
         };
         if service.ends_with("refused") {
             return page(StatusCode::FORBIDDEN, "not for you");
@@ -304,11 +327,11 @@ impl FakeCas {
         let fields = parse(body);
         let is = |name: &str, value: &str| fields.get(name).is_some_and(|got| got == value);
         if !is("execution", "e1s1") || !is("_eventId", "submit") {
-            return Self::form();
+            return self.form();
         }
         let right = is("username", USER) && is("password", PASSWORD);
         if !right && !self.sins(Sin::AcceptsAnything) {
-            let mut answer = Self::form();
+            let mut answer = self.form();
             if !self.sins(Sin::RefusesWithForm) {
                 *answer.status_mut() = StatusCode::UNAUTHORIZED;
             }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use castor_loadtest::bench::load::target::{Target, Way};
 use castor_loadtest::bench::load::{self, Measured, Operation, Plan};
+use castor_loadtest::clock;
 use castor_loadtest::judge::Sin as Verdict;
+use castor_loadtest::lab::Lab;
 use castor_loadtest::stop::Stop;
 
 use crate::fake_cas::Sin;
@@ -21,6 +23,7 @@ fn plan(operation: Operation, rate: Option<f64>) -> Plan {
         warm: Duration::ZERO,
         time: Duration::from_millis(400),
         replay_every: 3,
+        progress: None,
     }
 }
 
@@ -60,6 +63,7 @@ async fn each_sin_is_caught_by_its_rule() {
         (Sin::RefusesLiveTickets, Verdict::Refused),
         (Sin::IssuesTwice, Verdict::IssuedTwice),
         (Sin::LosesSessions, Verdict::SessionLost),
+        (Sin::WrongAttributes, Verdict::WrongAttributes),
         (Sin::SilentFailure, Verdict::Malformed),
         (Sin::NoNamespace, Verdict::Malformed),
         (Sin::Unavailable, Verdict::Unavailable),
@@ -84,10 +88,73 @@ async fn at_a_rate_as_many_are_done_as_are_due() {
     assert_eq!(measured.whole.count(), 20);
 }
 
+/// A load of one connection with a time-out of its own.
+async fn alone(sin: Sin, plan: Plan, patience: Duration, stop: &Stop) -> Measured {
+    let setup = Setup::new(&[sin, Sin::TicketsNeverDie]).await;
+    let service = "http://127.0.0.1/app{n}";
+    let lab = Lab::open(&setup.cluster, patience, service, 1).unwrap();
+    let target = Target::cluster(&lab, Way::Front, 1).await.unwrap();
+    load::run(&target, &plan, stop).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_due_and_waited_counts_as_long_as_it_waited() {
+    let mut slow = plan(Operation::Pair, Some(50.0));
+    slow.connections = 1;
+    let patience = Duration::from_secs(20);
+    let measured = alone(Sin::SlowValidations, slow.clone(), patience, &Stop::new()).await;
+    assert_eq!(measured.tally.wrong(), 0, "{:?}", measured.tally);
+    // 20 are due within 400 ms, and each takes at least 150 ms of the one connection.
+    assert_eq!(
+        (measured.whole.count(), measured.validate.count()),
+        (20, 20)
+    );
+    assert!(measured.unsent >= 17 && measured.asked.count() <= 3);
+    assert_eq!(measured.unsent + measured.asked.count(), 20);
+    let patience = Duration::from_secs(1);
+    let measured = alone(Sin::Hangs, slow, patience, &Stop::new()).await;
+    assert_eq!(measured.validate.count(), 20);
+    assert!(measured.tally.count(Verdict::Unanswered) > 0 || measured.unsent == 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_holds_no_load_up() {
+    for rate in [None, Some(50.0)] {
+        let plan = plan(Operation::Validate, rate);
+        let patience = Duration::from_secs(1);
+        let measured = alone(Sin::Hangs, plan.clone(), patience, &Stop::new()).await;
+        assert_eq!(measured.operations, 0);
+        assert!(measured.tally.count(Verdict::Unanswered) > 0, "{rate:?}");
+        // Whoever ends the run does not wait for an answer.
+        let stop = Stop::new();
+        let patience = Duration::from_secs(600);
+        let load = alone(Sin::Hangs, plan, patience, &stop);
+        let (measured, ()) = tokio::join!(load, async {
+            clock::pause(Duration::from_millis(100)).await;
+            stop.set();
+        });
+        assert_eq!(measured.operations, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_outs_are_measured_without_the_sign_ins_before_them() {
+    let began = clock::monotonic();
+    let measured = measured(&[], Operation::Logout, Way::Front, None).await;
+    let all = clock::monotonic().duration_since(began);
+    assert_eq!(measured.tally.wrong(), 0, "{:?}", measured.tally);
+    assert!(measured.operations > 0);
+    // Two rounds of sign-ins take a second and a half each.
+    assert!(measured.seconds + 3.0 <= all.as_secs_f64());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_compared_with_constant_answers() {
     let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
     let record = setup.folder.path().join("record.json");
+    let theirs = setup.folder.path().join("constant/letter");
+    std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    std::fs::write(&theirs, "dear").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_castor-loadtest"));
     command
         .args([
@@ -122,5 +189,7 @@ async fn a_server_is_compared_with_constant_answers() {
         serde_json::from_str(&std::fs::read_to_string(&record).unwrap()).unwrap();
     assert_eq!(record["kind"], "bench");
     assert_eq!(record["verdict"]["wrong"], 0);
-    assert!(!setup.folder.path().join("constant").exists());
+    let folder = std::fs::read_dir(setup.folder.path().join("constant")).unwrap();
+    let left: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [theirs], "what was there before stays, nothing else");
 }

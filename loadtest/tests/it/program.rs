@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::fake_cas::Sin;
+use crate::fake_cas::{PASSWORD, Sin};
 use crate::setup::{Setup, write_cluster};
 
 async fn run(arguments: Vec<String>) -> Output {
@@ -51,6 +51,23 @@ async fn exit_code_tells_what_happened() {
     let sinner = Setup::new(&[Sin::WrongUser]).await;
     assert_eq!(run(pairs(&sinner.cluster)).await.status.code(), Some(1));
 
+    // Any CAS server will do: one of which no operations listener is known.
+    let known: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&honest.cluster).unwrap()).unwrap();
+    let mut nodes = known["nodes"].as_array().unwrap().clone();
+    for node in &mut nodes {
+        node.as_object_mut().unwrap().remove("ops_url");
+    }
+    let plain = honest.folder.path().join("plain.json");
+    write_cluster(&plain, known["front"].as_str().unwrap(), PASSWORD, &nodes);
+    let history = honest.folder.path().join("pairs.jsonl");
+    let history = history.display().to_string();
+    let written = ["--history", &history].map(str::to_owned).to_vec();
+    let output = run([pairs(&plain), written].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let check = ["check", history.as_str()].map(str::to_owned);
+    assert_eq!(run(check.to_vec()).await.status.code(), Some(0));
+
     let missing = run(pairs(&honest.folder.path().join("none.json"))).await;
     assert_eq!(missing.status.code(), Some(2));
     assert!(
@@ -67,6 +84,26 @@ async fn exit_code_tells_what_happened() {
     let unhealthy = run(pairs(&honest.cluster)).await;
     assert_eq!(unhealthy.status.code(), Some(3), "{unhealthy:?}");
     assert!(!String::from_utf8_lossy(&unhealthy.stderr).contains("stale"));
+
+    // A page whose form goes to somebody else gets no password.
+    let thief = Setup::new(&[Sin::PostsElsewhere]).await;
+    let refused = run(pairs(&thief.cluster)).await;
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(says.contains("another server"), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_at_which_nothing_is_due_in_time_fails() {
+    let setup = Setup::new(&[Sin::TicketsNeverDie]).await;
+    let cluster = setup.cluster.display().to_string();
+    // The first is due before the measurement, the second after it.
+    let rate = ["bench", "saturate", "--rate", "0.1", "--time", "1"];
+    let rate = [rate.as_slice(), &["--cluster", &cluster]].concat();
+    let output = run(rate.into_iter().map(str::to_owned).collect()).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let says = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(says.contains("nothing was measured"), "{says}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use castor_loadtest::run::{Ended, Run};
+use castor_loadtest::run::{Ended, Run, Series};
 
 use crate::fake_cas::Sin;
 use crate::setup::Setup;
@@ -59,6 +59,11 @@ async fn a_run_leaves_record_and_history_and_its_exit_code_judges() {
         let run = Run::read(&record).unwrap();
         assert_eq!((run.seed, run.ended), (7, Ended::Whole));
         assert_eq!(run.verdict.passed(), code == 0);
+        for (panel, name) in [("latency", "validate p99"), ("replication lag", "aaaa")] {
+            let of = |one: &&Series| one.name == name && one.panel.as_deref() == Some(panel);
+            let series = run.series.iter().find(of);
+            assert!(series.is_some_and(|one| !one.points.is_empty()), "{name}");
+        }
         let quarters = run
             .tables
             .iter()
@@ -77,7 +82,11 @@ async fn a_run_leaves_record_and_history_and_its_exit_code_judges() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_targets_are_named_before_anybody_hatches() {
-    for (sin, word) in [(Sin::Broken, "500"), (Sin::NoForm, "no form")] {
+    for (sin, word) in [
+        (Sin::Broken, "500"),
+        (Sin::NoForm, "no form"),
+        (Sin::PostsElsewhere, "another server"),
+    ] {
         let setup = Setup::new(&[sin]).await;
         let (code, says) = swarm(&setup.cluster, &[]).await;
         assert_eq!(code, Some(3), "{says}");

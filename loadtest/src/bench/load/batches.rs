@@ -1,28 +1,37 @@
-//! Validations alone: tickets are issued for a while, unmeasured, and then all of them validated,
-//! measured, again and again.
+//! Validations alone, or logouts alone: what they need is made for a while, unmeasured, and then all of
+//! it used up, measured, again and again.
 //!
-//! Promises: while validations are measured nothing else is asked. Does not: keep a rate; the
-//! tickets would grow old.
+//! Promises: while it is measured nothing else is asked, and only that time counts. Does not: keep a
+//! rate; tickets would grow old, and sessions cost a password each.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::worker::Worker;
-use super::{Measured, Plan};
+use super::{Measured, Operation, Plan};
 use crate::clock;
+use crate::person::Person;
 use crate::stop::Stop;
 
 /// Well below the ten seconds that a ticket lives.
-const ISSUE_FOR: Duration = Duration::from_millis(1500);
+const PREPARE_FOR: Duration = Duration::from_millis(1500);
 /// A server that validates much more slowly than it issues must not be asked about tickets that have ended.
 const OLDEST: Duration = Duration::from_secs(7);
 /// Rounds that warm everything up.
 const WARM: u32 = 1;
+/// How many times longer than the measurement all of it may take: sessions are made slowly and ended fast.
+const LONGEST: u32 = 4;
 
-/// A ticket and the number it was issued under.
-pub(super) type Ticket = (u64, String);
+/// What is used up.
+enum Ready {
+    /// A ticket, and the number it was issued under.
+    Ticket(u64, String),
+    /// A session.
+    Session(Person),
+}
 
 pub(super) async fn run(
     mut workers: Vec<Worker>,
@@ -31,15 +40,22 @@ pub(super) async fn run(
 ) -> anyhow::Result<Measured> {
     let mut time = Duration::ZERO;
     let mut round = 0;
-    while (time < plan.time || round <= WARM) && !stop.is_set() {
-        let until = clock::monotonic() + ISSUE_FOR;
-        let issued = together(workers, |worker| worker.issue_until(until)).await?;
+    let longest = clock::monotonic() + plan.time * LONGEST;
+    let goes_on = |time, round| round <= WARM || (time < plan.time && clock::monotonic() < longest);
+    while goes_on(time, round) && !stop.is_set() {
+        let until = clock::monotonic() + PREPARE_FOR;
+        let operation = plan.operation;
+        let ready = together(workers, |worker| {
+            worker.prepare(operation, until, stop.clone())
+        });
+        let ready = ready.await?;
         let counts = round >= WARM;
         let start = clock::monotonic();
-        workers = together(issued, |(worker, tickets)| {
-            worker.validate_all(tickets, until - ISSUE_FOR + OLDEST, counts)
-        })
-        .await?;
+        let last = until - PREPARE_FOR + OLDEST;
+        let used = together(ready, |(worker, ready)| {
+            worker.use_up(ready, last, counts.then(|| plan.clone()), stop.clone())
+        });
+        workers = used.await?;
         if counts {
             time += clock::monotonic().duration_since(start);
         }
@@ -70,29 +86,71 @@ where
 }
 
 impl Worker {
-    async fn issue_until(mut self, until: Instant) -> (Self, Vec<Ticket>) {
-        let mut tickets = Vec::new();
+    async fn prepare(
+        mut self,
+        operation: Operation,
+        until: Instant,
+        stop: Stop,
+    ) -> (Self, Vec<Ready>) {
+        let mut all = Vec::new();
+        let mut stopped = pin!(stop.wait());
         let mut index = self.first_index();
-        while clock::monotonic() < until {
-            if let Some(ticket) = self.issue(index).await {
-                tickets.push((index, ticket));
-            }
+        while clock::monotonic() < until && !stop.is_set() {
+            let one = tokio::select! {
+                biased;
+                one = self.make(operation, index) => one,
+                () = &mut stopped => break,
+            };
+            all.extend(one);
             index += 1;
         }
-        (self, tickets)
+        (self, all)
     }
 
-    async fn validate_all(mut self, tickets: Vec<Ticket>, until: Instant, counts: bool) -> Self {
-        for (index, ticket) in tickets {
+    async fn make(&mut self, operation: Operation, index: u64) -> Option<Ready> {
+        if operation == Operation::Logout {
+            return self.session().await.map(Ready::Session);
+        }
+        let ticket = self.issue(index).await?;
+        Some(Ready::Ticket(index, ticket))
+    }
+
+    /// Measured only when there is a plan.
+    async fn use_up(
+        mut self,
+        all: Vec<Ready>,
+        until: Instant,
+        plan: Option<Plan>,
+        stop: Stop,
+    ) -> Self {
+        let mut stopped = pin!(stop.wait());
+        for one in all {
             let start = clock::monotonic();
-            if start >= until {
+            if start >= until || stop.is_set() {
                 break;
             }
-            if self.validate(index, 1, &ticket, false).await && counts {
-                let time = clock::monotonic().duration_since(start);
-                self.count_validation(time);
+            let wrong = self.wrong();
+            let right = tokio::select! {
+                biased;
+                right = self.use_one(&one) => right,
+                () = &mut stopped => break,
+            };
+            let Some(plan) = &plan else {
+                continue;
+            };
+            let time = clock::monotonic().duration_since(start);
+            if right {
+                self.count(plan.operation, time);
             }
+            plan.tell(self.wrong() - wrong);
         }
         self
+    }
+
+    async fn use_one(&mut self, one: &Ready) -> bool {
+        match one {
+            Ready::Ticket(index, ticket) => self.validate(*index, 1, ticket, false).await,
+            Ready::Session(person) => self.end(person).await,
+        }
     }
 }

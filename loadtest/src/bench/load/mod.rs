@@ -1,11 +1,12 @@
 //! A load of one kind on one thread: as fast as its connections can, or at a rate.
 //!
-//! The rooms: [`pace`] (when each operation is due), [`batches`] (validations alone), [`worker`] (one connection for each door, and
+//! The rooms: [`pace`] (when each operation is due), [`batches`] (validations and logouts alone), [`worker`] (one connection for each door, and
 //! what it asks), [`target`] (who is asked).
 //!
 //! Promises: at a rate, latencies count from the moment an operation was due, whether or not a
-//! connection was free (no coordinated omission), and operations that could not be sent at all are
-//! counted; every answer is judged. Does not: share its thread with anything else.
+//! connection was free (no coordinated omission): a validation is as late as its pair began late, and
+//! operations that could not be sent, or had no answer, have waited until the end; every answer is
+//! judged. Does not: share its thread with anything else.
 
 mod batches;
 pub mod pace;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::histogram::Latencies;
 use crate::judge::{Sin, Tally};
+use crate::progress::Progress;
 use crate::stop::Stop;
 use pace::Pace;
 use target::Target;
@@ -57,6 +59,11 @@ impl Operation {
         }
     }
 
+    /// Whether something is made before, which is no part of what is measured.
+    pub fn is_prepared(self) -> bool {
+        matches!(self, Self::Validate | Self::Logout)
+    }
+
     /// Requests that are measured in one operation.
     pub fn requests(self) -> u64 {
         match self {
@@ -67,7 +74,7 @@ impl Operation {
 }
 
 /// How much of it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Plan {
     /// What.
     pub operation: Operation,
@@ -81,6 +88,18 @@ pub struct Plan {
     pub time: Duration,
     /// Every how many tickets the used ticket is tried again and must be refused; 0 for never.
     pub replay_every: u64,
+    /// Who is told of every operation.
+    pub progress: Option<Arc<Progress>>,
+}
+
+impl Plan {
+    /// One operation more, with so many wrong answers.
+    fn tell(&self, wrong: u64) {
+        if let Some(progress) = &self.progress {
+            progress.advance(1);
+            progress.wrong(wrong);
+        }
+    }
 }
 
 /// What came of it.
@@ -96,8 +115,11 @@ pub struct Measured {
     pub whole: Latencies,
     /// Latency of ticket requests.
     pub issue: Latencies,
-    /// Latency of validations, from the moment the ticket was there.
+    /// Latency of validations, from the moment they were due: as late as their pair began late, and then
+    /// from the moment the ticket was there.
     pub validate: Latencies,
+    /// The same from the moment the ticket was there alone, which hides what waited.
+    pub asked: Latencies,
     /// Judged answers, with those of the time before the measurement.
     pub tally: Tally,
 }
@@ -120,7 +142,19 @@ impl Measured {
         self.whole.merge(&other.whole);
         self.issue.merge(&other.issue);
         self.validate.merge(&other.validate);
+        self.asked.merge(&other.asked);
         self.tally.merge(other.tally.clone());
+    }
+
+    /// `count` operations that have waited `time` without an answer.
+    fn waited(&mut self, operation: Operation, time: Duration, count: u64) {
+        self.whole.record_many(time, count);
+        if matches!(operation, Operation::Issue | Operation::Pair) {
+            self.issue.record_many(time, count);
+        }
+        if matches!(operation, Operation::Validate | Operation::Pair) {
+            self.validate.record_many(time, count);
+        }
     }
 
     /// As [`Measured::merge`], of a round that came after.
@@ -148,7 +182,7 @@ async fn one_thread(target: &Arc<Target>, plan: &Plan, stop: &Stop) -> anyhow::R
     for number in 0..plan.connections.max(1) {
         ready.push(Worker::connect(target, number).await?);
     }
-    if plan.operation == Operation::Validate && plan.rate.is_none() {
+    if plan.operation.is_prepared() && plan.rate.is_none() {
         return batches::run(ready, plan, stop).await;
     }
     let pace = Arc::new(Pace::new(plan, target.client.timeout()));
@@ -161,8 +195,12 @@ async fn one_thread(target: &Arc<Target>, plan: &Plan, stop: &Stop) -> anyhow::R
     while let Some(worker) = workers.join_next().await {
         all.merge(&worker.context("a worker ended")?);
     }
-    all.seconds = pace.measured(clock::monotonic()).as_secs_f64();
-    all.unsent = pace.unsent();
+    let now = clock::monotonic();
+    all.seconds = pace.measured(now).as_secs_f64();
+    for (time, count) in pace.unsent(now) {
+        all.unsent += count;
+        all.waited(plan.operation, time, count);
+    }
     Ok(all)
 }
 

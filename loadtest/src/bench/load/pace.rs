@@ -1,14 +1,17 @@
 //! When each operation of a load is due, and which of them count.
 //!
 //! Promises: at a rate, operation `n` is due at start + n / rate; turns are handed out at most a
-//! millisecond late (the timer's grain, which counts as latency) and never early.
-//! Does not: send anything.
+//! millisecond late (the timer's grain, which counts as latency) and never early; what no worker took
+//! is known with the time that it waited. Does not: send anything.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Plan;
 use crate::clock;
+
+/// Different waits that are told of operations which no worker took; there may be millions.
+const WAITS_MAX: u64 = 10_000;
 
 /// The schedule of one load; workers take turns from it.
 #[derive(Debug)]
@@ -90,14 +93,28 @@ impl Pace {
         now.min(self.until).saturating_duration_since(self.from)
     }
 
-    /// Operations that were due before the end and that no worker took.
-    pub fn unsent(&self) -> u64 {
-        let Some(per_second) = self.per_second else {
-            return 0;
+    /// Of the operations that were due within the measurement, which ended at `now`, and that no worker took:
+    /// how long they had waited then, and how many waited so long.
+    pub fn unsent(&self, now: Instant) -> Vec<(Duration, u64)> {
+        let end = now.min(self.until);
+        let due_before = |moment: Instant| {
+            let per_second = self.per_second.unwrap_or(0.0);
+            let passed = moment.saturating_duration_since(self.start);
+            ceiling(passed.as_secs_f64() * per_second)
         };
-        let whole = self.until.saturating_duration_since(self.start);
-        let due = count(whole.as_secs_f64() * per_second);
-        due.saturating_sub(self.next.load(Ordering::Relaxed))
+        let first = due_before(self.from).max(self.next.load(Ordering::Relaxed));
+        let count = due_before(end).saturating_sub(first);
+        let Some(per_second) = self.per_second.filter(|_| count > 0) else {
+            return Vec::new();
+        };
+        let step = count.div_ceil(WAITS_MAX);
+        let groups = (0..count.div_ceil(step)).map(|group| {
+            let index = first + group * step;
+            let due = self.start + offset(index, per_second);
+            let waited = end.saturating_duration_since(due);
+            (waited, step.min(first + count - index))
+        });
+        groups.collect()
     }
 }
 
@@ -111,8 +128,8 @@ fn offset(index: u64, per_second: f64) -> Duration {
     clippy::cast_sign_loss,
     reason = "a positive count far below 2^52"
 )]
-fn count(number: f64) -> u64 {
-    number.clamp(0.0, 1e15) as u64
+fn ceiling(number: f64) -> u64 {
+    number.ceil().clamp(0.0, 1e15) as u64
 }
 
 #[cfg(test)]
@@ -128,6 +145,7 @@ mod tests {
             warm: Duration::from_millis(warm),
             time: Duration::from_millis(time),
             replay_every: 0,
+            progress: None,
         }
     }
 
@@ -147,7 +165,21 @@ mod tests {
         assert!(!pace.counts(early.due, early.due + Duration::from_secs(1)));
         clock::sleep_until(pace.until).await;
         assert!(pace.turn().await.is_none());
-        assert_eq!(pace.unsent(), 29);
+        let unsent = pace.unsent(clock::monotonic());
+        assert_eq!(unsent.len(), 20, "those of the time before do not count");
+        assert_eq!(unsent.first(), Some(&(Duration::from_millis(20), 1)));
         assert_eq!(pace.measured(clock::monotonic()), Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn a_million_that_no_worker_took_are_all_counted_in_few_groups() {
+        let pace = Pace::new(&plan(Some(1e6), 0, 2_000), Duration::ZERO);
+        let unsent = pace.unsent(pace.until);
+        assert!(unsent.len() <= 10_000);
+        assert_eq!(
+            unsent.iter().map(|(_, count)| count).sum::<u64>(),
+            2_000_000
+        );
+        assert!(pace.unsent(pace.start).is_empty());
     }
 }

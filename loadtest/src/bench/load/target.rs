@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::bench::pairs::Issued;
 use crate::http::Client;
+use crate::issued::Issued;
+use crate::judge::Released;
 use crate::lab::Lab;
 
 /// Most people that a load signs in; more connections share them.
@@ -30,6 +31,8 @@ pub struct Target {
     pub services: Vec<String>,
     /// Who every validation must name.
     pub user: String,
+    /// What every validation must tell about them.
+    pub(super) released: Released,
     /// Tickets so far; `None` where the same answer is given every time.
     pub(super) issued: Option<Issued>,
     /// For the operations that make and end sessions.
@@ -70,6 +73,7 @@ impl Target {
             cookies,
             services: (0..SERVICES).map(|index| lab.service(index)).collect(),
             user: lab.cluster.username.clone(),
+            released: Released::default(),
             issued: Some(Issued::default()),
             lab: lab.clone(),
         }))
@@ -84,6 +88,7 @@ impl Target {
             cookies: like.cookies.clone(),
             services: like.services.first().cloned().into_iter().collect(),
             user: like.user.clone(),
+            released: Released::default(),
             issued: None,
             lab: like.lab.clone(),
         })

@@ -4,7 +4,7 @@
 //! Promises: an answer that is byte for byte one that was judged right before is right; any other
 //! is read as a client reads it. Does not: decide when ([`super::pace`]).
 
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,8 @@ use crate::clock;
 use crate::http::lean::{Lean, Reply};
 use crate::http::{CallError, encode};
 use crate::judge::{self, Sin};
-use crate::person::{Person, SignIn, SignOut};
+use crate::person::{Person, SignIn};
 use crate::stop::Stop;
-
-type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One worker.
 pub struct Worker {
@@ -98,34 +96,51 @@ impl Worker {
 
     /// Works until the time is over.
     pub async fn run(mut self, pace: Arc<Pace>, plan: Plan, stop: Stop) -> Measured {
-        let mut alarm: Alarm = Box::pin(clock::sleep_until(pace.deadline()));
+        // True when the time for answers is over, false when the whole run ends early.
+        let mut over = pin!(async {
+            tokio::select! {
+                () = clock::sleep_until(pace.deadline()) => true,
+                () = stop.wait() => false,
+            }
+        });
         while !stop.is_set() {
-            let Some(turn) = pace.turn().await else {
+            let turn = tokio::select! {
+                biased;
+                turn = pace.turn() => turn,
+                _ = &mut over => None,
+            };
+            let Some(turn) = turn else {
                 break;
             };
-            let done = tokio::select! {
+            let wrong = self.measured.tally.wrong();
+            let ended = tokio::select! {
                 biased;
-                () = self.operation(&plan, &pace, turn) => true,
-                () = &mut alarm => false,
+                right = self.operation(&plan, &pace, turn) => {
+                    if !right {
+                        self.lost(&plan, &pace, turn.due);
+                    }
+                    false
+                }
+                late = &mut over => {
+                    if late {
+                        too_late(&mut self.measured.tally);
+                        self.lost(&plan, &pace, turn.due);
+                    }
+                    true
+                }
             };
-            if !done {
-                too_late(&mut self.measured.tally);
+            plan.tell(self.measured.tally.wrong() - wrong);
+            if ended {
                 break;
             }
         }
         self.measured
     }
 
-    async fn operation(&mut self, plan: &Plan, pace: &Pace, turn: Turn) {
+    /// Whether it was answered rightly.
+    async fn operation(&mut self, plan: &Plan, pace: &Pace, turn: Turn) -> bool {
         match plan.operation {
-            Operation::Issue => {
-                if self.issue(turn.index).await.is_some() {
-                    let end = clock::monotonic();
-                    if self.done(pace, turn.due, end) {
-                        self.measured.issue.record(end.duration_since(turn.due));
-                    }
-                }
-            }
+            Operation::Issue => self.issued(pace, turn).await.is_some(),
             Operation::Validate => self.issued_before(pace, turn).await,
             Operation::Pair => self.pair(plan, pace, turn).await,
             Operation::Login => self.login(pace, turn).await,
@@ -133,28 +148,51 @@ impl Worker {
         }
     }
 
-    /// Counts an operation that was answered rightly; whether it counts.
-    fn done(&mut self, pace: &Pace, due: Instant, end: Instant) -> bool {
-        let counts = pace.counts(due, end);
+    /// Counts an operation that was answered rightly at `end`, `time` after it was due.
+    fn done(&mut self, pace: &Pace, turn: Turn, end: Instant, time: Duration) -> bool {
+        let counts = pace.counts(turn.due, end);
         if counts {
-            self.measured.whole.record(end.duration_since(due));
+            self.measured.whole.record(time);
         }
         self.measured.operations += u64::from(pace.is_done(end));
         counts
     }
 
-    async fn pair(&mut self, plan: &Plan, pace: &Pace, turn: Turn) {
+    /// An operation without an answer in time has waited at least so long.
+    fn lost(&mut self, plan: &Plan, pace: &Pace, due: Instant) {
+        let end = clock::monotonic();
+        let time = end.saturating_duration_since(due);
+        if time >= self.target.client.timeout() && pace.counts(due, end) {
+            self.measured.waited(plan.operation, time, 1);
+        }
+    }
+
+    /// Asks for a ticket, measured alone.
+    async fn issued(&mut self, pace: &Pace, turn: Turn) -> Option<String> {
+        let ticket = self.issue(turn.index).await?;
+        let end = clock::monotonic();
+        let time = end.duration_since(turn.due);
+        if self.done(pace, turn, end, time) {
+            self.measured.issue.record(time);
+        }
+        Some(ticket)
+    }
+
+    async fn pair(&mut self, plan: &Plan, pace: &Pace, turn: Turn) -> bool {
+        let late = lateness(turn);
         let Some(ticket) = self.issue(turn.index).await else {
-            return;
+            return false;
         };
         let between = clock::monotonic();
         if !self.validate(turn.index, 1, &ticket, false).await {
-            return;
+            return false;
         }
         let end = clock::monotonic();
-        if self.done(pace, turn.due, end) {
+        if self.done(pace, turn, end, end.duration_since(turn.due)) {
+            let took = end.duration_since(between);
             self.measured.issue.record(between.duration_since(turn.due));
-            self.measured.validate.record(end.duration_since(between));
+            self.measured.validate.record(late + took);
+            self.measured.asked.record(took);
         }
         if plan.replay_every > 0
             && turn.index.is_multiple_of(plan.replay_every)
@@ -162,6 +200,7 @@ impl Worker {
         {
             self.validate(turn.index, 2, &ticket, true).await;
         }
+        true
     }
 
     /// Workers begin at different doors and services.
@@ -169,10 +208,19 @@ impl Worker {
         u64::try_from(self.number).unwrap_or(0)
     }
 
-    pub(super) fn count_validation(&mut self, time: Duration) {
+    /// Counts what was prepared before and took `time`.
+    pub(super) fn count(&mut self, operation: Operation, time: Duration) {
         self.measured.operations += 1;
         self.measured.whole.record(time);
-        self.measured.validate.record(time);
+        if operation == Operation::Validate {
+            self.measured.validate.record(time);
+            self.measured.asked.record(time);
+        }
+    }
+
+    /// What has been wrong so far.
+    pub(super) fn wrong(&self) -> u64 {
+        self.measured.tally.wrong()
     }
 
     pub(super) fn into_measured(self) -> Measured {
@@ -180,51 +228,66 @@ impl Worker {
     }
 
     /// The ticket is not part of what is measured.
-    async fn issued_before(&mut self, pace: &Pace, turn: Turn) {
+    async fn issued_before(&mut self, pace: &Pace, turn: Turn) -> bool {
+        let late = lateness(turn);
         let Some(ticket) = self.issue(turn.index).await else {
-            return;
+            return false;
         };
         let start = clock::monotonic();
-        if self.validate(turn.index, 1, &ticket, false).await {
-            let end = clock::monotonic();
-            if self.done(pace, start, end) {
-                self.measured.validate.record(end.duration_since(start));
-            }
+        if !self.validate(turn.index, 1, &ticket, false).await {
+            return false;
         }
+        let end = clock::monotonic();
+        let took = end.duration_since(start);
+        if self.done(pace, turn, end, late + took) {
+            self.measured.validate.record(late + took);
+            self.measured.asked.record(took);
+        }
+        true
     }
 
-    async fn login(&mut self, pace: &Pace, turn: Turn) {
+    async fn login(&mut self, pace: &Pace, turn: Turn) -> bool {
         let mut person = Person::new(&self.target.lab);
         let answer = self.target.lab.try_sign_in(&mut person).await;
         let end = clock::monotonic();
-        if judge::sign_in(&mut self.measured.tally, answer) {
-            self.done(pace, turn.due, end);
+        let right = judge::sign_in(&mut self.measured.tally, answer);
+        if right {
+            self.done(pace, turn, end, end.duration_since(turn.due));
         }
+        right
     }
 
-    async fn logout(&mut self, pace: &Pace, turn: Turn) {
+    /// The session is not part of what is measured.
+    async fn logout(&mut self, pace: &Pace, turn: Turn) -> bool {
+        let late = lateness(turn);
+        let Some(person) = self.session().await else {
+            return false;
+        };
+        let start = clock::monotonic();
+        let right = self.end(&person).await;
+        let end = clock::monotonic();
+        if right {
+            self.done(pace, turn, end, late + end.duration_since(start));
+        }
+        right
+    }
+
+    /// Makes a session to be ended.
+    pub(super) async fn session(&mut self) -> Option<Person> {
         let lab = self.target.lab.clone();
         let mut person = Person::new(&lab);
-        if !matches!(lab.try_sign_in(&mut person).await, SignIn::Done) {
-            let what = || "a session to end could not be made".to_owned();
-            self.measured.tally.sin(Sin::Unanswered, what);
-            return;
+        if matches!(lab.try_sign_in(&mut person).await, SignIn::Done) {
+            return Some(person);
         }
-        let start = clock::monotonic();
-        let answer = person.sign_out(&lab.cluster.front).await;
-        let end = clock::monotonic();
-        let tally = &mut self.measured.tally;
-        match answer {
-            SignOut::Done => {
-                tally.right();
-                self.done(pace, start.max(turn.due), end);
-            }
-            SignOut::Unavailable(status) => {
-                tally.sin(Sin::Unavailable, || format!("{status} to a logout"));
-            }
-            SignOut::Odd(what) => tally.sin(Sin::Malformed, || what),
-            SignOut::Failed(error) => tally.sin(Sin::Unanswered, || error.to_string()),
-        }
+        let what = || "a session to end could not be made".to_owned();
+        self.measured.tally.sin(Sin::Unanswered, what);
+        None
+    }
+
+    /// Ends a session; whether that was acknowledged.
+    pub(super) async fn end(&mut self, person: &Person) -> bool {
+        let answer = person.sign_out(&self.target.lab.cluster.front).await;
+        judge::sign_out(&mut self.measured.tally, answer)
     }
 
     /// Asks for a ticket.
@@ -281,13 +344,19 @@ impl Worker {
             return true;
         }
         let answer = read_validation(&reply);
-        let right = judge::validation(tally, &answer, ticket, &self.target.user);
+        let right = judge::validation(tally, &answer, ticket, &self.target.user)
+            && self.target.released.are_right(tally, &answer, ticket);
         if right && let Ok(reply) = &reply {
             known.clear();
             known.extend_from_slice(reply.body);
         }
         right
     }
+}
+
+/// How long after it was due an operation begins.
+fn lateness(turn: Turn) -> Duration {
+    clock::monotonic().saturating_duration_since(turn.due)
 }
 
 fn place(index: u64, count: usize) -> usize {
