@@ -11,7 +11,7 @@ use castor_loadtest::check::{self, Limits, Verdict};
 use castor_loadtest::history::{Header, Line, Phase, Recorder};
 use castor_loadtest::probes::{Plan, Probes};
 
-use crate::fake_cas::{Sin, TICKET_LIFE};
+use crate::fake_cas::{SHORT_LIFE, Sin};
 use crate::setup::{Setup, environment};
 
 const TOLERANCE: Duration = Duration::from_millis(100);
@@ -33,11 +33,11 @@ struct Run {
 
 impl Run {
     async fn new(sins: &[Sin], probing: bool) -> Self {
-        let setup = Setup::new(sins).await;
+        let setup = Setup::with_life(sins, SHORT_LIFE).await;
         let file = setup.folder.path().join("history.jsonl");
         let mut lab = setup.lab();
         let lives = Header {
-            ticket_life_ms: u64::try_from(TICKET_LIFE.as_millis()).ok(),
+            ticket_life_ms: u64::try_from(SHORT_LIFE.as_millis()).ok(),
             ..Header::default()
         };
         let recorder = Recorder::create(&file, &lab.cluster, lives).unwrap();
@@ -54,7 +54,7 @@ impl Run {
             race::run(&lab, 20, 1, environment()).await.unwrap();
             let plan = Plan {
                 per_second: 200.0,
-                late_after: TICKET_LIFE + 3 * TOLERANCE,
+                late_after: SHORT_LIFE + 3 * TOLERANCE,
                 seed: 7,
             };
             Probes::start(&lab, plan, 60).finish().await;

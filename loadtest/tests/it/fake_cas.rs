@@ -83,7 +83,9 @@ pub enum Sin {
 }
 
 /// How long a ticket lives here.
-pub const TICKET_LIFE: Duration = Duration::from_secs(2);
+pub const TICKET_LIFE: Duration = Duration::from_secs(60);
+/// For those who wait until a ticket has ended.
+pub const SHORT_LIFE: Duration = Duration::from_secs(2);
 const SLOW: Duration = Duration::from_millis(150);
 
 /// What a server needs to start; the nodes of fault tests read it from their configuration file.
@@ -97,6 +99,8 @@ pub struct Settings {
     pub trusts_proxy: bool,
     /// `/ready` is 200 only while these answer.
     pub ready_needs: Vec<String>,
+    /// How long a ticket may be used.
+    pub ticket_life: Duration,
 }
 
 pub struct FakeCas {
@@ -420,7 +424,7 @@ impl FakeCas {
         }
         let made = std::fs::metadata(&live).and_then(|data| data.modified());
         let age = made.map(|made| made.elapsed().unwrap_or_default());
-        let is_alive = |age| age < TICKET_LIFE || self.sins(Sin::TicketsNeverDie);
+        let is_alive = |age| age < self.settings.ticket_life || self.sins(Sin::TicketsNeverDie);
         let alive = age.is_ok_and(is_alive);
         if self.sins(Sin::ValidatesTwice) {
             return alive;

@@ -17,7 +17,7 @@ use castor_loadtest::judge::Sin as Judged;
 use castor_loadtest::run::Run;
 use serde_json::json;
 
-use crate::fake_cas::{PASSWORD, Settings, Sin, start};
+use crate::fake_cas::{PASSWORD, Settings, Sin, TICKET_LIFE, start};
 use crate::setup::{environment, lab, write_cluster};
 
 const SETTINGS: &str = "FAKE_CAS_SETTINGS";
@@ -83,6 +83,7 @@ impl Cluster {
                 sins: sins.to_vec(),
                 trusts_proxy: true,
                 ready_needs: if ready_needs_peers { needs } else { Vec::new() },
+                ticket_life: TICKET_LIFE,
             };
             nodes.push(cluster.node(&settings));
         }
@@ -99,6 +100,7 @@ impl Cluster {
                 .collect(),
             trusts_proxy: false,
             ready_needs: Vec::new(),
+            ticket_life: TICKET_LIFE,
         })
         .await;
         write_cluster(

@@ -9,7 +9,7 @@ use castor_loadtest::environment::Environment;
 use castor_loadtest::lab::Lab;
 use serde_json::json;
 
-use crate::fake_cas::{PASSWORD, Settings, Sin, USER, start};
+use crate::fake_cas::{PASSWORD, Settings, Sin, TICKET_LIFE, USER, start};
 
 pub struct Setup {
     pub folder: tempfile::TempDir,
@@ -19,6 +19,11 @@ pub struct Setup {
 impl Setup {
     /// Three nodes and a front over one state folder; the front sins like the nodes.
     pub async fn new(sins: &[Sin]) -> Self {
+        Self::with_life(sins, TICKET_LIFE).await
+    }
+
+    /// The same, with tickets that may be used for so long.
+    pub async fn with_life(sins: &[Sin], ticket_life: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = |tag: &str, trusts_proxy| Settings {
             tag: tag.to_owned(),
@@ -27,6 +32,7 @@ impl Setup {
             sins: sins.to_vec(),
             trusts_proxy,
             ready_needs: Vec::new(),
+            ticket_life,
         };
         let mut nodes = Vec::new();
         for name in ["aaaa", "bbbb", "cccc"] {
