@@ -1,7 +1,8 @@
 //! Records in files.
 //!
 //! Promises: a file is there whole or as it was before: it is written beside its place and renamed.
-//! When that fails, the message names the file and what to do, and [`Run::save`] keeps the record
+//! What is no file, such as a device or a pipe, is written to and stays what it is; a link keeps pointing to the
+//! file that is written. When that fails, the message names the file and what to do, and [`Run::save`] keeps the record
 //! in the folder for temporary files if it can. Reading is bounded.
 //! Does not: lock; of two writers of one file the last wins.
 
@@ -97,8 +98,15 @@ pub fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
         if let Some(folder) = folder {
             std::fs::create_dir_all(folder)?;
         }
-        let beside = beside(file);
-        let written = put(&beside, text).and_then(|()| std::fs::rename(&beside, file));
+        // A rename would put a file in the place of a device, or of a link.
+        let there = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        if std::fs::metadata(&there).is_ok_and(|data| !data.is_file()) {
+            let mut output = File::options().write(true).open(&there)?;
+            output.write_all(text.as_bytes())?;
+            return output.flush();
+        }
+        let beside = beside(&there);
+        let written = put(&beside, text).and_then(|()| std::fs::rename(&beside, &there));
         if written.is_err() {
             // What is half written only takes the space that is lacking.
             let _ = std::fs::remove_file(&beside);
@@ -175,6 +183,27 @@ mod tests {
     fn a_device_without_room_is_an_error() {
         let error = put(Path::new("/dev/full"), "text").unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn devices_and_links_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |name: &str, to: &Path| {
+            let link = folder.path().join(name);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            link
+        };
+        let full = link("full", Path::new("/dev/full"));
+        let error = write_whole(&full, "text").unwrap_err().to_string();
+        assert!(error.contains("No space left"), "{error}");
+        write_whole(&link("null", Path::new("/dev/null")), "text").unwrap();
+        assert!(!std::fs::metadata(&full).unwrap().is_file());
+        let file = folder.path().join("run.json");
+        std::fs::write(&file, "old").unwrap();
+        let linked = link("latest.json", &file);
+        write_whole(&linked, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert!(std::fs::symlink_metadata(&linked).unwrap().is_symlink());
     }
 
     #[test]
