@@ -58,6 +58,8 @@ pub(super) struct EventLoop<T> {
     pub(super) early: VecDeque<Output>,
     /// When something was last sent, monotonic microseconds.
     pub(super) sent_at: Micros,
+    /// Whether another node waits for what this turn answers.
+    pub(super) hurried: bool,
 }
 
 /// Tags of known nodes under the keys in force, for resolving the hints of ids.
@@ -163,10 +165,10 @@ impl<T: Transport> EventLoop<T> {
 
     /// Answers, and waits a little if something was sent just now and many tickets are under way: what they
     /// have for the other nodes then leaves together, and what comes for them wakes this node once. No rest
-    /// begins while a session or a logout waits.
+    /// begins while a session or a logout waits, here or at the node that one came from.
     async fn rest(&mut self) {
         let rested = self.clock.mono().saturating_sub(self.sent_at);
-        if rested < REST && self.engine.tickets_under_way() >= CROWD {
+        if !self.hurried && rested < REST && self.engine.tickets_under_way() >= CROWD {
             self.answer();
             tokio::time::sleep(Duration::from_micros(REST - rested)).await;
         }
@@ -269,6 +271,9 @@ impl<T: Transport> EventLoop<T> {
             if let PeerMessage::Deltas { entries, .. } = &message {
                 self.metrics
                     .exchanged(from.node.as_str(), "received", entries.len());
+                // Somebody waits at the other node for the acknowledgement of a session or a logout.
+                let awaited = |entry: &Entry| entry.body.is_some() || entry.destroyed.is_some();
+                self.hurried |= entries.iter().any(awaited);
             }
             self.input(Input::Message(from.clone(), message));
         }
@@ -346,6 +351,7 @@ impl<T: Transport> EventLoop<T> {
                 Output::Event(event) => self.event(event),
             }
         }
+        self.hurried = false;
         if !mail.is_empty() {
             self.sent_at = self.clock.mono();
         }

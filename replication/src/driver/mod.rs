@@ -180,6 +180,7 @@ pub fn assemble<T: Transport>(
         tags: Tags::default(),
         early: VecDeque::new(),
         sent_at: 0,
+        hurried: false,
     };
     Ok((handle, event_loop.run()))
 }

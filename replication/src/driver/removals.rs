@@ -3,9 +3,9 @@
 //! The node that was asked publishes the incarnation that is gone under a key of its own, for as long as
 //! a gone node would have been remembered anyway. Promises: it reaches every node that is met while the
 //! publishing one runs, also one that was away; a word of an incarnation that is alive does nothing, and
-//! is taken back by whoever published it. Bounded: at most [`MEMBERS_MAX`] words of a node.
+//! is taken back by whoever published it. Bounded: at most [`MEMBERS_MAX`] words of a node; the oldest gives way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use castor_proto::ids::{Incarnation, Member, NodeName};
 use castor_proto::limits::MEMBERS_MAX;
@@ -15,40 +15,40 @@ const KEY_PREFIX: &str = "removed.";
 
 /// What this node has to tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Removals(BTreeMap<NodeName, Incarnation>);
+pub(super) struct Removals(Vec<Member>);
 
 impl Removals {
-    /// Another one. When there is no room the others forget it in their own time.
+    /// Another one. Where there are too many, the oldest has been told for longest.
     pub(super) fn add(&mut self, member: &Member) {
-        if self.0.len() < MEMBERS_MAX || self.0.contains_key(&member.node) {
-            self.0.insert(member.node.clone(), member.incarnation);
-        }
+        self.0.retain(|known| known.node != member.node);
+        self.0.push(member.clone());
+        let over = self.0.len().saturating_sub(MEMBERS_MAX);
+        self.0.drain(..over);
     }
 
     /// Takes back what was said of an incarnation that is alive; whether anything was.
     pub(super) fn take_back<'a>(&mut self, alive: impl Iterator<Item = &'a Member>) -> bool {
         let before = self.0.len();
         for member in alive {
-            if self.names(member) {
-                self.0.remove(&member.node);
-            }
+            self.0.retain(|known| known != member);
         }
         self.0.len() != before
     }
 
     pub(super) fn names(&self, member: &Member) -> bool {
-        self.0.get(&member.node) == Some(&member.incarnation)
+        self.0.contains(member)
     }
 
     /// Makes the published keys say this and no more.
     pub(super) fn publish(&self, state: &mut NodeState) {
         let published = state.iter_prefix(KEY_PREFIX);
         let published: Vec<String> = published.map(|(key, _)| key.to_owned()).collect();
-        let wanted = |key: &str| named(key).is_some_and(|node| self.0.contains_key(&node));
+        let ours = |node: NodeName| self.0.iter().any(|member| member.node == node);
+        let wanted = |key: &str| named(key).is_some_and(ours);
         for key in published.iter().filter(|key| !wanted(key)) {
             state.delete(key);
         }
-        for (node, incarnation) in &self.0 {
+        for Member { node, incarnation } in &self.0 {
             state.set_with_ttl(format!("{KEY_PREFIX}{node}"), incarnation);
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn told<'a>(states: impl Iterator<Item = &'a NodeState>) -> BTreeSet<
             incarnation: Incarnation::parse(&word.value)?,
         })
     });
-    members.take(MEMBERS_MAX).collect()
+    members.collect()
 }
 
 fn named(key: &str) -> Option<NodeName> {
@@ -121,6 +121,8 @@ mod tests {
         }
         removals.add(&member("n0", 7));
         assert_eq!(removals.0.len(), MEMBERS_MAX);
-        assert_eq!(removals.0[&member("n0", 7).node], Incarnation([7; 16]));
+        assert!(removals.names(&member("n0", 7)));
+        let last = format!("n{}", 2 * MEMBERS_MAX - 1);
+        assert!(removals.names(&member(&last, 1)), "the newest is there");
     }
 }

@@ -286,7 +286,9 @@ impl Engine {
     /// little longer: sealing, signing and verifying cost one delta as much as fifty.
     pub(super) fn pump(&mut self) {
         let head = self.stream.head();
-        let (mono, pace) = (self.now.mono, self.config.pace);
+        // Whoever leaves may have no later turn.
+        let leaves = self.is_draining();
+        let (mono, pace) = (self.now.mono, if leaves { 0 } else { self.config.pace });
         let batch_max = self.config.batch_max as u64;
         let mut later = None;
         let due: Vec<Member> = self

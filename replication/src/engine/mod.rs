@@ -223,9 +223,9 @@ impl Engine {
     }
 
     /// How many single-use tickets are being issued and consumed here; none while a session or a logout
-    /// waits for acknowledgements, whose answer is to be hurried.
+    /// waits for acknowledgements, whose answer is to be hurried, nor while this node leaves.
     pub fn tickets_under_way(&self) -> usize {
-        if self.stream.is_awaited(0) {
+        if self.stream.is_awaited(0) || self.is_draining() {
             return 0;
         }
         self.ops.tickets()

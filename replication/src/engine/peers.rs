@@ -4,9 +4,10 @@
 //! that has not answered in time is suspect until it says something again, so that a dead node
 //! costs one time-out, not one per ticket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use castor_proto::ids::{Member, NodeName, WallMs};
+use castor_proto::limits::MEMBERS_MAX;
 use castor_proto::message::Phase;
 use castor_proto::version::WireVersion;
 
@@ -209,6 +210,9 @@ fn is_serving(phase: Option<Phase>) -> bool {
 #[derive(Default)]
 pub(super) struct Peers {
     by_name: BTreeMap<NodeName, Peer>,
+    /// Fenced incarnations that were forgotten: the last ones, as many as there may be members. Forgetting
+    /// does not make a memory that went back any better (rule 1).
+    fenced: VecDeque<Member>,
 }
 
 impl Peers {
@@ -251,10 +255,45 @@ impl Peers {
         if peer.member != *member {
             *peer = Peer::new(member.clone(), out);
         }
+        peer.fenced |= self.fenced.contains(member);
         peer
     }
 
     pub(super) fn remove(&mut self, name: &NodeName) {
-        self.by_name.remove(name);
+        let removed = self.by_name.remove(name);
+        let Some(fenced) = removed.filter(|peer| peer.fenced) else {
+            return;
+        };
+        if !self.fenced.contains(&fenced.member) {
+            self.fenced.push_back(fenced.member);
+        }
+        if self.fenced.len() > MEMBERS_MAX {
+            self.fenced.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use castor_proto::ids::Incarnation;
+
+    use super::*;
+
+    fn member(incarnation: u8) -> Member {
+        Member {
+            node: NodeName::parse("n1").unwrap(),
+            incarnation: Incarnation([incarnation; 16]),
+        }
+    }
+
+    #[test]
+    fn who_was_fenced_is_fenced_when_met_again_and_its_next_incarnation_is_not() {
+        let mut peers = Peers::default();
+        peers.admit(&member(1), Cursor::default()).fenced = true;
+        peers.remove(&member(1).node);
+        assert!(peers.admit(&member(1), Cursor::default()).fenced);
+        assert!(!peers.admit(&member(2), Cursor::default()).fenced);
+        peers.remove(&member(2).node);
+        assert!(!peers.admit(&member(2), Cursor::default()).fenced);
     }
 }

@@ -347,8 +347,9 @@ impl Store {
             self.gauges.came(old_kind, -1);
             self.gauges.came(kind, 1);
         }
-        self.gauges
-            .add(kind, new_counted - counted, new_weight - weight + urls);
+        // What was counted under another kind is counted there no more.
+        self.gauges.add(old_kind, -counted, -weight);
+        self.gauges.add(kind, new_counted, new_weight + urls);
         self.index_person(&delta.key, record, new_counted - counted);
         let (hard_expiry, new_digest) = (record.hard_expiry(), record.digest());
         Change {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use castor_proto::message::PeerMessage;
 use castor_proto::ticket::TicketKey;
-use castor_replication::engine::{Input, Now, Output, Reply};
+use castor_replication::engine::{Command, Input, Now, Output, Reply};
 use castor_sim::world::{CALM, MS, STORM, Weather, World};
 
 #[test]
@@ -410,4 +410,16 @@ fn what_no_request_waits_for_gathers_a_little() {
     assert!(wake <= start.mono + 13 * MS, "{}", wake - start.mono);
     assert!(batches_at(&mut world, start, 12, Input::Tick).is_empty());
     assert_eq!(batches_at(&mut world, start, 13, Input::Tick), [1, 1]);
+}
+
+#[test]
+fn nothing_is_kept_back_by_a_node_that_leaves() {
+    let mut world = World::new(3, 1);
+    let session = world.sign_in(0);
+    world.run_for(1_000 * MS);
+    let start = world.clock(0);
+    let ticket = |number| Input::Command(number, World::new_ticket(session, "https://a.org/"));
+    assert_eq!(batches_at(&mut world, start, 0, ticket(1)), [1, 1]);
+    batches_at(&mut world, start, 1, Input::Command(2, Command::Drain));
+    assert_eq!(batches_at(&mut world, start, 2, ticket(3)), [1, 1]);
 }
