@@ -8,9 +8,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
+use super::stand_in::signal;
 use crate::clock;
 
 /// Time to be ready.
@@ -72,21 +73,14 @@ impl Demo {
 
     /// Ends it and removes its folder.
     pub async fn stop(mut self) {
-        self.term();
+        signal(&self.child, Signal::TERM);
         let _ = tokio::time::timeout(END, self.child.wait()).await;
-    }
-
-    fn term(&self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
     }
 }
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        self.term();
+        signal(&self.child, Signal::TERM);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -138,7 +138,8 @@ impl Drop for StandIns {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+/// Sends a signal to a child that has not been waited for.
+pub(super) fn signal(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     if let Some(pid) = pid.and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);

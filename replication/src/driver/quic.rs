@@ -46,8 +46,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
 /// So many packets may come before QUIC acknowledges them; alone they are acknowledged after 25 ms, and at once
 /// when one is missing. Each acknowledgement wakes a node that has nothing to do with it: what waits for an
-/// answer waits for the engine's, which travels on the other node's own connection. Together they stay below
-/// the floor of what may be under way.
+/// answer waits for the engine's, which travels on the other node's own connection. On a way so bad that fewer
+/// packets may be under way, each window waits for the 25 ms.
 const UNACKED_MAX: u32 = 8;
 /// Streams that a peer may have open: those of its lanes, and as many again for gossip.
 const STREAMS_MAX: u32 = 2 * (FAST_PARTS as u32 + 2);

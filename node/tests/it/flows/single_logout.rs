@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use castor_node::web::form;
-use castor_proto::ticket::{Payload, Principal, St, Tgt};
+use castor_proto::ticket::{Payload, Principal, St, Tgt, TicketKind};
 use castor_replication::driver::NetEvent;
 use castor_replication::engine::{GossipMember, NewReusable, NewSingleUse};
 
@@ -57,6 +57,17 @@ impl Cluster {
         family.unwrap().get_metric()[0].get_gauge().get_value()
     }
 
+    /// How many visits of applications a node knows of all sessions together.
+    fn visits(&self, node: usize) -> usize {
+        let mut visits = 0;
+        let store = self.nodes[node].handle.store();
+        store.visit(TicketKind::Tgt, &mut |entry| {
+            visits += entry.services.len();
+            true
+        });
+        visits
+    }
+
     fn last_action(&self, node: usize) -> (String, String) {
         let events = self.audit(node);
         let event = events.last().unwrap();
@@ -80,6 +91,10 @@ async fn each_application_is_told_once_of_its_newest_ticket_by_the_node_that_too
     browser.sign_in(&a.router, "/cas/login").await;
     let ticket = |answer: crate::util::Answer| answer.ticket().unwrap();
     ticket(browser.get(&a.router, &login(&one.url("/x?first"))).await);
+    // What comes after it comes after it on another node's clock too.
+    cluster
+        .until("the other node has the first visit", || cluster.visits(1) == 1)
+        .await;
     let newest = ticket(browser.get(&b.router, &login(&one.url("/x?second"))).await);
     let other = ticket(browser.get(&c.router, &login(&two.url("/"))).await);
     ticket(browser.get(&b.router, &login(&quiet.url("/quiet"))).await);
