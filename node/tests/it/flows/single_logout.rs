@@ -93,7 +93,9 @@ async fn each_application_is_told_once_of_its_newest_ticket_by_the_node_that_too
     ticket(browser.get(&a.router, &login(&one.url("/x?first"))).await);
     // What comes after it comes after it on another node's clock too.
     cluster
-        .until("the other node has the first visit", || cluster.visits(1) == 1)
+        .until("the other node has the first visit", || {
+            cluster.visits(1) == 1
+        })
         .await;
     let newest = ticket(browser.get(&b.router, &login(&one.url("/x?second"))).await);
     let other = ticket(browser.get(&c.router, &login(&two.url("/"))).await);
