@@ -423,3 +423,38 @@ fn nothing_is_kept_back_by_a_node_that_leaves() {
     batches_at(&mut world, start, 1, Input::Command(2, Command::Drain));
     assert_eq!(batches_at(&mut world, start, 2, ticket(3)), [1, 1]);
 }
+
+/// After a break no request waits for what has gathered: it goes out as fast as the peer takes it in, also when
+/// it is few changes that fill a batch.
+#[test]
+fn a_backlog_of_large_deltas_goes_on_with_each_acknowledgement() {
+    const PACE: u64 = 10 * MS;
+    let mut world = World::with(2, 1, |config| config.batch_bytes = 16 << 10);
+    world.cut(0, 1);
+    world.run_for(8_000 * MS);
+    let url = format!("https://app.example.org/{}", "x".repeat(1_000));
+    for number in 0..300 {
+        let session = world.sign_in(0);
+        let ticket = World::new_ticket(session, &format!("{url}{number}"));
+        let asked = world.command(0, ticket);
+        world.answer(asked);
+    }
+    world.run_for(3_000 * MS);
+    let acked = |w: &World| w.node(0).engine.status().peers[0].acked;
+    let mut last = acked(&world);
+    world.heal();
+    let mut times = Vec::new();
+    while told_of(&world, 0, 1) != (0, true) {
+        assert!(world.step());
+        if acked(&world) > last {
+            last = acked(&world);
+            times.push(world.now);
+        }
+    }
+    let between = times.array_windows().map(|[a, b]| b - a);
+    let paces: Vec<u64> = between.collect();
+    assert!(paces.len() > 20, "{paces:?}");
+    let (rest, full) = paces.split_last().unwrap();
+    assert!(full.iter().all(|pace| *pace < PACE / 2), "{paces:?}");
+    assert!(*rest >= PACE / 2, "it fills no batch: {paces:?}");
+}
