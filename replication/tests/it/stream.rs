@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use castor_proto::delta::DestroyReason;
 use castor_proto::message::PeerMessage;
-use castor_proto::ticket::TicketKey;
+use castor_proto::ticket::{TicketKey, TicketKind};
 use castor_replication::engine::{Command, Input, Now, Output, Reply};
 use castor_sim::world::{CALM, MS, STORM, Weather, World};
 
@@ -410,6 +411,41 @@ fn what_no_request_waits_for_gathers_a_little() {
     assert!(wake <= start.mono + 13 * MS, "{}", wake - start.mono);
     assert!(batches_at(&mut world, start, 12, Input::Tick).is_empty());
     assert_eq!(batches_at(&mut world, start, 13, Input::Tick), [1, 1]);
+}
+
+/// What the event loop asks before it lets tickets wait for each other.
+#[test]
+fn tickets_crowd_unless_a_session_or_a_logout_waits_or_the_node_leaves() {
+    let mut world = World::new(3, 1);
+    let session = world.sign_in(0);
+    world.run_for(1_000 * MS);
+    let now = world.clock(0);
+    let sign_out = Command::Destroy {
+        key: session,
+        kind: TicketKind::Tgt,
+        hard_expiry: now.wall + 28_800_000,
+        reason: DestroyReason::Logout,
+    };
+    let crowd = |world: &World| world.node(0).engine.tickets_under_way();
+    assert_eq!(crowd(&world), 0);
+    for number in 1..=5 {
+        let ticket = World::new_ticket(session, "https://a.org/");
+        let engine = &mut world.nodes[0].as_mut().unwrap().engine;
+        engine.handle(now, Input::Command(number, ticket));
+        assert_eq!(crowd(&world), number as usize);
+    }
+    // Nothing is acknowledged before outputs are taken.
+    let waits = [World::new_session("user", 60_000, 0), sign_out];
+    for (number, command) in (6..).zip(waits) {
+        let engine = &mut world.nodes[0].as_mut().unwrap().engine;
+        engine.handle(now, Input::Command(number, command));
+        assert_eq!(crowd(&world), 0, "somebody waits");
+        let batches = batches_at(&mut world, now, 0, Input::Tick);
+        assert_eq!(batches.len(), 2);
+        assert_eq!(crowd(&world), 5, "it is acknowledged");
+    }
+    batches_at(&mut world, now, 0, Input::Command(8, Command::Drain));
+    assert_eq!(crowd(&world), 0, "it leaves");
 }
 
 #[test]
