@@ -40,10 +40,7 @@ const SHORT: u64 = 1_000;
 fn create(node: &mut Alone, number: u64, life_ms: u64) -> TicketKey {
     let mut new = session(number);
     (new.life_ms, new.idle_ms) = (life_ms, 0);
-    let Reply::Created(Ok(created)) = node.ask(Command::Create(Box::new(new))) else {
-        panic!("not created");
-    };
-    created.body.key()
+    node.create(new)
 }
 
 fn issue(node: &mut Alone, root: TicketKey) -> TicketKey {

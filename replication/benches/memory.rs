@@ -15,7 +15,6 @@
 mod common;
 
 use castor_proto::ticket::TicketKey;
-use castor_replication::engine::{Command, Reply};
 use peak_alloc::PeakAlloc;
 
 use common::{Alone, resident, session, visit};
@@ -55,12 +54,7 @@ fn main() {
     println!("empty: {} KiB resident", resident() >> 10);
     let (start, mut keys) = (Before::now(), Vec::with_capacity(sessions as usize));
     for number in 0..sessions {
-        let Reply::Created(Ok(created)) =
-            node.ask(Command::Create(Box::new(session(number % people))))
-        else {
-            panic!("not created");
-        };
-        keys.push(created.body.key());
+        keys.push(node.create(session(number % people)));
     }
     let own = size_of::<TicketKey>() as u64;
     println!("of that, {own} bytes are this bench's own list of keys");

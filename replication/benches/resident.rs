@@ -16,7 +16,6 @@
 mod common;
 
 use castor_proto::ticket::TicketKey;
-use castor_replication::engine::{Command, Reply};
 
 use common::{Alone, resident, session, visit};
 
@@ -32,10 +31,7 @@ const VISITED: u64 = 5;
 fn create(node: &mut Alone, number: u64, life_ms: u64) -> TicketKey {
     let mut new = session(number);
     new.life_ms = life_ms;
-    let Reply::Created(Ok(created)) = node.ask(Command::Create(Box::new(new))) else {
-        panic!("not created");
-    };
-    created.body.key()
+    node.create(new)
 }
 
 /// `own` bytes a session are this bench's.

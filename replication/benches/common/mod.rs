@@ -1,13 +1,20 @@
 //! What benches of the engine share: a node alone, without a network, and somebody's session.
+//!
+//! Benches of whole nodes take [`session`] and `cluster.rs` by their paths.
+
+mod session;
 
 use std::sync::Arc;
 
 use castor_proto::delta::{ServiceKey, ServiceUse};
 use castor_proto::ids::{Incarnation, Member, NodeName};
-use castor_proto::ticket::{Payload, Principal, Tgt, TicketKey};
+use castor_proto::ticket::TicketKey;
 use castor_replication::engine::{
     Command, Config, Engine, Input, NewReusable, Now, Output, Reply, Stats, Store, TicketKeys,
 };
+
+#[allow(unused_imports, reason = "not every bench names people")]
+pub(crate) use session::{person, session};
 
 /// One node's engine, its store and its clock.
 pub(crate) struct Alone {
@@ -72,40 +79,19 @@ impl Alone {
         }
         answer.expect("a node alone answers at once")
     }
+
+    /// Makes a session.
+    pub(crate) fn create(&mut self, new: NewReusable) -> TicketKey {
+        let Reply::Created(Ok(created)) = self.ask(Command::Create(Box::new(new))) else {
+            panic!("not created");
+        };
+        created.body.key()
+    }
 }
 
 pub(crate) fn at(mono: u64) -> Now {
     let wall = 1_800_000_000_000 + mono / 1_000;
     Now { mono, wall }
-}
-
-/// Somebody's name.
-pub(crate) fn person(number: u64) -> String {
-    format!("user{number:07}")
-}
-
-/// Somebody's session, with ten attributes.
-pub(crate) fn session(who: u64) -> NewReusable {
-    let id = person(who);
-    let attribute = |at: u64| (format!("attribute-{at}"), vec![format!("{id}@example.org")]);
-    let principal = Principal {
-        attributes: (0..10).map(attribute).collect(),
-        id,
-    };
-    NewReusable {
-        id: None,
-        life_ms: 28_800_000,
-        idle_ms: 7_200_000,
-        ancestors: Vec::new(),
-        payload: Payload::Tgt(Tgt {
-            principal,
-            authenticated_at: 0,
-            handler: "bench".into(),
-            remember_me: false,
-            client_address: "192.0.2.7".into(),
-        }),
-        key_id: None,
-    }
 }
 
 /// A session visits some of five applications; its tickets' ids have the form that three nodes give them.

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use castor_replication::driver::Clock;
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::cluster::cpu_time;
+
 /// Bytes of a value.
 pub(crate) const VALUE: usize = 512;
 
@@ -138,17 +140,4 @@ where
     took.cpu = (cpu_time(&pids) - busy) * millis / (millis + WARM_UP);
     took.each.sort_unstable();
     took
-}
-
-/// CPU time of these processes so far, microseconds; the kernel counts in hundredths of a second.
-fn cpu_time(pids: &[u32]) -> u64 {
-    let one = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let after = stat.rsplit_once(')').unwrap().1;
-        let fields = after.split_whitespace().skip(11).take(2);
-        fields
-            .map(|field| field.parse::<u64>().unwrap() * 10_000)
-            .sum::<u64>()
-    };
-    pids.iter().map(one).sum()
 }

@@ -14,10 +14,14 @@
     clippy::print_stdout
 )]
 
+#[path = "../common/cluster.rs"]
+mod cluster;
 mod load;
 mod node;
 mod options;
 mod redis;
+#[path = "../common/session.rs"]
+mod session;
 mod site;
 
 use std::time::Duration;

@@ -3,31 +3,30 @@
 //! It ends when its standard input does, and so with whoever started it, however that ends.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use castor_proto::ids::NodeName;
 use castor_proto::message::Phase;
-use castor_proto::seal::keyring::{ClusterKey, KeyId, KeyRing};
-use castor_proto::ticket::{Payload, Principal, Tgt, TicketId};
-use castor_proto::version::VersionRange;
-use castor_replication::driver::tls::{IdentityPem, NodeIdentity};
-use castor_replication::driver::{Cluster, Handle, Readiness, RequestError, Settings, wall_ms};
+use castor_proto::ticket::TicketId;
+use castor_replication::driver::tls::IdentityPem;
+use castor_replication::driver::{Cluster, Handle, Readiness, RequestError};
 use castor_replication::engine::NewReusable;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::PATIENCE;
+use crate::cluster::{self, until};
 use crate::load::{Took, closed_loop, value};
-use crate::site::CLUSTER;
+use crate::session::session_with;
 
 /// Creations under way at the same moment while sessions are made that are not measured.
 const FILL_AT_ONCE: u64 = 256;
+
+/// So many people have them.
+const PEOPLE: u64 = 100_000;
 
 /// A node as its starter sees it.
 pub(crate) struct Node {
@@ -164,53 +163,15 @@ async fn start(name: &str, folder: &Path, seeds: &str) -> Cluster {
         key: &file("key"),
         authority: &file("ca"),
     };
-    let secret = blake3::derive_key("castor bench", b"secret").into();
-    let key = ClusterKey::new(KeyId(1), secret, wall_ms());
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings = Settings {
-        identity: NodeIdentity::from_pem(&identity, CLUSTER, &node, wall_ms()).unwrap(),
-        node,
-        listen: address,
-        advertise: address,
-        seeds: seeds
-            .split(',')
-            .filter(|seed| !seed.is_empty())
-            .map(Into::into)
-            .collect(),
-        keyring: Arc::new(KeyRing::new(None, key, None).unwrap()),
-        wire: VersionRange::SUPPORTED,
-        registry: prometheus::Registry::new(),
-        tune: Box::new(|_| {}),
-    };
-    Cluster::start(settings).await.unwrap()
+    let seeds = seeds.split(',').filter(|seed| !seed.is_empty());
+    let seeds = seeds.map(Into::into).collect();
+    cluster::start(node, &identity, seeds).await
 }
 
 /// Somebody's session, with one attribute: the value.
 fn session(number: u64) -> NewReusable {
-    let principal = Principal {
-        id: format!("user{:06}", number % 100_000),
-        attributes: vec![("value".into(), vec![value(number)])],
-    };
-    NewReusable {
-        id: None,
-        life_ms: 28_800_000,
-        idle_ms: 7_200_000,
-        ancestors: Vec::new(),
-        payload: Payload::Tgt(Tgt {
-            principal,
-            authenticated_at: wall_ms(),
-            handler: "bench".into(),
-            remember_me: false,
-            client_address: "192.0.2.7".into(),
-        }),
-        key_id: None,
-    }
-}
-
-async fn until(mut done: impl AsyncFnMut() -> bool) {
-    while !done().await {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let attributes = vec![("value".into(), vec![value(number)])];
+    session_with(number % PEOPLE, attributes)
 }
 
 async fn whole(handle: &Handle, others: usize) -> String {

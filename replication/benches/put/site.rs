@@ -7,10 +7,8 @@ use castor_proto::ids::NodeName;
 use castor_replication::driver::pki::Authority;
 use castor_replication::driver::wall_ms;
 
+use crate::cluster::CLUSTER;
 use crate::node::Node;
-
-/// The cluster's name.
-pub(crate) const CLUSTER: &str = "bench";
 
 /// A cluster that is being started.
 pub(crate) struct Site {

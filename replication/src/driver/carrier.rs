@@ -6,6 +6,7 @@
 //! delays a heartbeat to another; what a peer sends cannot end the library.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -150,6 +151,8 @@ pub(super) async fn receive(
     let own = Own {
         node: shared.me.node.as_str(),
         generation: shared.config.generation,
+        address: shared.advertise,
+        said: shared.said.load(Ordering::Relaxed),
     };
     let message = gossip_wire::decode(&bytes, own).ok_or("gossip")?;
     shared.silence.broken(from, clock::instant());

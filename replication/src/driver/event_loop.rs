@@ -122,6 +122,22 @@ fn count_entries(event: &NetEvent) -> usize {
     entries.sum()
 }
 
+/// How long to wait before what has gathered for the other nodes goes out, if at all: a little, if something
+/// was sent just now (`since`) and many tickets are under way. What they have for the others then leaves together,
+/// and what comes for them wakes this node once. No rest begins while a session or a logout waits at the node that
+/// one came from (`hurried`), or here, or while this node leaves: then the engine says that no ticket is under way.
+fn rest(hurried: bool, since: Micros, under_way: usize) -> Option<Duration> {
+    let wait = REST.checked_sub(since).filter(|wait| *wait > 0);
+    wait.filter(|_| !hurried && under_way >= CROWD)
+        .map(Duration::from_micros)
+}
+
+/// Whether somebody waits at the other node for the acknowledgement of a session or a logout.
+fn is_awaited(entries: &[Entry]) -> bool {
+    let awaited = |entry: &Entry| entry.body.is_some() || entry.destroyed.is_some();
+    entries.iter().any(awaited)
+}
+
 /// The keys behind ids made from now on.
 pub(super) fn ticket_keys(ring: &KeyRing) -> TicketKeys {
     let current = ring.current();
@@ -163,14 +179,12 @@ impl<T: Transport> EventLoop<T> {
         }
     }
 
-    /// Answers, and waits a little if something was sent just now and many tickets are under way: what they
-    /// have for the other nodes then leaves together, and what comes for them wakes this node once. No rest
-    /// begins while a session or a logout waits, here or at the node that one came from.
+    /// Answers, and waits a little where [`rest`] says so.
     async fn rest(&mut self) {
-        let rested = self.clock.mono().saturating_sub(self.sent_at);
-        if !self.hurried && rested < REST && self.engine.tickets_under_way() >= CROWD {
+        let since = self.clock.mono().saturating_sub(self.sent_at);
+        if let Some(pause) = rest(self.hurried, since, self.engine.tickets_under_way()) {
             self.answer();
-            tokio::time::sleep(Duration::from_micros(REST - rested)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -271,9 +285,7 @@ impl<T: Transport> EventLoop<T> {
             if let PeerMessage::Deltas { entries, .. } = &message {
                 self.metrics
                     .exchanged(from.node.as_str(), "received", entries.len());
-                // Somebody waits at the other node for the acknowledgement of a session or a logout.
-                let awaited = |entry: &Entry| entry.body.is_some() || entry.destroyed.is_some();
-                self.hurried |= entries.iter().any(awaited);
+                self.hurried |= is_awaited(entries);
             }
             self.input(Input::Message(from.clone(), message));
         }
@@ -413,8 +425,9 @@ impl<T: Transport> EventLoop<T> {
 mod tests {
     use std::cell::Cell;
 
+    use castor_proto::delta::DestroyReason;
     use castor_proto::seal::{ClusterKey, KeyId};
-    use castor_proto::ticket::{IdKeys, IdParts, TicketKind, random_part};
+    use castor_proto::ticket::{IdKeys, IdParts, TicketKey, TicketKind, random_part};
 
     use super::*;
     use crate::driver::memory::MemoryNet;
@@ -441,6 +454,39 @@ mod tests {
             tag: &keys.tag,
         };
         TicketId::build(&parts, &keys)
+    }
+
+    #[test]
+    fn who_has_just_sent_rests_while_tickets_crowd_and_nobody_else_waits() {
+        let micros = |count| Some(Duration::from_micros(count));
+        assert_eq!(rest(false, 0, CROWD), micros(REST));
+        assert_eq!(rest(false, REST - 1, 100), micros(1));
+        assert_eq!(rest(false, REST, CROWD), None, "it has rested");
+        assert_eq!(rest(false, u64::MAX, CROWD), None, "it sent long ago");
+        assert_eq!(rest(false, 0, CROWD - 1), None, "three gain nothing");
+        assert_eq!(rest(false, 0, 0), None, "a session waits, or it leaves");
+        assert_eq!(rest(true, 0, 100), None, "somebody waits elsewhere");
+        assert_eq!(CROWD, 4);
+    }
+
+    #[test]
+    fn the_acknowledgement_of_a_session_or_a_logout_is_waited_for_elsewhere_and_no_other() {
+        let bottom = || Entry::bottom(TicketKey([1; 16]), TicketKind::Tgt, 1);
+        let session = Entry {
+            body: Some([7].into()),
+            ..bottom()
+        };
+        let logout = Entry {
+            destroyed: Some(DestroyReason::Logout),
+            ..bottom()
+        };
+        let used = Entry {
+            last_used: 1,
+            ..bottom()
+        };
+        assert!(!is_awaited(&[]) && !is_awaited(&[used.clone(), used.clone()]));
+        assert!(is_awaited(&[used.clone(), session]));
+        assert!(is_awaited(&[logout, used]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use castor_proto::ids::{Incarnation, Member, NodeName};
@@ -84,6 +85,7 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), BadKeyValue> {
 
 /// The running protocol.
 pub(super) struct Gossip {
+    shared: Arc<Shared>,
     handle: Arc<ChitchatHandle>,
 }
 
@@ -106,27 +108,27 @@ impl Gossip {
         ];
         let carrier = Carrier::new(Arc::clone(&shared), received);
         let handle = Arc::new(spawn_chitchat(library_config(&shared), facts, &carrier).await?);
+        // No link is up yet, so nobody has heard the facts.
+        say(&shared, &handle, |_| {}).await;
         let live = handle
             .with_chitchat(|gossip| gossip.live_nodes_watcher())
             .await;
         tokio::spawn(watch_termination(Arc::clone(&shared), Arc::clone(&handle)));
         tokio::spawn(publish_phase(Arc::clone(&shared), Arc::clone(&handle)));
         let members = Members {
-            shared,
+            shared: Arc::clone(&shared),
             handle: Arc::clone(&handle),
             seen: BTreeMap::new(),
             doubtful_until: None,
             removed: BTreeSet::new(),
         };
         tokio::spawn(members.run(live, greetings));
-        Ok(Self { handle })
+        Ok(Self { shared, handle })
     }
 
     pub(super) async fn publish(&self, key: &str, value: &str) -> Result<(), BadKeyValue> {
         check(key, value)?;
-        self.handle
-            .with_chitchat(|gossip| gossip.self_node_state().set(key, value))
-            .await;
+        say(&self.shared, &self.handle, |own| own.set(key, value)).await;
         Ok(())
     }
 
@@ -176,10 +178,20 @@ async fn publish_phase(shared: Arc<Shared>, handle: Arc<ChitchatHandle>) {
     let mut phases = shared.phase.subscribe();
     while phases.changed().await.is_ok() {
         let word = phase_word(*phases.borrow_and_update());
-        handle
-            .with_chitchat(|gossip| gossip.self_node_state().set(KEY_PHASE, word))
-            .await;
+        say(&shared, &handle, |own| own.set(KEY_PHASE, word)).await;
     }
+}
+
+/// Changes what this process says of itself. The library sends under the same lock: nobody hears of a change
+/// before it is noted how far this process has spoken.
+async fn say(shared: &Shared, handle: &ChitchatHandle, change: impl Fn(&mut NodeState)) {
+    handle
+        .with_chitchat(|gossip| {
+            let own = gossip.self_node_state();
+            change(own);
+            shared.said.store(own.max_version(), Ordering::Relaxed);
+        })
+        .await;
 }
 
 fn phase_word(phase: Phase) -> &'static str {
@@ -235,9 +247,7 @@ impl Members {
                 () = wait_until(doubtful) => self.look(&mut live).await,
                 Ok(()) = removals.changed() => {
                     let wanted = removals.borrow_and_update().clone();
-                    self.handle
-                        .with_chitchat(|gossip| wanted.publish(gossip.self_node_state()))
-                        .await;
+                    say(&self.shared, &self.handle, |own| wanted.publish(own)).await;
                     if self.forget_removed().await {
                         self.tell().await;
                     }

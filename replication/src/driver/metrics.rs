@@ -42,6 +42,8 @@ pub struct Metrics {
     members: IntGaugeVec,
     tickets: IntGaugeVec,
     store_bytes: IntGauge,
+    shared_urls: IntGauge,
+    shared_url_bytes: IntGauge,
     claims: IntCounterVec,
     claim_duration: Histogram,
     plain: Vec<(IntCounter, Read)>,
@@ -108,6 +110,20 @@ impl Registrar<'_> {
         self.int_gauge(
             "castor_replication_failure_counters",
             "Counters of failed sign-ins held by this node, for throttling; all nodes hold the same.",
+        )
+    }
+
+    fn shared_urls(&self) -> Made<IntGauge> {
+        self.int_gauge(
+            "castor_ticket_shared_urls",
+            "URLs of visited applications that this node keeps once for all sessions; at most 16,384.",
+        )
+    }
+
+    fn shared_url_bytes(&self) -> Made<IntGauge> {
+        self.int_gauge(
+            "castor_ticket_shared_url_bytes",
+            "Estimated memory of those URLs, bytes; a part of castor_ticket_store_bytes.",
         )
     }
 
@@ -295,6 +311,8 @@ impl Metrics {
                 "castor_ticket_store_bytes",
                 "Estimated memory of all tickets held by this node.",
             )?,
+            shared_urls: add.shared_urls()?,
+            shared_url_bytes: add.shared_url_bytes()?,
             claims: add.counters(
                 "castor_claims_total",
                 "Claims of single-use tickets made on this node.",
@@ -347,21 +365,12 @@ impl Metrics {
     }
 
     pub(super) fn refresh(&self, status: &Status, stats: &Stats, store: &Store) {
-        let gauges = store.gauges();
         // One scrape at a time, so that none sees what another has half done.
         let Ok(mut seen) = self.seen.lock() else {
             return;
         };
         self.refresh_peers(&mut seen.peers, status.phase, &status.peers);
-        for kind in TicketKind::ALL
-            .into_iter()
-            .filter(|kind| *kind != TicketKind::PgtIou)
-        {
-            self.tickets
-                .with_label_values(&[kind.label()])
-                .set(gauges.tickets(kind));
-        }
-        self.store_bytes.set(gauges.bytes());
+        self.refresh_tickets(store);
         self.bootstrap_duration
             .set(seconds(status.bootstrap.elapsed));
         self.operations
@@ -388,6 +397,22 @@ impl Metrics {
                 now.load(Relaxed),
             );
         }
+    }
+
+    fn refresh_tickets(&self, store: &Store) {
+        let gauges = store.gauges();
+        for kind in TicketKind::ALL
+            .into_iter()
+            .filter(|kind| *kind != TicketKind::PgtIou)
+        {
+            self.tickets
+                .with_label_values(&[kind.label()])
+                .set(gauges.tickets(kind));
+        }
+        self.store_bytes.set(gauges.bytes());
+        let (urls, bytes) = store.shared_urls();
+        self.shared_urls.set(urls as i64);
+        self.shared_url_bytes.set(bytes);
     }
 
     /// Series end with their peer; those of the others are set where they are, never removed, so
@@ -449,9 +474,16 @@ fn seconds(micros: Micros) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use castor_proto::ids::NodeName;
+    use std::sync::Arc;
+
+    use castor_proto::delta::{ServiceKey, ServiceUse};
+    use castor_proto::ids::{Incarnation, Member, NodeName};
+    use castor_proto::ticket::{Payload, Principal, Tgt};
 
     use super::*;
+    use crate::engine::{
+        Command, Config, Engine, Input, NewReusable, Now, Output, Reply, TicketKeys,
+    };
 
     fn peer(node: &str, lag: u64, offset: Option<i64>) -> PeerStatus {
         PeerStatus {
@@ -498,5 +530,82 @@ mod tests {
         assert_eq!(series("castor_replication_backlog_deltas"), 1);
         assert_eq!(series("castor_cluster_clock_offset_seconds"), 0);
         assert_eq!(series("castor_cluster_members"), STATES.len());
+    }
+
+    fn ask(engine: &mut Engine, mono: Micros, command: Command) -> Reply {
+        let wall = 1_800_000_000_000 + mono / 1_000;
+        engine.handle(Now { mono, wall }, Input::Command(1, command));
+        let mut answer = None;
+        while let Some(output) = engine.poll() {
+            if let Output::Reply(_, reply) = output {
+                answer = Some(reply);
+            }
+        }
+        answer.expect("a node alone answers at once")
+    }
+
+    #[test]
+    fn urls_that_many_sessions_share_are_counted_once_and_apart() {
+        let me = Member {
+            node: NodeName::parse("n1").unwrap(),
+            incarnation: Incarnation([1; 16]),
+        };
+        let keys = TicketKeys {
+            key_id: 1,
+            check: [1; 32],
+            tag: [2; 32],
+        };
+        let (store, stats) = (Arc::new(Store::new([3; 32])), Arc::default());
+        let mut mono = 3_600_000_000;
+        let start = Now {
+            mono,
+            wall: 1_800_000_000_000,
+        };
+        let config = Config::new(me, [3; 32]);
+        let mut engine = Engine::new(config, keys, Arc::clone(&store), stats, &[4; 32], 0, start);
+        while !engine.is_ready() {
+            mono += 100_000;
+            ask(&mut engine, mono, Command::Status);
+        }
+        for id in ["ada", "bob"] {
+            let session = NewReusable {
+                id: None,
+                life_ms: 28_800_000,
+                idle_ms: 0,
+                ancestors: Vec::new(),
+                payload: Payload::Tgt(Tgt {
+                    principal: Principal {
+                        id: id.into(),
+                        attributes: Vec::new(),
+                    },
+                    authenticated_at: 0,
+                    handler: "test".into(),
+                    remember_me: false,
+                    client_address: "192.0.2.1".into(),
+                }),
+                key_id: None,
+            };
+            let reply = ask(&mut engine, mono, Command::Create(Box::new(session)));
+            let Reply::Created(Ok(created)) = reply else {
+                panic!("{reply:?}");
+            };
+            let url = "https://app.example.org/".to_owned();
+            let visit = ServiceUse {
+                stamp: 1_800_000_000_001,
+                ticket: "ST-1-abc".into(),
+                url: url.clone(),
+            };
+            let adopt = Command::Adopt {
+                key: created.body.key(),
+                services: vec![(ServiceKey::new(7, &url), visit)],
+            };
+            ask(&mut engine, mono, adopt);
+        }
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        metrics.refresh_tickets(&store);
+        assert_eq!(metrics.tickets.with_label_values(&["tgt"]).get(), 2);
+        assert_eq!(metrics.shared_urls.get(), 1);
+        let (bytes, all) = (metrics.shared_url_bytes.get(), metrics.store_bytes.get());
+        assert!(bytes > 24 && bytes < all, "{bytes} of {all}");
     }
 }

@@ -209,6 +209,8 @@ pub(super) struct Shared {
     pub(super) greet: mpsc::Sender<SocketAddr>,
     pub(super) members: watch::Sender<Vec<MemberInfo>>,
     pub(super) silence: Silence,
+    /// Newest version of what this process says of itself by gossip.
+    pub(super) said: AtomicU64,
     /// What this node tells the others of members that its operator has removed.
     pub(super) removals: watch::Sender<Removals>,
     events: mpsc::Sender<NetEvent>,
@@ -340,6 +342,7 @@ impl Network {
             greet,
             members: watch::channel(Vec::new()).0,
             silence: Silence::default(),
+            said: AtomicU64::default(),
             removals: watch::channel(Removals::default()).0,
             events,
             sequences: Default::default(),

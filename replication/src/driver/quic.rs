@@ -47,7 +47,11 @@ const CONNECTION_WINDOW: u32 = 24 << 20;
 /// So many packets may come before QUIC acknowledges them; alone they are acknowledged after 25 ms, and at once
 /// when one is missing. Each acknowledgement wakes a node that has nothing to do with it: what waits for an
 /// answer waits for the engine's, which travels on the other node's own connection. On a way so bad that fewer
-/// packets may be under way, each window waits for the 25 ms.
+/// packets may be under way, down to `window.rs`'s four, a window that arrives whole waits for the 25 ms. That is
+/// left so: the library asks the peer once for each connection, so the number cannot follow the window; a smaller
+/// one, or a shorter wait, is more packets on every good way; and a floor of twice as many packets is more than the
+/// short queue of a narrow line holds (16 KiB in `narrow.rs`), which is what makes the floor give way. Where it does,
+/// more than one packet in four is missing, and what comes behind a missing one is acknowledged at once.
 const UNACKED_MAX: u32 = 8;
 /// Streams that a peer may have open: those of its lanes, and as many again for gossip.
 const STREAMS_MAX: u32 = 2 * (FAST_PARTS as u32 + 2);

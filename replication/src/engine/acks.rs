@@ -283,13 +283,14 @@ impl Engine {
     }
 
     /// Sends to every peer whose line is idle what has gathered for it. What no request waits for gathers a
-    /// little longer: sealing, signing and verifying cost one delta as much as fifty.
+    /// little longer: sealing, signing and verifying cost one delta as much as fifty. What one batch has no
+    /// room for, by count or by bytes, has gathered long enough.
     pub(super) fn pump(&mut self) {
         let head = self.stream.head();
         // Whoever leaves may have no later turn.
         let leaves = self.is_draining();
         let (mono, pace) = (self.now.mono, if leaves { 0 } else { self.config.pace });
-        let batch_max = self.config.batch_max as u64;
+        let (most, bytes) = (self.config.batch_max, self.config.batch_bytes);
         let mut later = None;
         let due: Vec<Member> = self
             .peers
@@ -302,7 +303,7 @@ impl Engine {
             })
             .filter(|peer| {
                 let at = peer.out.sent_at + pace;
-                let full = head - peer.out.next >= batch_max;
+                let full = self.stream.fills_a_batch(peer.out.next, most, bytes);
                 let due = full || mono >= at || self.stream.is_awaited(peer.out.next);
                 if !due {
                     later = Some(later.map_or(at, |later: u64| later.min(at)));

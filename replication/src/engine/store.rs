@@ -375,12 +375,17 @@ impl Store {
         }
     }
 
+    /// How many URLs are kept once for all sessions, and their estimated bytes.
+    pub fn shared_urls(&self) -> (usize, i64) {
+        self.urls.read(|known| known.held())
+    }
+
     /// What [`Gauges::bytes`] must say of entries, counted anew. For tests of that.
     #[doc(hidden)]
     pub fn recount_bytes(&self) -> i64 {
         let tables = self.shards.iter();
         let tables = tables.flat_map(|table| table.all(|_, record| record.bytes()));
-        tables.sum::<i64>() + self.urls.read(|known| known.bytes())
+        tables.sum::<i64>() + self.urls.read(|known| known.recount_bytes())
     }
 
     /// Loses a ticket behind the engine's back, as a fault of memory or of this program would. For

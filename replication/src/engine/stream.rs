@@ -16,6 +16,8 @@ use super::mutants::mutant;
 struct Slot {
     entry: Arc<Entry>,
     made: Micros,
+    /// Weight of the stream up to its end, bytes.
+    end: u64,
 }
 
 /// The ring of the own stream.
@@ -24,6 +26,8 @@ pub(super) struct Stream {
     /// Sequence of the ring's first slot.
     first: u64,
     ring_max: usize,
+    /// Weight of what the ring has dropped, bytes.
+    dropped: u64,
     /// Own time of the latest push.
     head_at: WallMs,
     waits: BTreeMap<u64, Vec<Wait>>,
@@ -83,6 +87,7 @@ impl Stream {
             ring: VecDeque::new(),
             first: 1,
             ring_max,
+            dropped: 0,
             head_at: 0,
             waits: BTreeMap::new(),
         }
@@ -106,20 +111,40 @@ impl Stream {
     pub(super) fn push(&mut self, entry: Entry, now: Micros, own: WallMs) -> u64 {
         self.head_at = own;
         self.ring.push_back(Slot {
+            end: self.end() + entry.weight() as u64,
             entry: Arc::new(entry),
             made: now,
         });
         if self.ring.len() > self.ring_max {
-            self.ring.pop_front();
+            if let Some(oldest) = self.ring.pop_front() {
+                self.dropped = oldest.end;
+            }
             self.first += 1;
         }
         self.head()
     }
 
+    /// Weight of the whole stream so far, bytes.
+    fn end(&self) -> u64 {
+        self.ring.back().map_or(self.dropped, |slot| slot.end)
+    }
+
+    fn slot(&self, seq: u64) -> Option<&Slot> {
+        let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        self.ring.get(at)
+    }
+
+    /// Whether what is there from `next` on is more than one batch takes.
+    pub(super) fn fills_a_batch(&self, next: u64, count: usize, bytes: usize) -> bool {
+        let many = self.head().saturating_sub(next) >= count as u64;
+        let before = next.checked_sub(1).and_then(|seq| self.slot(seq));
+        let before = before.map_or(self.dropped, |slot| slot.end);
+        many || self.end() - before > bytes as u64
+    }
+
     /// When this sequence was made, if the ring still has it.
     pub(super) fn made(&self, seq: u64) -> Option<Micros> {
-        let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
-        self.ring.get(at).map(|slot| slot.made)
+        self.slot(seq).map(|slot| slot.made)
     }
 
     /// Ages of the deltas after `acked` up to `applied`, as far as the ring still has them.

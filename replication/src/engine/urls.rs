@@ -37,6 +37,14 @@ pub(super) struct Known {
     urls: BTreeMap<u32, Url>,
     /// Numbers below the count of both that are not in use.
     free: BTreeSet<u32>,
+    /// Estimated bytes of all of them.
+    bytes: i64,
+}
+
+impl Url {
+    fn bytes(&self) -> i64 {
+        (URL_BYTES + self.text.len()) as i64
+    }
 }
 
 impl Urls {
@@ -78,7 +86,9 @@ impl Known {
         let number = free.unwrap_or_else(|| u32::try_from(self.urls.len()).unwrap_or(u32::MAX));
         self.numbers.insert(key, number);
         let text = text.into();
-        self.urls.insert(number, Url { key, text, uses: 1 });
+        let url = Url { key, text, uses: 1 };
+        self.bytes += url.bytes();
+        self.urls.insert(number, url);
         Some(number)
     }
 
@@ -93,6 +103,7 @@ impl Known {
         }
         if let Some(url) = self.urls.remove(&number) {
             self.numbers.remove(&url.key);
+            self.bytes -= url.bytes();
         }
         self.free.insert(number);
         if self.urls.is_empty() {
@@ -104,13 +115,17 @@ impl Known {
     /// to be given back; 0 when it has others.
     pub(super) fn alone(&self, number: u32) -> i64 {
         let url = self.urls.get(&number).filter(|url| url.uses == 1);
-        url.map_or(0, |url| (URL_BYTES + url.text.len()) as i64)
+        url.map_or(0, Url::bytes)
     }
 
-    /// Estimated bytes of them all.
-    pub(super) fn bytes(&self) -> i64 {
-        let each = |url: &Url| (URL_BYTES + url.text.len()) as i64;
-        self.urls.values().map(each).sum()
+    /// How many there are, and their estimated bytes.
+    pub(super) fn held(&self) -> (usize, i64) {
+        (self.urls.len(), self.bytes)
+    }
+
+    /// Estimated bytes of them all, counted anew.
+    pub(super) fn recount_bytes(&self) -> i64 {
+        self.urls.values().map(Url::bytes).sum()
     }
 }
 
@@ -126,6 +141,8 @@ mod tests {
         assert_eq!(known.take(b, "https://b/"), Some(1));
         assert_eq!(known.take(a, "https://a/"), Some(0));
         assert_eq!(known.take(a, "https://other/"), None, "one key, one text");
+        assert_eq!(known.held(), (2, 2 * (URL_BYTES as i64 + 10)));
+        assert_eq!(known.held().1, known.recount_bytes());
         known.give_back(0);
         assert_eq!(known.get(0), Some((a, "https://a/")));
         known.give_back(0);
@@ -133,7 +150,7 @@ mod tests {
         assert_eq!(known.take(a, "https://a/"), Some(0), "numbers come back");
         known.give_back(0);
         known.give_back(1);
-        assert_eq!(known.bytes(), 0);
+        assert_eq!((known.held(), known.recount_bytes()), ((0, 0), 0));
     }
 
     #[test]

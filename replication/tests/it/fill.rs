@@ -552,3 +552,21 @@ fn a_silent_peer_holds_up_filling_for_a_second_at_most() {
     let waited = world.now - linked;
     assert!((700 * MS..2_100 * MS).contains(&waited), "{waited}");
 }
+
+/// Nobody can tell that the others have missed nothing either, without asking them; that takes no longer than asking.
+#[test]
+fn a_cluster_that_stood_still_as_a_whole_serves_again_within_a_tenth_of_a_second() {
+    for seed in 0..20 {
+        let mut world = World::new(3, seed);
+        let session = world.sign_in(0);
+        world.run_for(1_000 * MS);
+        (0..3).for_each(|i| world.freeze(i, 2_000 * MS));
+        world.run_for(2_000 * MS);
+        world.until("one has noticed", |w| (0..3).any(|i| !w.is_ready(i)));
+        world.until_within(100 * MS, "all have noticed and serve", |w| {
+            let paused = |i| w.node(i).stats.pauses.load(Relaxed) == 1;
+            (0..3).all(|i| paused(i) && w.is_ready(i))
+        });
+        assert!(world.node(2).store.find(&session).is_some());
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use castor_proto::delta::DestroyReason;
 use castor_proto::message::PeerMessage;
-use castor_proto::ticket::TicketKey;
+use castor_proto::ticket::{TicketKey, TicketKind};
 use castor_replication::engine::{Command, Input, Now, Output, Reply};
 use castor_sim::world::{CALM, MS, STORM, Weather, World};
 
@@ -412,6 +413,41 @@ fn what_no_request_waits_for_gathers_a_little() {
     assert_eq!(batches_at(&mut world, start, 13, Input::Tick), [1, 1]);
 }
 
+/// What the event loop asks before it lets tickets wait for each other.
+#[test]
+fn tickets_crowd_unless_a_session_or_a_logout_waits_or_the_node_leaves() {
+    let mut world = World::new(3, 1);
+    let session = world.sign_in(0);
+    world.run_for(1_000 * MS);
+    let now = world.clock(0);
+    let sign_out = Command::Destroy {
+        key: session,
+        kind: TicketKind::Tgt,
+        hard_expiry: now.wall + 28_800_000,
+        reason: DestroyReason::Logout,
+    };
+    let crowd = |world: &World| world.node(0).engine.tickets_under_way();
+    assert_eq!(crowd(&world), 0);
+    for number in 1..=5 {
+        let ticket = World::new_ticket(session, "https://a.org/");
+        let engine = &mut world.nodes[0].as_mut().unwrap().engine;
+        engine.handle(now, Input::Command(number, ticket));
+        assert_eq!(crowd(&world), number as usize);
+    }
+    // Nothing is acknowledged before outputs are taken.
+    let waits = [World::new_session("user", 60_000, 0), sign_out];
+    for (number, command) in (6..).zip(waits) {
+        let engine = &mut world.nodes[0].as_mut().unwrap().engine;
+        engine.handle(now, Input::Command(number, command));
+        assert_eq!(crowd(&world), 0, "somebody waits");
+        let batches = batches_at(&mut world, now, 0, Input::Tick);
+        assert_eq!(batches.len(), 2);
+        assert_eq!(crowd(&world), 5, "it is acknowledged");
+    }
+    batches_at(&mut world, now, 0, Input::Command(8, Command::Drain));
+    assert_eq!(crowd(&world), 0, "it leaves");
+}
+
 #[test]
 fn nothing_is_kept_back_by_a_node_that_leaves() {
     let mut world = World::new(3, 1);
@@ -422,4 +458,39 @@ fn nothing_is_kept_back_by_a_node_that_leaves() {
     assert_eq!(batches_at(&mut world, start, 0, ticket(1)), [1, 1]);
     batches_at(&mut world, start, 1, Input::Command(2, Command::Drain));
     assert_eq!(batches_at(&mut world, start, 2, ticket(3)), [1, 1]);
+}
+
+/// After a break no request waits for what has gathered: it goes out as fast as the peer takes it in, also when
+/// it is few changes that fill a batch.
+#[test]
+fn a_backlog_of_large_deltas_goes_on_with_each_acknowledgement() {
+    const PACE: u64 = 10 * MS;
+    let mut world = World::with(2, 1, |config| config.batch_bytes = 16 << 10);
+    world.cut(0, 1);
+    world.run_for(8_000 * MS);
+    let url = format!("https://app.example.org/{}", "x".repeat(1_000));
+    for number in 0..300 {
+        let session = world.sign_in(0);
+        let ticket = World::new_ticket(session, &format!("{url}{number}"));
+        let asked = world.command(0, ticket);
+        world.answer(asked);
+    }
+    world.run_for(3_000 * MS);
+    let acked = |w: &World| w.node(0).engine.status().peers[0].acked;
+    let mut last = acked(&world);
+    world.heal();
+    let mut times = Vec::new();
+    while told_of(&world, 0, 1) != (0, true) {
+        assert!(world.step());
+        if acked(&world) > last {
+            last = acked(&world);
+            times.push(world.now);
+        }
+    }
+    let between = times.array_windows().map(|[a, b]| b - a);
+    let paces: Vec<u64> = between.collect();
+    assert!(paces.len() > 20, "{paces:?}");
+    let (rest, full) = paces.split_last().unwrap();
+    assert!(full.iter().all(|pace| *pace < PACE / 2), "{paces:?}");
+    assert!(*rest >= PACE / 2, "it fills no batch: {paces:?}");
 }

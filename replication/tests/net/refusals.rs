@@ -1,6 +1,6 @@
 //! What is refused, and under which reason it is counted; nothing else changes.
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use castor_proto::message::{Lane, PeerMessage};
 use castor_proto::seal::{KeyRing, NodeSigner};
 use castor_proto::version::VersionRange;
 use castor_replication::driver::NetEvent;
+use castor_replication::driver::network::MemberInfo;
 
 use crate::stranger::{Change, Stranger, framed};
 use crate::world::{PATIENCE, Process, World, key, name, runtime, some_incarnation, stream};
@@ -449,6 +450,58 @@ fn a_frame_that_announces_4_gib_and_a_lane_opened_twice_close_the_link_only() {
     stranger.write(&mut gossip, &junk);
     nodes[0].until_rejected("gossip", 1);
     closed(&stranger);
+    unharmed(&mut nodes);
+}
+
+/// A change of what a process says of itself, up to this version, as a peer passes it on.
+fn word_of(info: &MemberInfo, version: u64) -> Vec<u8> {
+    let name = info.member.node.as_str();
+    let IpAddr::V4(host) = info.address.ip() else {
+        panic!("the tests are on 127.0.0.1");
+    };
+    let mut word = vec![0];
+    word.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+    word.extend(name.as_bytes());
+    word.extend(info.generation.to_le_bytes());
+    word.push(4);
+    word.extend(host.octets());
+    word.extend(info.address.port().to_le_bytes());
+    word.extend([0; 16]);
+    word.push(2);
+    word.extend(version.to_le_bytes());
+    let mut message = vec![0x53, 0xb0, 0, 2, 2];
+    message.extend(u16::try_from(word.len()).unwrap().to_le_bytes());
+    message.extend(word);
+    message.push(0);
+    message
+}
+
+#[test]
+fn a_word_of_what_a_node_has_said_itself_keeps_the_link_and_a_newer_one_closes_it() {
+    let world = World::new("blue");
+    let mut nodes = world.cluster(2);
+    let first = nodes[0].me.clone();
+    nodes[1].until_alive(&first, true, PATIENCE);
+    let members = nodes[1].network.members();
+    let info = members.iter().find(|info| info.member == first).unwrap();
+    let stranger = Stranger::accepted(&world, "n9", nodes[0].address());
+    let say = |version| {
+        let word = word_of(info, version);
+        let mut gossip = stranger.open(255);
+        let mut frame = header(4, u32::try_from(word.len()).unwrap());
+        frame.extend(word);
+        stranger.write(&mut gossip, &frame);
+    };
+    // Incarnation, phase and wire versions: three changes at least.
+    say(3);
+    let down = |event: &NetEvent| matches!(event, NetEvent::LinkDown(_));
+    nodes[0].expect_none(Duration::from_millis(300), down);
+    assert!(stranger.connection.close_reason().is_none());
+    assert_eq!(nodes[0].metrics.rejected_count("gossip"), 0);
+    say(1_000);
+    nodes[0].until_rejected("gossip", 1);
+    let closing = async { tokio::time::timeout(PATIENCE, stranger.connection.closed()).await };
+    runtime().block_on(closing).unwrap();
     unharmed(&mut nodes);
 }
 

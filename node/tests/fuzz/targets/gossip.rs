@@ -24,6 +24,8 @@ pub fn gossip(bytes: &[u8]) {
     let own = Own {
         node: "n1",
         generation: 1,
+        address: ([127, 0, 0, 1], 8_445).into(),
+        said: 3,
     };
     // The content twice while it is put together, and at most 16 times as much for the smallest
     // change (9 bytes) in the library's form.
