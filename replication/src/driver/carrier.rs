@@ -159,5 +159,7 @@ pub(super) async fn receive(
     if shared.gossip_in.try_send((address, message)).is_err() {
         shared.metrics.gossip_dropped();
     }
+    // A stream that is dropped before its end was seen asks its sender to stop: one more packet each way.
+    let _ = timeout(RECEIVE_TIMEOUT, stream.read_chunk(1, true)).await;
     Ok(())
 }

@@ -53,8 +53,10 @@ const CONNECTION_WINDOW: u32 = 24 << 20;
 /// short queue of a narrow line holds (16 KiB in `narrow.rs`), which is what makes the floor give way. Where it does,
 /// more than one packet in four is missing, and what comes behind a missing one is acknowledged at once.
 const UNACKED_MAX: u32 = 8;
-/// Streams that a peer may have open: those of its lanes, and as many again for gossip.
-const STREAMS_MAX: u32 = 2 * (FAST_PARTS as u32 + 2);
+/// Streams that a peer may have open: those of its lanes, and 40 for gossip, which opens one for each message. So
+/// many, because new room is announced whenever an eighth is used up, in a packet that has to be acknowledged: with
+/// little room that is more packets than gossip itself has.
+const STREAMS_MAX: u32 = FAST_PARTS as u32 + 2 + 40;
 
 /// Binds the peer port and starts QUIC on it.
 ///

@@ -298,8 +298,8 @@ struct Writer {
     recent: Recent,
 }
 
-/// How often a sink with unwritten lines is flushed when nothing else happens.
-const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// How often a sink that fails is tried again when nothing else happens.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// After lines were written, further ones gather for this long. Who records need not wake this thread
 /// then, which costs more than the event; and many lines are written at once.
@@ -317,7 +317,13 @@ impl Writer {
                         std::thread::park_timeout(GATHER);
                         continue;
                     }
-                    match queue.recv_timeout(FLUSH_EVERY) {
+                    // Nothing is left to be written, unless the output fails.
+                    let next = if self.failing {
+                        queue.recv_timeout(TRY_AGAIN)
+                    } else {
+                        queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                    };
+                    match next {
                         Ok(message) => message,
                         Err(RecvTimeoutError::Timeout) => continue,
                         Err(RecvTimeoutError::Disconnected) => return,
