@@ -4,6 +4,8 @@
 //! Promises: does what a browser does and what a CAS client does, nothing the server could tell
 //! apart. Does not: judge; every answer is handed back as it was understood.
 
+use std::fmt;
+
 use http::{HeaderName, HeaderValue, Uri, header};
 
 use crate::cas::{self, TicketAnswer, form, validation, validation::Validation};
@@ -25,6 +27,20 @@ pub enum SignIn {
     Odd(String),
     /// No answer.
     Failed(CallError),
+}
+
+impl fmt::Display for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("it was acknowledged"),
+            Self::WrongPassword => {
+                f.write_str("the server says that the user name or the password is wrong")
+            }
+            Self::Unavailable(status) => write!(f, "the server says {status}: it cannot serve now"),
+            Self::Odd(what) => f.write_str(what),
+            Self::Failed(error) => write!(f, "{error}"),
+        }
+    }
 }
 
 /// The answer to an attempt to sign out.

@@ -1,5 +1,5 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
-//! 3 the cluster was not healthy before the run began.
+//! 3 the server was not fit for the run before it began.
 //!
 //! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`], [`swarm`] and
 //! [`trials`] (with [`target`], what both ask for), [`compare`] and [`report`];
@@ -185,7 +185,7 @@ fn positive(name: &str, rate: f64) -> anyhow::Result<f64> {
 
 fn finish<D: Details>(outcome: &Outcome<D>, output: &Output) -> anyhow::Result<bool> {
     let record = outcome.record();
-    outcome.print(output.prints_json())?;
+    outcome.print(&record, output.prints_json())?;
     output.write(&record)?;
     Ok(record.verdict.passed())
 }

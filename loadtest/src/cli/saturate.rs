@@ -14,7 +14,7 @@ use super::{Common, open, positive};
 use crate::bench::load::Operation;
 use crate::bench::load::target::Way;
 use crate::bench::usage::{self, Group};
-use crate::bench::{RATIO, ceiling, constant, hashing, saturate};
+use crate::bench::{ceiling, constant, hashing, saturate};
 use crate::environment::Environment;
 use crate::lab::Lab;
 use crate::run::Run;
@@ -169,13 +169,5 @@ pub(super) async fn constant(arguments: ConstantArgs) -> anyhow::Result<bool> {
 fn end(mut run: Run, load: &Load) -> anyhow::Result<bool> {
     run.must_be_judged();
     run.bound();
-    let passed = load.common.output.finish(&run)?;
-    if !load.common.output.prints_json() {
-        for figure in &run.figures {
-            if figure.note.starts_with(RATIO) {
-                println!("{}: {} {}", figure.name, figure.value, figure.note);
-            }
-        }
-    }
-    Ok(passed)
+    load.common.output.finish(&run)
 }

@@ -1,8 +1,7 @@
 //! Whom a population talks to, and from where.
 //!
 //! Promises: people and applications have different connections, and different addresses unless the
-//! system chooses them; before anybody hatches the target has shown a login form and refused a ticket
-//! that nobody issued. Does not: start a server.
+//! system chooses them. Does not: start a server, or ask it anything.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,11 +12,10 @@ use super::accounts::{self, Account};
 use super::addresses::Addresses;
 use super::gauge::Gauges;
 use super::slices::Lags;
-use crate::cas::form;
 use crate::cas::validation::Validation;
 use crate::cluster::Cluster;
-use crate::http::{Call, CallError, Client};
-use crate::lab::{Lab, Unhealthy};
+use crate::http::Call;
+use crate::lab::Lab;
 use crate::person::{self, SignIn};
 use crate::whose::may_load;
 
@@ -163,58 +161,9 @@ impl Target {
         (0..count).map(application).collect()
     }
 
-    /// Asks the target for its form, and about a ticket that nobody issued.
-    ///
-    /// # Errors
-    /// [`Unhealthy`], with what is wrong and what to do.
-    pub async fn preflight(&self) -> anyhow::Result<()> {
-        let front = &self.lab.cluster.front;
-        let client = self.lab.client.another(self.browsers.at(0));
-        look_at_form(&client, front)
-            .await
-            .map_err(|what| Unhealthy(format!("{front}/login: {what}")))?;
-        let applications = self.applications(1);
-        let Some(application) = applications.first() else {
-            return Ok(());
-        };
-        let answer = application.validate(front, "ST-1-nobody").await;
-        if matches!(answer, Validation::Refused { .. }) {
-            return Ok(());
-        }
-        let version = self.protocol;
-        bail!(Unhealthy(format!(
-            "{front}: a ticket that nobody issued was answered with {answer}, by version {version} of the \
-             protocol. A server without /p3/serviceValidate takes --protocol 2; the service must be \
-             registered, see --service"
-        )))
-    }
-}
-
-async fn look_at_form(client: &Client, front: &str) -> Result<(), String> {
-    let answer = client.call(Call::get(format!("{front}/login"))).await;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(CallError::Connect(what)) if what.starts_with("TLS") => {
-            return Err(format!(
-                "the certificate is not trusted or not for this name ({what}); give its authority with --ca FILE"
-            ));
-        }
-        Err(error) => return Err(format!("{error}; is the server up, and is the URL right?")),
-    };
-    match answer.status.as_u16() {
-        200 => {}
-        status @ 500..=599 => {
-            return Err(format!("the server says {status}: it cannot serve now"));
-        }
-        status => {
-            return Err(format!(
-                "the server says {status} instead of the login form; the URL ends with the context path, often /cas"
-            ));
-        }
-    }
-    match form::find(&answer.text()) {
-        Some(form) => form::destination(&format!("{front}/login"), &form.action).map(drop),
-        None => Err("the page has no form with a name and a password".to_owned()),
+    /// Version of the protocol by which applications validate.
+    pub fn protocol(&self) -> u8 {
+        self.protocol
     }
 }
 
