@@ -149,12 +149,13 @@ impl Person {
         });
         let answer = self.call(Call::get(cas::login_url(base, service))).await;
         let answer = cas::read_ticket_answer(answer, service);
-        pending.end(|history| match &answer {
-            TicketAnswer::Ticket(ticket) => Out::Ok(history.ticket(ticket)),
-            TicketAnswer::Form => Out::Fail("form".to_owned()),
-            _ => Out::Unknown,
-        });
+        pending.end(|history| issued(history, &answer));
         answer
+    }
+
+    /// Name of the session in the history.
+    pub fn session(&self) -> &str {
+        &self.session
     }
 
     /// Signs out at `base` and keeps the cookie, as somebody would who had copied it.
@@ -239,14 +240,25 @@ pub async fn validate_on(
     answer
 }
 
-fn begin(history: &History, base: &str, service: &str, ticket: &str) -> Pending {
+/// A ticket request in a history.
+pub(crate) fn issued(history: &History, answer: &TicketAnswer) -> Out {
+    match answer {
+        TicketAnswer::Ticket(ticket) => Out::Ok(history.ticket(ticket)),
+        TicketAnswer::Form => Out::Fail("form".to_owned()),
+        _ => Out::Unknown,
+    }
+}
+
+/// A validation begins in a history.
+pub(crate) fn begin(history: &History, base: &str, service: &str, ticket: &str) -> Pending {
     history.begin(base, || Op::Validate {
         ticket: history.ticket(ticket),
         service: service.to_owned(),
     })
 }
 
-fn outcome(history: &History, answer: &Validation) -> (Out, Option<String>) {
+/// A validation in a history.
+pub(crate) fn outcome(history: &History, answer: &Validation) -> (Out, Option<String>) {
     match answer {
         Validation::Success { user, attributes } => {
             (Out::Ok(user.clone()), history.attributes(attributes))

@@ -187,7 +187,7 @@ impl Worker {
         let now = clock::monotonic();
         self.validate.record(now.duration_since(answered));
         self.pair.record(now.duration_since(due));
-        if !judge::validation(&mut self.tally, &answer, &ticket, &lab.cluster.username)
+        if !judge::validation(&mut self.tally, &answer, &ticket, lab.cluster.principal())
             || !known.released.are_right(&mut self.tally, &answer, &ticket)
         {
             return;

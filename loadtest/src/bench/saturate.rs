@@ -154,6 +154,9 @@ pub async fn run(
     run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
     run.ended = stop.ended();
     describe(&mut run, settings, &steps);
+    if lab.history.is_on() {
+        run.note("Every call was written down, which costs the generator: without --history more may come through");
+    }
     if let Some(error) = broke {
         run.broke_off(&error);
     }

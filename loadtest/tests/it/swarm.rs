@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use castor_loadtest::judge::Sin as Verdict;
+use castor_loadtest::server::Whom;
 use castor_loadtest::stop::Stop;
 use castor_loadtest::swarm::Early;
 use castor_loadtest::swarm::addresses::Addresses;
@@ -37,10 +38,10 @@ fn plan(replay_share: f64) -> Plan {
 
 fn target(setup: &Setup) -> Target {
     let options = Options {
-        url: None,
-        cluster: Some(setup.cluster.clone()),
-        ca: None,
-        accounts: None,
+        whom: Whom {
+            cluster: Some(setup.cluster.clone()),
+            ..Whom::default()
+        },
         service: "http://127.0.0.1/app{n}?a=1".to_owned(),
         timeout: Duration::from_secs(5),
         browsers: "127.0.1.1-127.0.1.9".parse().unwrap(),
@@ -50,7 +51,6 @@ fn target(setup: &Setup) -> Target {
         pids: vec![std::process::id()],
         metrics: Vec::new(),
         protocol: 3,
-        mine: false,
     };
     assert!(!options.browsers.meets(options.applications));
     assert_ne!(options.browsers, Addresses::Any);
