@@ -19,6 +19,9 @@ pub struct Cluster {
     pub username: String,
     /// That user's password.
     pub password: String,
+    /// What applications must learn as the user; `username` when absent.
+    #[serde(default)]
+    pub principal: Option<String>,
     /// A password that must be refused.
     #[serde(default)]
     pub wrong_password: String,
@@ -98,11 +101,17 @@ impl Cluster {
             front,
             username: String::new(),
             password: String::new(),
+            principal: None,
             wrong_password: String::new(),
             app: None,
             ca_file: None,
             nodes: Vec::new(),
         })
+    }
+
+    /// What applications must learn as the user.
+    pub fn principal(&self) -> &str {
+        self.principal.as_deref().unwrap_or(&self.username)
     }
 
     fn check(&mut self) -> anyhow::Result<()> {

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::cas::form;
+use crate::cas::{self, TicketAnswer, form, read_ticket_answer};
 use crate::cluster::Cluster;
 use crate::history::History;
-use crate::http::{Call, Client};
+use crate::http::{Call, CallError, Client};
 use crate::person::{Person, SignIn};
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -21,6 +21,9 @@ use crate::stop::Stop;
 /// Sign-ins under way at the same moment while a run prepares. Password hashing is slow on
 /// purpose; more would only queue in the server.
 const SIGN_INS_AT_ONCE: usize = 8;
+
+/// Applications whose form is looked at before a run.
+const SERVICES_LOOKED_AT: usize = 100;
 
 /// Everything a command needs; cheap to clone.
 #[derive(Clone)]
@@ -114,20 +117,37 @@ impl Lab {
                 Err(error) => bail!(Unhealthy(format!("{}: {error}", node.name))),
             }
         }
-        let front = format!("{}/login", self.cluster.front);
-        match self.client.call(Call::get(&front)).await {
-            Ok(answer) if answer.status == 200 => {
-                let Some(form) = form::find(&answer.text()) else {
-                    bail!(Unhealthy(format!("{front}: no form with a password")));
-                };
-                if let Err(what) = form::destination(&front, &form.action) {
-                    bail!(Unhealthy(format!("{front}: {what}")));
-                }
-                Ok(())
-            }
-            Ok(answer) => bail!(Unhealthy(format!("{front} says {}", answer.status))),
-            Err(error) => bail!(Unhealthy(format!("{front}: {error}"))),
+        self.look_at_forms(&self.client, self.services).await
+    }
+
+    /// Checks that the front door shows a form that is sent to itself, to whoever comes by themselves and to whoever comes
+    /// from one of the first `services` applications.
+    ///
+    /// # Errors
+    /// [`Unhealthy`] with what is wrong.
+    pub async fn look_at_forms(&self, client: &Client, services: usize) -> anyhow::Result<()> {
+        let front = &self.cluster.front;
+        look_at_form(client, front)
+            .await
+            .map_err(|what| Unhealthy(format!("{front}/login: {what}")))?;
+        for (number, _) in (0_u64..).zip(0..services.min(SERVICES_LOOKED_AT)) {
+            let service = self.service(number);
+            let answer = client
+                .call(Call::get(cas::login_url(front, &service)))
+                .await;
+            let what = match read_ticket_answer(answer, &service) {
+                TicketAnswer::Form => continue,
+                TicketAnswer::Failed(error) => error.to_string(),
+                TicketAnswer::Unavailable(status) => format!("the server says {status}"),
+                TicketAnswer::Ticket(_) => "the server gave a ticket to nobody".to_owned(),
+                TicketAnswer::Odd(what) => format!(
+                    "no login form for this application ({what}): register it at the server, or name one that is \
+                     with --service"
+                ),
+            };
+            bail!(Unhealthy(format!("{front}: {service}: {what}")));
         }
+        Ok(())
     }
 
     /// Signs `count` people in through the front door.
@@ -164,7 +184,10 @@ impl Lab {
         let mut person = Person::new(self);
         match self.try_sign_in(&mut person).await {
             SignIn::Done => Ok(person),
-            other => bail!(Unhealthy(format!("a sign-in through the front: {other:?}"))),
+            other => bail!(Unhealthy(format!(
+                "{} cannot sign in at {}: {other}",
+                self.cluster.username, self.cluster.front
+            ))),
         }
     }
 
@@ -174,5 +197,34 @@ impl Lab {
         person
             .sign_in(&cluster.front, &cluster.username, &cluster.password)
             .await
+    }
+}
+
+async fn look_at_form(client: &Client, front: &str) -> Result<(), String> {
+    let answer = client.call(Call::get(format!("{front}/login"))).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(CallError::Connect(what)) if what.starts_with("TLS") => {
+            return Err(format!(
+                "the certificate is not trusted or not for this name ({what}); give its authority with --ca FILE, or \
+                 as ca_file of the cluster"
+            ));
+        }
+        Err(error) => return Err(format!("{error}; is the server up, and is the URL right?")),
+    };
+    match answer.status.as_u16() {
+        200 => {}
+        status @ 500..=599 => {
+            return Err(format!("the server says {status}: it cannot serve now"));
+        }
+        status => {
+            return Err(format!(
+                "the server says {status} instead of the login form; the URL ends with the context path, often /cas"
+            ));
+        }
+    }
+    match form::find(&answer.text()) {
+        Some(form) => form::destination(&format!("{front}/login"), &form.action).map(drop),
+        None => Err("the page has no form with a name and a password".to_owned()),
     }
 }

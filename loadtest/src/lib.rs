@@ -1,6 +1,6 @@
 //! Load, faults and judgement for a CAS cluster, over HTTP and signals only.
 //!
-//! The rooms: [`cluster`] (what runs where), [`http`] (client), [`cas`] (what a server says),
+//! The rooms: [`cluster`] (what runs where), [`server`] (which one is asked), [`http`] (client), [`cas`] (what a server says),
 //! [`person`] (who asks), [`judge`] (right or which sin), [`mod@bench`] (measurements on a healthy
 //! cluster), [`faults`] (the same while processes die), [`history`] (what was asked and answered),
 //! [`check`] (whether a history keeps the promises), [`site`] (hosts, switch, nodes and nginx of its
@@ -36,6 +36,7 @@ pub mod report;
 pub mod rng;
 pub mod run;
 pub mod schedule;
+pub mod server;
 pub mod site;
 pub mod stop;
 pub mod swarm;

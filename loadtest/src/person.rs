@@ -4,6 +4,8 @@
 //! Promises: does what a browser does and what a CAS client does, nothing the server could tell
 //! apart. Does not: judge; every answer is handed back as it was understood.
 
+use std::fmt;
+
 use http::{HeaderName, HeaderValue, Uri, header};
 
 use crate::cas::{self, TicketAnswer, form, validation, validation::Validation};
@@ -25,6 +27,20 @@ pub enum SignIn {
     Odd(String),
     /// No answer.
     Failed(CallError),
+}
+
+impl fmt::Display for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("it was acknowledged"),
+            Self::WrongPassword => {
+                f.write_str("the server says that the user name or the password is wrong")
+            }
+            Self::Unavailable(status) => write!(f, "the server says {status}: it cannot serve now"),
+            Self::Odd(what) => f.write_str(what),
+            Self::Failed(error) => write!(f, "{error}"),
+        }
+    }
 }
 
 /// The answer to an attempt to sign out.
@@ -133,12 +149,13 @@ impl Person {
         });
         let answer = self.call(Call::get(cas::login_url(base, service))).await;
         let answer = cas::read_ticket_answer(answer, service);
-        pending.end(|history| match &answer {
-            TicketAnswer::Ticket(ticket) => Out::Ok(history.ticket(ticket)),
-            TicketAnswer::Form => Out::Fail("form".to_owned()),
-            _ => Out::Unknown,
-        });
+        pending.end(|history| issued(history, &answer));
         answer
+    }
+
+    /// Name of the session in the history.
+    pub fn session(&self) -> &str {
+        &self.session
     }
 
     /// Signs out at `base` and keeps the cookie, as somebody would who had copied it.
@@ -223,14 +240,25 @@ pub async fn validate_on(
     answer
 }
 
-fn begin(history: &History, base: &str, service: &str, ticket: &str) -> Pending {
+/// A ticket request in a history.
+pub(crate) fn issued(history: &History, answer: &TicketAnswer) -> Out {
+    match answer {
+        TicketAnswer::Ticket(ticket) => Out::Ok(history.ticket(ticket)),
+        TicketAnswer::Form => Out::Fail("form".to_owned()),
+        _ => Out::Unknown,
+    }
+}
+
+/// A validation begins in a history.
+pub(crate) fn begin(history: &History, base: &str, service: &str, ticket: &str) -> Pending {
     history.begin(base, || Op::Validate {
         ticket: history.ticket(ticket),
         service: service.to_owned(),
     })
 }
 
-fn outcome(history: &History, answer: &Validation) -> (Out, Option<String>) {
+/// A validation in a history.
+pub(crate) fn outcome(history: &History, answer: &Validation) -> (Out, Option<String>) {
     match answer {
         Validation::Success { user, attributes } => {
             (Out::Ok(user.clone()), history.attributes(attributes))

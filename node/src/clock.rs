@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch, for people and records.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +81,12 @@ pub fn monotonic() -> Instant {
 )]
 pub fn timer_now() -> tokio::time::Instant {
     tokio::time::Instant::now()
+}
+
+/// Processor time that this thread has used so far, in user and kernel.
+pub fn thread_cpu() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }
 
 /// Randomness fit for keys and identifiers.

@@ -15,7 +15,7 @@ use super::demo::Demo;
 use super::folder::Own;
 use super::load::target::{Target, Way};
 use super::load::{self, Measured, Operation, Plan};
-use super::saturate::round;
+use super::saturate::{DONE, round};
 use super::usage::Group;
 use crate::clock;
 use crate::environment::Environment;
@@ -242,6 +242,15 @@ fn describe(run: &mut Run, settings: &Settings, sizes: &[Size]) {
     }
     run.verdict = (&tally).into();
     run.tables.push(table(settings, sizes));
+    for size in sizes {
+        let (rate, due) = (size.paced.rate(), settings.rate);
+        if rate < DONE * due {
+            let nodes = size.nodes;
+            run.short(format!(
+                "{nodes} nodes: {rate:.1}/s of {due}/s that were due were done"
+            ));
+        }
+    }
     for nodes in &settings.nodes {
         let of: Vec<&Size> = sizes.iter().filter(|size| size.nodes == *nodes).collect();
         if of.is_empty() {

@@ -20,7 +20,8 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::judge::Tally;
-use crate::run::{Ended, Kind, Run, Verdict};
+use crate::report::{closing, words};
+use crate::run::{Ended, Kind, RATIO, Run, Verdict};
 
 /// What a bench measured, put into the record of its run.
 pub trait Details: Serialize + std::fmt::Display {
@@ -64,11 +65,11 @@ impl<D: Details> Outcome<D> {
         run
     }
 
-    /// Prints the result: JSON, or text for people.
+    /// Prints the result, of which `record` is the record: JSON, or text for people.
     ///
     /// # Errors
     /// When the details cannot be written as JSON, which no detail type here causes.
-    pub fn print(&self, json: bool) -> anyhow::Result<()> {
+    pub fn print(&self, record: &Run, json: bool) -> anyhow::Result<()> {
         if json {
             println!("{}", serde_json::to_string_pretty(self)?);
             return Ok(());
@@ -82,8 +83,13 @@ impl<D: Details> Outcome<D> {
         for example in &self.tally.examples {
             println!("    {example}");
         }
-        let passed = self.passed && self.tally.right + self.tally.wrong() > 0;
-        println!("{}", if passed { "passed" } else { "FAILED" });
+        if let Some(why) = words::too_few(record) {
+            println!("  {why}");
+        }
+        for failure in &record.verdict.failures {
+            println!("  {failure}");
+        }
+        print!("{}", closing(record));
         Ok(())
     }
 }
@@ -97,9 +103,6 @@ pub(crate) fn rate(count: u64, seconds: f64) -> f64 {
         0.0
     }
 }
-
-/// Before the ratio in the remark of a figure that was compared.
-pub const RATIO: &str = "ratio ";
 
 /// What a number should be.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +136,7 @@ pub(crate) fn want(run: &mut Run, name: &str, value: f64, wanted: Wanted) {
             return;
         }
     };
-    run.note(format!("short: {name} is {value:.3}, wanted is {short}"));
+    run.short(format!("{name} is {value:.3}, wanted is {short}"));
 }
 
 #[cfg(test)]

@@ -23,9 +23,14 @@ use crate::judge::{self, Released, Sin, Tally};
 use crate::lab::Lab;
 use crate::person::{Person, validate};
 use crate::progress::Progress;
+use crate::run::build::as_f64;
 use crate::run::rates::PerSecond;
 use crate::run::{Run, Table};
 use crate::schedule::Schedule;
+
+/// Share of a rate that must be done, and what the last answers may take beyond it.
+const KEPT: f64 = 0.98;
+const PATIENCE_S: f64 = 0.25;
 
 /// Which way requests take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -182,7 +187,7 @@ impl Worker {
         let now = clock::monotonic();
         self.validate.record(now.duration_since(answered));
         self.pair.record(now.duration_since(due));
-        if !judge::validation(&mut self.tally, &answer, &ticket, &lab.cluster.username)
+        if !judge::validation(&mut self.tally, &answer, &ticket, lab.cluster.principal())
             || !known.released.are_right(&mut self.tally, &answer, &ticket)
         {
             return;
@@ -262,6 +267,14 @@ impl super::Details for Details {
             issuers.row([tag.as_str().into(), (*count).into()]);
         }
         run.tables.push(issuers);
+        if let Some(rate) = self.rate
+            && self.seconds > as_f64(self.issue.count) / (KEPT * rate) + PATIENCE_S
+        {
+            run.short(format!(
+                "{}/s of {rate}/s that were due were done: answers or this machine are too slow for {} workers",
+                self.pairs_per_second, self.concurrency
+            ));
+        }
         run.note(match self.rate {
             Some(rate) => format!("Open loop: {rate} pairs a second were due; a latency counts from the moment a pair was due."),
             None => format!("Closed loop: {} workers, each with one request at a time.", self.concurrency),

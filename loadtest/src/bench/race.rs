@@ -116,7 +116,7 @@ impl Worker {
             }
         };
         self.decided.record(time);
-        let winner = judge::race(&mut self.tally, &answers, &ticket, &lab.cluster.username);
+        let winner = judge::race(&mut self.tally, &answers, &ticket, lab.cluster.principal());
         if let Some(winner) = winner {
             self.races += 1;
             self.won_by_issuer += u64::from(winner == issuer);

@@ -73,7 +73,7 @@ pub async fn run(
             let sent = pair.send(person, through, index, &mut tally).await;
             if let Some((ticket, answers)) = sent {
                 if index < count {
-                    let user = &lab.cluster.username;
+                    let user = lab.cluster.principal();
                     one_success +=
                         u64::from(judge::race(&mut tally, &answers, &ticket, user).is_some());
                 } else {

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use super::load::target::{Target, Way};
 use super::load::{self, Measured, Operation, Plan};
-use super::usage::Group;
+use super::usage::{self, Group};
 use crate::clock;
 use crate::environment::Environment;
+use crate::histogram::answers_for;
 use crate::lab::Lab;
 use crate::progress::Progress;
 use crate::run::{Cell, Kind, Log, Mark, Plot, Run, Style, Table};
@@ -27,7 +28,9 @@ const BEND: f64 = 5.0;
 /// A 99th percentile below this is never bent.
 const BENT_MS: f64 = 5.0;
 /// Share of what was due that must be done.
-const DONE: f64 = 0.98;
+pub(super) const DONE: f64 = 0.98;
+/// Share of a processor from which on a generator that has one thread is overloaded.
+const BUSY: f64 = 0.9;
 const WARM: Duration = Duration::from_secs(1);
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
 /// Shares of the closed loop's rate.
@@ -151,6 +154,9 @@ pub async fn run(
     run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
     run.ended = stop.ended();
     describe(&mut run, settings, &steps);
+    if lab.history.is_on() {
+        run.note("Every call was written down, which costs the generator: without --history more may come through");
+    }
     if let Some(error) = broke {
         run.broke_off(&error);
     }
@@ -165,11 +171,28 @@ pub(super) fn kept(run: &mut Run, step: &Step) {
     };
     let rate = step.measured.rate();
     if rate < DONE * offered {
-        run.note(format!(
-            "short: {rate:.1}/s of {offered:.1}/s that were due were done; {} were never sent, and count as long as \
-             they waited",
-            step.measured.unsent
+        run.short(format!(
+            "{rate:.1}/s of {offered:.1}/s that were due were done; {} were never sent, and count as long as they \
+             waited. {}",
+            step.measured.unsent,
+            cause(step)
         ));
+    }
+}
+
+/// Who was too slow: a load runs on one thread, so that one processor is all that it can use.
+fn cause(step: &Step) -> String {
+    let mut used = step.processors.iter();
+    let used = used.find_map(|(name, used)| (name == usage::OWN).then_some(*used));
+    match used {
+        Some(used) if used >= BUSY => format!(
+            "The generator is overloaded: it used {used:.2} of the one processor it can use"
+        ),
+        Some(used) => format!(
+            "The generator used {used:.2} of the one processor it can use: answers, or too few --connections, were \
+             the limit"
+        ),
+        None => "What the generator used is not known".to_owned(),
     }
 }
 
@@ -182,15 +205,19 @@ fn line(step: &Step) -> String {
     )
 }
 
-/// The last step before the first that is bent.
+/// The last step before the first that is bent. Steps with too few answers for a 99th percentile can only be
+/// bent by what was not done.
 fn knee(steps: &[Step]) -> Option<&Step> {
-    let first = steps.first()?.measured.whole.percentile_ms(99.0);
+    let p99 = |step: &Step| step.measured.whole.percentile_ms(99.0);
+    let first = steps.iter().map(p99).find(|p99| p99.is_finite())?;
     let straight = |step: &&Step| {
-        let p99 = step.measured.whole.percentile_ms(99.0);
+        let p99 = p99(step);
         let offered = step.offered.unwrap_or_default();
-        step.measured.rate() >= DONE * offered && (p99 <= BENT_MS || p99 <= BEND * first)
+        let fast = p99.is_nan() || p99 <= BENT_MS || p99 <= BEND * first;
+        step.measured.rate() >= DONE * offered && fast
     };
-    steps.iter().take_while(straight).last()
+    let straight = steps.iter().take_while(straight);
+    straight.filter(|step| p99(step).is_finite()).last()
 }
 
 fn describe(run: &mut Run, settings: &Settings, steps: &[Step]) {
@@ -228,6 +255,16 @@ fn describe(run: &mut Run, settings: &Settings, steps: &[Step]) {
         run.figure_with(&format!("{name}_knee"), knee.measured.rate(), "1/s", &note);
         let p99 = knee.measured.whole.percentile_ms(99.0);
         run.figure(&format!("{name}_knee_p99"), p99, "ms");
+    }
+    let few = |step: &&Step| step.measured.whole.count() < answers_for(99.0);
+    let few = rising.iter().filter(few).count();
+    if few > 0 {
+        run.short(format!(
+            "{few} of {} steps have fewer than {} answers, too few for a 99th percentile, and cannot be the knee: \
+             give --time more seconds",
+            rising.len(),
+            answers_for(99.0)
+        ));
     }
     for step in steps {
         let at = step
@@ -325,7 +362,9 @@ mod tests {
             operations: done,
             ..Measured::default()
         };
-        measured.whole.record(Duration::from_millis(p99_ms));
+        let answers = answers_for(99.0);
+        let time = Duration::from_millis(p99_ms);
+        measured.whole.record_many(time, answers);
         Step {
             name: String::new(),
             offered: Some(offered),
@@ -368,5 +407,28 @@ mod tests {
         assert_eq!(rate(&short), Some(100.0));
         assert_eq!(rate(&[at(100.0, 90, 2)]), None);
         assert_eq!(rate(&[]), None);
+    }
+
+    #[test]
+    fn a_step_with_too_few_answers_is_no_knee() {
+        let few = |offered: f64| {
+            let mut step = at(offered, 50, 2);
+            step.measured.whole.clear();
+            step.measured
+                .whole
+                .record_many(Duration::from_millis(900), 50);
+            step
+        };
+        let steps = [at(50.0, 50, 2), few(50.0)];
+        let offered = knee(&steps).map(|step| step.measured.whole.count());
+        assert_eq!(offered, Some(answers_for(99.0)));
+        assert!(knee(&[few(50.0), few(50.0)]).is_none());
+        let run = described(&[at(50.0, 50, 2), few(50.0)], None);
+        let says = |part: &str| run.notes.iter().any(|note| note.contains(part));
+        assert!(
+            says("1 of 1 steps have fewer than 100 answers"),
+            "{:?}",
+            run.notes
+        );
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::process;
 
+/// Name of this process in tables.
+pub const OWN: &str = "generator";
+
 /// Processes that are counted together.
 #[derive(Debug, Clone, Default)]
 pub struct Group {
@@ -41,7 +44,7 @@ impl Group {
 
 /// This process.
 pub fn own() -> Group {
-    Group::new("generator", [std::process::id()])
+    Group::new(OWN, [std::process::id()])
 }
 
 #[cfg(test)]

@@ -125,6 +125,12 @@ impl Rules {
                 _ => door.refused = door.refused.min((ended, number)),
             }
         }
+        // What nobody may know yet, or must have forgotten, and was asked all the same.
+        if call.began > session.out_acknowledged {
+            self.verdict.b2.looked();
+        } else if ended > session.acknowledged && ended <= session.out_began {
+            self.verdict.b1.looked();
+        }
         match &call.out {
             Out::Ok(_) => {
                 let end = session
@@ -135,9 +141,12 @@ impl Rules {
                     let says = || format!("line {number}: a ticket of a session past its life");
                     self.verdict.broken(Rule::S3, says);
                 }
-                if call.began > session.out_acknowledged {
-                    let late = call.began - session.out_acknowledged;
-                    self.verdict.b2.seen(late);
+                let (out, bounds) = (session.out_acknowledged, &self.bounds);
+                let windows = &self.facts.windows;
+                if call.began > out
+                    && !windows.had_time(out, call.began, bounds.logout, bounds.healed)
+                {
+                    self.verdict.b2.seen(call.began - out);
                 }
             }
             Out::Fail(_) if ended <= session.out_began => {
@@ -279,6 +288,11 @@ impl Rules {
         }
         self.signed_out();
         let mut invisible: Vec<_> = std::mem::take(&mut self.invisible).into_iter().collect();
+        let never = |(id, _): &&(Id, _)| self.facts.sessions[*id as usize].last_ticket.is_none();
+        let lost = invisible.iter().filter(never).count();
+        let worked = self.facts.sessions.iter();
+        let worked = worked.filter(|session| session.last_ticket.is_some());
+        self.verdict.b3.looked_at = u64::try_from(worked.count() + lost).unwrap_or(u64::MAX);
         invisible.sort_unstable();
         for (id, (_, number)) in invisible {
             let says = || {
@@ -323,6 +337,7 @@ impl Rules {
                 let name = self.facts.session_name(id);
                 let says =
                     || format!("line {line}: session {name} works {ms} ms after its sign-out");
+                self.verdict.b2.beyond += 1;
                 self.verdict.broken(Rule::S4, says);
             }
         }

@@ -43,11 +43,13 @@ impl Rule {
 /// How often something happened that is allowed within a bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Bounded {
-    /// Within the bound.
-    pub within: u64,
+    /// Answers, or sessions, that could have shown it; with 0 the history says nothing about the rule.
+    pub looked_at: u64,
+    /// It happened within the bound; none when nothing was looked at, and for a rule that has no bound in time.
+    pub within: Option<u64>,
     /// Longest of those, in microseconds.
-    pub longest_us: u64,
-    /// Beyond the bound.
+    pub longest_us: Option<u64>,
+    /// It happened beyond the bound.
     pub beyond: u64,
     /// Some of these.
     pub examples: Vec<String>,
@@ -57,9 +59,16 @@ impl Bounded {
     /// Examples kept of each rule.
     pub(super) const EXAMPLES_MAX: usize = 10;
 
+    /// One more answer that can show it.
+    pub(super) fn looked(&mut self) {
+        self.looked_at += 1;
+        self.within.get_or_insert(0);
+    }
+
+    /// That answer showed it, `late` after the beginning of the bound.
     pub(super) fn seen(&mut self, late: u64) {
-        self.within += 1;
-        self.longest_us = self.longest_us.max(late);
+        *self.within.get_or_insert(0) += 1;
+        self.longest_us = self.longest_us.max(Some(late));
     }
 
     pub(super) fn broken(&mut self, says: impl FnOnce() -> String) {
@@ -105,7 +114,7 @@ pub struct Verdict {
     pub examples: BTreeMap<Rule, Vec<String>>,
     /// B1: sessions not known yet; beyond the bound and known later.
     pub b1: Bounded,
-    /// B2: tickets given after an acknowledged sign-out; those beyond the bound break S4.
+    /// B2: tickets given after an acknowledged sign-out; sessions with one beyond the bound, which also break S4.
     pub b2: Bounded,
     /// B3: acknowledged sessions lost.
     pub b3: Bounded,
@@ -217,9 +226,12 @@ impl Verdict {
         ];
         for (name, rule, says) in rows {
             let _ = write!(text, "  {name}  {:>6}  {says}", rule.beyond);
-            if rule.within > 0 {
-                let (within, longest) = (rule.within, rule.longest_us / 1000);
+            if let (Some(within), Some(longest)) = (rule.within, rule.longest_us) {
+                let longest = longest / 1000;
                 let _ = write!(text, "; {within} within the bound, longest {longest} ms");
+            }
+            if rule.looked_at == 0 {
+                text.push_str("; nothing was asked that could show it");
             }
             text.push('\n');
             for example in &rule.examples {

@@ -45,7 +45,7 @@ pub(super) enum Bench {
     },
     /// Find how much a cluster can take, and where its latency bends
     #[command(
-        after_help = "Examples:\n  castor-loadtest bench saturate --cluster castor-demo/cluster.json\n  castor-loadtest bench saturate --operation issue --nodes --connections 32 --json issue.json\n  castor-loadtest bench saturate --rate 500 --time 30"
+        after_help = "Examples:\n  castor-loadtest bench saturate --cluster castor-demo/cluster.json\n  castor-loadtest bench saturate --operation issue --nodes --connections 32 --json issue.json\n  castor-loadtest bench saturate --rate 500 --time 30 --history saturate.jsonl\n  castor-loadtest bench saturate --url https://sso.example.org/cas --ca ca.pem --accounts accounts.toml \\\n      --service https://app.example.org/load --i-own-this-target"
     )]
     Saturate(SaturateArgs),
     /// Compare a cluster with bare servers that give the same answers without the work

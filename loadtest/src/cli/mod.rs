@@ -1,5 +1,5 @@
 //! Arguments and exit codes: 0 everything right, 1 something wrong, 2 wrong usage or files,
-//! 3 the cluster was not healthy before the run began.
+//! 3 the server was not fit for the run before it began.
 //!
 //! The rooms: [`mod@bench`], [`faults`] (and [`site`], its other form), [`check`], [`swarm`] and
 //! [`trials`] (with [`target`], what both ask for), [`compare`] and [`report`];
@@ -33,10 +33,13 @@ use crate::check::BadHistory;
 use crate::environment::Environment;
 use crate::history::{Header, Recorder};
 use crate::lab::{Lab, Unhealthy};
+use crate::server::Whom;
 use crate::stop::Stop;
-use crate::whose::may_load;
 use crate::{clock, progress::say};
 use output::Output;
+
+/// Where castor demo puts the description of its cluster.
+const CLUSTER: &str = "castor-demo/cluster.json";
 
 /// Load, faults and judgement for a CAS cluster: every answer is judged.
 #[derive(Debug, Parser)]
@@ -68,7 +71,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Common {
     /// Description of the running cluster, as castor demo writes it
-    #[arg(long, value_name = "FILE", default_value = "castor-demo/cluster.json")]
+    #[arg(long, value_name = "FILE", default_value = CLUSTER)]
     cluster: PathBuf,
     /// Service URLs to ask tickets for; the n in braces becomes a number
     #[arg(long, default_value = "http://127.0.0.1/castor-loadtest/app{n}")]
@@ -161,13 +164,20 @@ fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 fn open(common: &Common) -> anyhow::Result<(Lab, Environment)> {
+    let whom = Whom {
+        cluster: Some(common.cluster.clone()),
+        mine: common.i_own_this_target,
+        ..Whom::default()
+    };
+    open_at(common, &whom)
+}
+
+/// As [`open`], of the server that `whom` says.
+fn open_at(common: &Common, whom: &Whom) -> anyhow::Result<(Lab, Environment)> {
     let timeout = Duration::from_secs(common.timeout.clamp(1, 600));
     let services = usize::from(common.services);
-    let mut lab = Lab::open(&common.cluster, timeout, &common.service, services).map_err(Usage)?;
-    let nodes = lab.cluster.nodes.iter().map(|node| &node.url);
-    for url in std::iter::once(&lab.cluster.front).chain(nodes) {
-        may_load(url, common.i_own_this_target).map_err(Usage)?;
-    }
+    let cluster = whom.with_one_account().map_err(Usage)?;
+    let mut lab = Lab::of(cluster, timeout, &common.service, services).map_err(Usage)?;
     lab.stop = Stop::on_signals()?;
     let seed = common.seed.unwrap_or_else(clock::fresh_seed);
     Ok((lab, Environment::find(seed)))
@@ -185,7 +195,7 @@ fn positive(name: &str, rate: f64) -> anyhow::Result<f64> {
 
 fn finish<D: Details>(outcome: &Outcome<D>, output: &Output) -> anyhow::Result<bool> {
     let record = outcome.record();
-    outcome.print(output.prints_json())?;
+    outcome.print(&record, output.prints_json())?;
     output.write(&record)?;
     Ok(record.verdict.passed())
 }

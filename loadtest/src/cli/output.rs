@@ -49,6 +49,7 @@ impl Output {
             println!("{}", serde_json::to_string_pretty(run)?);
         } else {
             print!("{}", report::markdown(std::slice::from_ref(run)));
+            print!("\n{}", report::closing(run));
         }
         self.write(run)?;
         Ok(run.verdict.passed())

@@ -5,19 +5,22 @@
 //! Does not: measure ([`crate::bench`]).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 
-use super::{Common, open, positive};
+use super::target::ServerArgs;
+use super::{CLUSTER, Common, Usage, close, open, open_at, positive, record};
 use crate::bench::load::Operation;
 use crate::bench::load::target::Way;
 use crate::bench::usage::{self, Group};
-use crate::bench::{RATIO, ceiling, constant, hashing, saturate};
+use crate::bench::{ceiling, constant, hashing, saturate};
 use crate::environment::Environment;
 use crate::lab::Lab;
 use crate::run::Run;
+use crate::server::Whom;
 use crate::stop::Stop;
 
 /// What the commands here share.
@@ -49,6 +52,24 @@ pub(super) struct SaturateArgs {
     /// Only this many operations per second, instead of as many as can be and then rising rates
     #[arg(long)]
     rate: Option<f64>,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Write down every call, for castor-loadtest check
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+}
+
+impl SaturateArgs {
+    /// The server: a URL needs no description of a cluster, unless one is named.
+    fn whom(&self) -> anyhow::Result<Whom> {
+        let common = &self.load.common;
+        let named = common.cluster != Path::new(CLUSTER);
+        let cluster = (named || !self.server.has_url()).then(|| common.cluster.clone());
+        if self.nodes && cluster.is_none() {
+            bail!("--nodes needs to know the nodes: give a --cluster FILE that names them");
+        }
+        Ok(self.server.whom(cluster, common.i_own_this_target))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -102,20 +123,31 @@ fn cost(text: &str) -> Result<(u32, u32, u32), String> {
 /// Opens the target and finds whose processor time is counted.
 fn ready(load: &Load) -> anyhow::Result<(Lab, Environment, Vec<Group>)> {
     let (lab, environment) = open(&load.common)?;
+    let groups = groups(&lab, Some(&load.common.cluster));
+    Ok((lab, environment, groups))
+}
+
+/// This program, the nodes as far as they run here, and the nginx of a demo beside their description.
+fn groups(lab: &Lab, cluster: Option<&Path>) -> Vec<Group> {
     let mut groups = vec![usage::own()];
-    let pids = lab.cluster.nodes.iter().map(|node| node.pid);
-    groups.push(Group::new("servers", pids));
-    let nginx = load.common.cluster.with_file_name("nginx/nginx.conf");
-    if let Ok(pid) = ceiling::nginx_pid(&nginx) {
+    let servers = Group::new("servers", lab.cluster.nodes.iter().map(|node| node.pid));
+    if !servers.pids.is_empty() {
+        groups.push(servers);
+    }
+    let nginx = cluster.map(|file| file.with_file_name("nginx/nginx.conf"));
+    if let Some(Ok(pid)) = nginx.map(|file| ceiling::nginx_pid(&file)) {
         groups.push(Group::tree("nginx", pid));
     }
-    Ok((lab, environment, groups))
+    groups
 }
 
 pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
     let load = &arguments.load;
     let rate = arguments.rate.map(|rate| positive("rate", rate));
-    let (lab, environment, groups) = ready(load)?;
+    let whom = arguments.whom().map_err(Usage)?;
+    let (mut lab, environment) = open_at(&load.common, &whom)?;
+    let groups = groups(&lab, whom.cluster.as_deref());
+    let recorder = record(&mut lab, arguments.history.as_deref())?;
     let settings = saturate::Settings {
         operation: arguments.operation,
         way: if arguments.nodes {
@@ -129,7 +161,9 @@ pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
         replay_every: load.replay_every,
     };
     let run = saturate::run(&lab, &settings, &groups, environment).await?;
-    end(run, load)
+    let passed = end(run, load);
+    close(recorder, arguments.history.as_deref())?;
+    passed
 }
 
 pub(super) async fn ceiling(arguments: CeilingArgs) -> anyhow::Result<bool> {
@@ -169,13 +203,5 @@ pub(super) async fn constant(arguments: ConstantArgs) -> anyhow::Result<bool> {
 fn end(mut run: Run, load: &Load) -> anyhow::Result<bool> {
     run.must_be_judged();
     run.bound();
-    let passed = load.common.output.finish(&run)?;
-    if !load.common.output.prints_json() {
-        for figure in &run.figures {
-            if figure.note.starts_with(RATIO) {
-                println!("{}: {} {}", figure.name, figure.value, figure.note);
-            }
-        }
-    }
-    Ok(passed)
+    load.common.output.finish(&run)
 }

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::environment::Environment;
 use crate::nemesis::report::Report;
 use crate::nemesis::{Nemesis, Plan, run};
+use crate::report::closing;
 use crate::run::Ended;
 use crate::site::{Hosts, leftovers};
 use crate::stop::Stop;
@@ -111,7 +112,8 @@ pub(super) fn run(arguments: &SiteArgs, output: &Output) -> anyhow::Result<bool>
     drop(runtime);
     drop(hosts);
     drop(dir);
-    let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.ended = ended.as_ref().copied().unwrap_or(Ended::Interrupted);
     show(&report, ended, lasted, output)
 }
 
@@ -128,16 +130,17 @@ fn show(
             Ended::Interrupted => bail!("interrupted; everything is removed"),
         }
     }
+    let record = report.record(lasted);
     if output.prints_json() {
         println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         for outcome in &report.outcomes {
             print!("{}", outcome.text());
         }
+        print!("{}", closing(&record));
         println!("{}", report.last_line());
     }
-    let how = ended.as_ref().copied().unwrap_or(Ended::Interrupted);
-    output.write(&report.record(how, lasted))?;
+    output.write(&record)?;
     ended?;
     Ok(report.passed)
 }

@@ -25,7 +25,8 @@ use crate::swarm::scenario::{Scenario, name_of};
 Who fails to sign in counts at the server: switch its throttling off, in Castor with
 authn.throttle.enabled = false. Ctrl-C ends the run and writes the record; once more ends at once.
 Exits with 1 when an answer was wrong or a file could not be written, 2 for wrong usage or
-files, 3 when the server does not show a login form or does not refuse a made-up ticket.")]
+files, 3 when the server does not show a login form, does not refuse a made-up ticket, refuses an
+account or lacks what the scenario needs.")]
 pub(super) struct SwarmArgs {
     /// lafayette, ha_guide, new_school, or a file like those in loadtest/scenarios
     #[arg(long, default_value = "lafayette")]

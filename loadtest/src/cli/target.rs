@@ -1,4 +1,4 @@
-//! Arguments that say whom a population talks to, and where its record goes; for `swarm` and `trials`.
+//! Arguments that say which server is asked, whom a population talks to, and where its record goes.
 //!
 //! Promises: in range before anything is asked of the target. Does not: run anything.
 
@@ -11,23 +11,49 @@ use super::Usage;
 use super::output::Output;
 use crate::history::{Header, Recorder};
 use crate::run::Run;
+use crate::server::Whom;
 use crate::swarm::addresses::Addresses;
 use crate::swarm::target::{Options, Target};
 
+/// Any CAS server, and who signs in there.
 #[derive(Debug, Args)]
-pub(super) struct TargetArgs {
+pub(super) struct ServerArgs {
     /// The server, with its context path, such as `https://sso.example.org/cas`
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// A running cluster as castor demo describes it: front door, authority, nodes, an account
-    #[arg(long, value_name = "FILE")]
-    cluster: Option<PathBuf>,
     /// PEM file of the authorities to trust; those of the cluster, or else of the system, when absent
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// TOML file with the accounts that sign in; the cluster's one when absent
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// What was said, with the description of a cluster.
+    pub(super) fn whom(&self, cluster: Option<PathBuf>, mine: bool) -> Whom {
+        Whom {
+            url: self.url.clone(),
+            cluster,
+            ca: self.ca.clone(),
+            accounts: self.accounts.clone(),
+            mine,
+        }
+    }
+
+    /// Whether a URL was given.
+    pub(super) fn has_url(&self) -> bool {
+        self.url.is_some()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// A running cluster as castor demo describes it: front door, authority, nodes, an account
+    #[arg(long, value_name = "FILE")]
+    cluster: Option<PathBuf>,
     /// Service URLs to ask tickets for, registered at the server; n in braces becomes a number
     #[arg(long, default_value = "http://127.0.0.1/castor-loadtest/app{n}")]
     service: String,
@@ -88,10 +114,9 @@ impl TargetArgs {
     /// The target, when the files can be used and it may be loaded.
     pub(super) fn open(&self, services: u16) -> anyhow::Result<Target> {
         let mut options = Options {
-            url: self.url.clone(),
-            cluster: self.cluster.clone(),
-            ca: self.ca.clone(),
-            accounts: self.accounts.clone(),
+            whom: self
+                .server
+                .whom(self.cluster.clone(), self.i_own_this_target),
             service: self.service.clone(),
             timeout: Duration::from_secs(self.timeout),
             browsers: self.browsers_from.unwrap_or(Addresses::Any),
@@ -101,7 +126,6 @@ impl TargetArgs {
             pids: self.pid.clone(),
             metrics: self.metrics.clone(),
             protocol: self.protocol,
-            mine: self.i_own_this_target,
         };
         if !self.i_own_this_target {
             // Then everything is on loopback, where there are addresses enough.

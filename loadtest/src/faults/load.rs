@@ -199,7 +199,7 @@ impl Shared {
         let took = clock::monotonic().duration_since(turn.due);
         let mut seen = self.seen();
         seen.pair_time.record(took);
-        let user = &self.lab.cluster.username;
+        let user = self.lab.cluster.principal();
         let right = judge::validation(&mut seen.tally, &answer, &ticket, user);
         seen.pairs += u64::from(right);
         right

@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::faults::course::Course;
 use crate::faults::races::Ended;
 use crate::histogram::Percentiles;
+use crate::report::number;
 use crate::run::{self, Cell, Kind, Run, Table};
 
 /// One nemesis.
@@ -57,6 +58,8 @@ pub struct Outcome {
 pub struct Report {
     /// Whether all passed.
     pub passed: bool,
+    /// How it ended.
+    pub ended: run::Ended,
     /// The runs.
     pub outcomes: Vec<Outcome>,
     /// Where and how.
@@ -70,11 +73,11 @@ impl Outcome {
         let count = |of: fn(&Verdict) -> u64| verdict.map_or(0, of);
         let converged = self
             .converged_ms
-            .map_or("-".to_owned(), |ms| ms.to_string());
+            .map_or(run::UNKNOWN.to_owned(), |ms| ms.to_string());
         let mut text = format!(
             "{:16} {} nodes: {:>6} operations, {} unknown, {} validated twice, {} refused, {} lost; \
              not ready {} ms, one cluster after {converged} ms; load: {} right; in the fault {} answers, \
-             wrong: {}, pairs p50 {:.0} p99 {:.0} max {:.0} ms; after it wrong: {}{}\n",
+             wrong: {}, pairs p50 {} p99 {} max {} ms; after it wrong: {}{}\n",
             self.nemesis,
             self.nodes,
             count(Verdict::operations),
@@ -86,9 +89,9 @@ impl Outcome {
             self.right,
             self.answers,
             self.clients,
-            self.pair_time.p50_ms,
-            self.pair_time.p99_ms,
-            self.pair_time.max_ms,
+            number::value(self.pair_time.p50_ms.round()),
+            number::value(self.pair_time.p99_ms.round()),
+            number::value(self.pair_time.max_ms.round()),
             self.clients_after,
             if self.passed { "" } else { "  FAILED" },
         );
@@ -117,6 +120,7 @@ impl Report {
     pub fn new(environment: Environment) -> Self {
         Self {
             passed: true,
+            ended: run::Ended::Whole,
             outcomes: Vec::new(),
             environment,
         }
@@ -129,10 +133,10 @@ impl Report {
     }
 
     /// The record of the run.
-    pub fn record(&self, ended: run::Ended, lasted: Duration) -> Run {
+    pub fn record(&self, lasted: Duration) -> Run {
         let title = "Faults on clusters in network namespaces";
         let mut run = Run::new(Kind::Faults, title, self.environment.clone());
-        run.ended = ended;
+        run.ended = self.ended;
         run.lasted_s = lasted.as_secs_f64();
         run.verdict = self.verdict();
         run.count("nemeses", self.outcomes.len() as u64)

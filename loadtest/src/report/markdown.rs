@@ -37,9 +37,15 @@ fn one(run: &Run, text: &mut String) {
         let rows = run.figures.iter().map(|figure| {
             let value = number::value(figure.value);
             let value = format!("{value} {}", figure.unit);
-            vec![figure.name.clone(), value, figure.note.clone()]
+            vec![figure.name.clone(), value]
         });
-        table("", &["figure", "value", ""], rows, text);
+        table("", &["figure", "value"], rows, text);
+        // Below, since a sentence in a column would make the table wider than a window.
+        let noted = run.figures.iter().filter(|figure| !figure.note.is_empty());
+        let notes: Vec<String> = noted
+            .map(|figure| format!("{}: {}", figure.name, figure.note))
+            .collect();
+        list("", &notes, text);
     }
     if !run.latencies.is_empty() {
         let mut columns = vec!["latency", "answers"];
@@ -48,11 +54,14 @@ fn one(run: &Run, text: &mut String) {
             let name = format!("{}, {}", words::name(&latency.name), latency.unit);
             let mut row = vec![name, number::count(latency.count)];
             for (wanted, _) in words::PERCENTILES {
-                row.push(words::percentile(&latency.percentiles, wanted));
+                row.push(words::cell(&words::percentile(latency, wanted).into()));
             }
             row
         });
         table("", &columns, rows, text);
+        if let Some(why) = words::too_few(run) {
+            let _ = writeln!(text, "\n{}", escape::markdown(&why));
+        }
     }
     for one in &run.tables {
         let columns: Vec<&str> = one.columns.iter().map(String::as_str).collect();

@@ -3,11 +3,13 @@
 //! Promises: at least three significant digits, no more than are of use, never an exponent for what
 //! a run can measure. Does not: know units other than seconds.
 
+use crate::run::UNKNOWN;
+
 /// A value in a table or a tooltip.
 pub fn value(number: f64) -> String {
     let size = number.abs();
     if !number.is_finite() {
-        return "-".to_owned();
+        return UNKNOWN.to_owned();
     }
     if size >= 1e15 {
         return format!("{number:e}");
@@ -121,7 +123,7 @@ mod tests {
             (0.047_588, "0.0476"),
             (0.5343, "0.534"),
             (0.000_000_4, "4.00e-7"),
-            (f64::NAN, "-"),
+            (f64::NAN, UNKNOWN),
         ] {
             assert_eq!(value(number), text);
         }

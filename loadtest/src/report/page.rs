@@ -10,6 +10,10 @@ use super::{number, plots, words};
 use crate::run::{Cell, Figure, Run, Table};
 
 const STYLE: &str = include_str!("page.css");
+/// Tables with more columns than this do not fit a phone: their rows become cards there, up to so many rows; a
+/// longer table is moved sideways.
+const NARROW_COLUMNS: usize = 4;
+const CARDS_MAX: usize = 200;
 /// Figures shown as tiles; all are in the table of several runs.
 const TILES_MAX: usize = 24;
 
@@ -117,19 +121,14 @@ fn section(run: &Run, number: usize, page: &mut String) {
     );
     verdict(run, page);
     tiles(&run.figures, page);
-    if !run.plots.is_empty() {
-        page.push_str("<h2>Plots</h2>\n");
-        plots::own(run, page);
-    }
-    if !run.latencies.is_empty() {
-        page.push_str("<h2>Latency</h2>\n");
+    part("Plots", page, |page| plots::own(run, page));
+    part("Latency", page, |page| {
         plots::latencies(run, page);
-        latencies(run, page);
-    }
-    if !run.series.is_empty() {
-        page.push_str("<h2>Over time</h2>\n");
-        plots::series(run, page);
-    }
+        if !run.latencies.is_empty() {
+            latencies(run, page);
+        }
+    });
+    part("Over time", page, |page| plots::series(run, page));
     if !run.tables.is_empty() {
         page.push_str("<h2>Tables</h2>\n");
         run.tables.iter().for_each(|one| table(one, page));
@@ -140,6 +139,17 @@ fn section(run: &Run, number: usize, page: &mut String) {
     }
     circumstances(run, page);
     page.push_str("</section>\n");
+}
+
+/// A part with its heading, when there is anything in it.
+fn part(heading: &str, page: &mut String, draw: impl FnOnce(&mut String)) {
+    let before = page.len();
+    let _ = writeln!(page, "<h2>{heading}</h2>");
+    let begins = page.len();
+    draw(page);
+    if page.len() == begins {
+        page.truncate(before);
+    }
 }
 
 fn verdict(run: &Run, page: &mut String) {
@@ -220,22 +230,23 @@ fn latencies(run: &Run, page: &mut String) {
             Cell::from(latency.count),
         ];
         for (wanted, _) in words::PERCENTILES {
-            let found = latency
-                .percentiles
-                .iter()
-                .find(|(p, _)| (p - wanted).abs() < 1e-9);
-            row.push(Cell::from(found.map(|(_, value)| *value)));
+            row.push(Cell::from(words::percentile(latency, wanted)));
         }
         row.push(Cell::from(latency.unit.as_str()));
         shown.row(row);
     }
     table(&shown, page);
+    if let Some(why) = words::too_few(run) {
+        let _ = writeln!(page, "<p class=\"quiet\">{}</p>", Html(&why));
+    }
 }
 
 fn table(table: &Table, page: &mut String) {
+    let cards = table.columns.len() > NARROW_COLUMNS && table.rows.len() <= CARDS_MAX;
     let _ = write!(
         page,
-        "<div class=\"wide\"><table><caption>{}</caption><thead><tr>",
+        "<div class=\"wide{}\"><table><caption>{}</caption><thead><tr>",
+        if cards { " cards" } else { "" },
         Html(&table.title)
     );
     // A column whose first known value is a number stands to the right.
@@ -256,7 +267,11 @@ fn table(table: &Table, page: &mut String) {
     for row in &table.rows {
         page.push_str("<tr>");
         for (at, cell) in row.iter().enumerate() {
-            let _ = write!(page, "<td{}>{}</td>", class(at), Html(&words::cell(cell)));
+            let _ = write!(page, "<td{}", class(at));
+            if let Some(column) = table.columns.get(at).filter(|_| cards) {
+                let _ = write!(page, " data-of=\"{}\"", Html(column));
+            }
+            let _ = write!(page, ">{}</td>", Html(&words::cell(cell)));
         }
         page.push_str("</tr>");
     }

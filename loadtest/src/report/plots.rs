@@ -10,6 +10,7 @@ use super::frame::{COLOURS, Frame};
 use super::number;
 use super::scale::Scale;
 use super::words;
+use crate::histogram::answers_for;
 use crate::run::{Latency, Line, Log, Mark, Plot, Run, Series, Style};
 
 const HEIGHT: f64 = 260.0;
@@ -152,11 +153,8 @@ fn percentiles(latencies: &[&Latency], unit: &str, page: &mut String) {
 
 /// From the median to the last percentile that at least two answers lie above.
 fn curve(latency: &Latency) -> Line {
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    let count = latency.count as f64;
     let shown = latency.percentiles.iter().filter(|(percentile, _)| {
-        let above = count * (1.0 - percentile / 100.0);
-        (50.0..=99.99).contains(percentile) && (*percentile <= 90.0 || above >= 2.0)
+        (50.0..=99.99).contains(percentile) && latency.count >= answers_for(*percentile)
     });
     Line {
         name: words::name(&latency.name),

@@ -4,7 +4,8 @@
 //! understands. Does not: escape.
 
 use super::number;
-use crate::run::{Cell, Ended, Run};
+use crate::histogram::answers_for;
+use crate::run::{Cell, Ended, Latency, Run, UNKNOWN};
 
 /// How a run is to be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,10 +142,36 @@ pub const PERCENTILES: [(f64, &str); 5] = [
     (100.0, "slowest"),
 ];
 
-/// The value at a percentile, or a dash.
-pub fn percentile(percentiles: &[(f64, f64)], wanted: f64) -> String {
-    let found = percentiles
+/// The value at a percentile, when there were answers enough for it; records of older versions have it of
+/// fewer, too.
+pub fn percentile(latency: &Latency, wanted: f64) -> Option<f64> {
+    if latency.count < answers_for(wanted) {
+        return None;
+    }
+    let mut percentiles = latency.percentiles.iter();
+    let found = percentiles.find(|(percentile, _)| (percentile - wanted).abs() < 1e-9);
+    found.map(|(_, value)| *value)
+}
+
+/// Why some latencies have no percentiles, when there are such.
+pub fn too_few(run: &Run) -> Option<String> {
+    let few = |latency: &Latency| {
+        let mut shown = PERCENTILES.iter();
+        shown.any(|(percentile, _)| latency.count < answers_for(*percentile))
+    };
+    if !run.latencies.iter().any(few) {
+        return None;
+    }
+    let needs = PERCENTILES
         .iter()
-        .find(|(percentile, _)| (percentile - wanted).abs() < 1e-9);
-    found.map_or_else(|| "-".to_owned(), |(_, value)| number::value(*value))
+        .filter(|(percentile, _)| *percentile < 100.0);
+    let needs: Vec<String> = needs
+        .map(|(percentile, name)| {
+            format!("{name} needs {}", number::count(answers_for(*percentile)))
+        })
+        .collect();
+    Some(format!(
+        "{UNKNOWN}: too few answers for this percentile: {}.",
+        needs.join(", ")
+    ))
 }

@@ -4,7 +4,7 @@
 //! a series that is too long is thinned evenly and keeps its ends, everything else is cut with a
 //! note. Does not: refuse; the reader does that by the size of the file.
 
-use super::{Cell, Mark, Run};
+use super::{Cell, Mark, Run, UNKNOWN};
 
 /// Numbers in a record.
 pub const FIGURES_MAX: usize = 1_000;
@@ -73,7 +73,7 @@ impl Run {
                 row.resize(table.columns.len(), Cell::Text(String::new()));
                 for cell in row {
                     if matches!(cell, Cell::Number(number) if !number.is_finite()) {
-                        *cell = Cell::Text("-".to_owned());
+                        *cell = Cell::Text(UNKNOWN.to_owned());
                     }
                 }
             }

@@ -4,8 +4,8 @@
 //! written. Does not: measure.
 
 use super::{
-    Cell, Ended, FORMAT, Figure, Kind, Latency, Line, Log, Mark, Plot, Run, Series, Style, Table,
-    Verdict,
+    Cell, Ended, FORMAT, Figure, Kind, Latency, Line, Log, Mark, Plot, Run, SHORT, Series, Style,
+    Table, UNKNOWN, Verdict,
 };
 use crate::environment::Environment;
 use crate::histogram::{Latencies, Percentiles};
@@ -113,6 +113,11 @@ impl Run {
         self
     }
 
+    /// Notes what was not reached, though nothing was wrong; the last lines of the output repeat it.
+    pub fn short(&mut self, what: impl std::fmt::Display) -> &mut Self {
+        self.note(format!("{SHORT}{what}"))
+    }
+
     /// Says that the run ended by an error on the way; what was measured before stays.
     pub fn broke_off(&mut self, error: &anyhow::Error) -> &mut Self {
         self.ended = Ended::Interrupted;
@@ -208,7 +213,7 @@ impl From<f64> for Cell {
         if number.is_finite() {
             Self::Number(number)
         } else {
-            Self::Text("-".to_owned())
+            Self::Text(UNKNOWN.to_owned())
         }
     }
 }
@@ -227,7 +232,7 @@ impl From<usize> for Cell {
 
 impl From<Option<u64>> for Cell {
     fn from(number: Option<u64>) -> Self {
-        number.map_or_else(|| Self::Text("-".to_owned()), Self::from)
+        number.map_or_else(|| Self::Text(UNKNOWN.to_owned()), Self::from)
     }
 }
 
@@ -251,7 +256,7 @@ impl From<String> for Cell {
 
 impl From<Option<f64>> for Cell {
     fn from(number: Option<f64>) -> Self {
-        number.map_or_else(|| Self::Text("-".to_owned()), Self::from)
+        number.map_or_else(|| Self::Text(UNKNOWN.to_owned()), Self::from)
     }
 }
 

@@ -18,6 +18,13 @@ use crate::environment::Environment;
 /// The format that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// Before the ratio in the remark of a figure that was compared.
+pub const RATIO: &str = "ratio ";
+/// In place of a number that is not known.
+pub const UNKNOWN: &str = "–";
+/// Before a note of what was not reached: a rate, or a wanted figure.
+pub const SHORT: &str = "short: ";
+
 /// What a run was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -136,6 +136,7 @@ impl<'a> Site<'a> {
             front: format!("https://{}:{HTTP}/cas", address(FRONT)),
             username: USER.to_owned(),
             password: self.password.clone(),
+            principal: None,
             wrong_password: String::new(),
             app: None,
             ca_file: Some(self.files.dir.join("web-ca.pem")),

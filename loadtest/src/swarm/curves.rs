@@ -54,13 +54,16 @@ impl Curves {
                 continue;
             };
             let at = offset + sample.at;
-            for ([half, most], fast) in [
-                (["ticket p50", "ticket p99"], slice.ticket),
-                (["validate p50", "validate p99"], slice.validate),
+            for (names, fast) in [
+                (["ticket p50", "ticket p99", "ticket slowest"], slice.ticket),
+                (
+                    ["validate p50", "validate p99", "validate slowest"],
+                    slice.validate,
+                ),
             ] {
-                if let Some((p50, p99)) = fast {
-                    self.latencies.entry(half).or_default().push((at, p50));
-                    self.latencies.entry(most).or_default().push((at, p99));
+                let known = names.into_iter().zip(fast.into_iter().flatten());
+                for (name, ms) in known.filter(|(_, ms)| ms.is_finite()) {
+                    self.latencies.entry(name).or_default().push((at, ms));
                 }
             }
             for (name, lag) in &slice.lag {

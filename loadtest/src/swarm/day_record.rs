@@ -6,6 +6,7 @@
 use anyhow::Context;
 use serde::Deserialize;
 
+use super::counts::Counts;
 use super::day::{Day, Events, HOURS};
 use super::record::{common, off, round};
 use super::run::Outcome;
@@ -13,12 +14,19 @@ use crate::environment::Environment;
 use crate::run::build::as_f64;
 use crate::run::{Cell, Kind, Plot, Run, Style, Table};
 
-/// Validations of tickets that nobody issued, before a run begins.
-const BEFORE_THE_RUN: u64 = 1;
-
 /// The counts as the load saw them.
 pub fn events(outcome: &Outcome) -> Events {
-    let seen = outcome.everything();
+    events_of(outcome.everything())
+}
+
+/// The same with those of the look at the server before the run, which are in its audit record, too.
+pub fn events_with_before(outcome: &Outcome) -> Events {
+    let mut all = outcome.everything();
+    all += outcome.before;
+    events_of(all)
+}
+
+fn events_of(seen: Counts) -> Events {
     Events {
         authentication_triggered: seen.sign_ins + seen.refused + seen.checks,
         authentication_success: seen.sign_ins + seen.checks,
@@ -26,7 +34,7 @@ pub fn events(outcome: &Outcome) -> Events {
         service_ticket_created: seen.tickets,
         service_ticket_not_created: seen.not_created,
         service_ticket_validated: seen.validations,
-        service_ticket_validate_failed: seen.replays + BEFORE_THE_RUN,
+        service_ticket_validate_failed: seen.replays,
         ticket_granting_ticket_created: seen.sign_ins,
         ticket_granting_ticket_destroyed: seen.sign_outs,
     }
@@ -44,7 +52,6 @@ pub fn of(outcome: &Outcome, day: &Day, environment: Environment) -> Run {
         "AUTHENTICATION_EVENT_TRIGGERED is one for each form or password that was sent; Apereo CAS, whose count is \
          published, records about three for each sign-in.",
     );
-    run.note("One SERVICE_TICKET_VALIDATE_FAILED is the check of the server before the run.");
     let columns = ["event", "published, per day", "seen by the load", "off, %"];
     let mut table = Table::new("A day's events", &columns);
     for ((name, published), (_, seen)) in day.events.rows().into_iter().zip(events(outcome).rows())

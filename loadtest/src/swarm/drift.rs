@@ -1,11 +1,12 @@
 //! Whether a server stays as it was: its validations and its memory in the quarters of a run.
 //!
 //! Why the last quarter against the second: in the first a population hatches and the server's tables fill.
-//! Promises: nothing is said of a run that ended early or had no node to look at. Does not: judge.
+//! Promises: nothing is said of a run that ended early or had no node to look at, nor of the latencies of one with
+//! too few answers. Does not: judge.
 
 use super::record::round;
 use super::run::Outcome;
-use crate::histogram::Latencies;
+use crate::histogram::{Latencies, answers_for};
 use crate::run::{Cell, Run, Table};
 
 /// Parts of a run.
@@ -22,9 +23,15 @@ impl Quarters {
         self.0.get_mut(quarter(share))
     }
 
+    /// Whether the quarter has answers enough to be compared with another.
+    fn enough(&self, quarter: usize) -> bool {
+        let latencies = self.0.get(quarter);
+        latencies.is_some_and(|latencies| latencies.count() >= answers_for(99.0))
+    }
+
     fn percentile_ms(&self, quarter: usize, percentile: f64) -> f64 {
         let latencies = self.0.get(quarter);
-        latencies.map_or(0.0, |latencies| latencies.percentile_ms(percentile))
+        latencies.map_or(f64::NAN, |latencies| latencies.percentile_ms(percentile))
     }
 }
 
@@ -58,12 +65,20 @@ pub fn put(run: &mut Run, outcome: &Outcome) {
         ]);
     }
     run.tables.push(table);
-    for (name, percentile) in [
-        ("drift_of_validate_p50", 50.0),
-        ("drift_of_validate_p99", 99.0),
-    ] {
-        let of = |quarter| outcome.seen.quarters.percentile_ms(quarter, percentile);
-        ratio(run, name, of(QUARTERS - 1), of(1));
+    let quarters = &outcome.seen.quarters;
+    if quarters.enough(1) && quarters.enough(QUARTERS - 1) {
+        for (name, percentile) in [
+            ("drift_of_validate_p50", 50.0),
+            ("drift_of_validate_p99", 99.0),
+        ] {
+            let of = |quarter| quarters.percentile_ms(quarter, percentile);
+            ratio(run, name, of(QUARTERS - 1), of(1));
+        }
+    } else {
+        run.note(format!(
+            "Drift of latencies is not told: it needs {} validations in the second quarter and in the last",
+            answers_for(99.0)
+        ));
     }
     if let [_, Some(second), _, Some(last)] = memory {
         ratio(run, "drift_of_memory", last, second);
@@ -101,6 +116,17 @@ fn memory(outcome: &Outcome) -> [Option<f64>; QUARTERS] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quarter_with_few_answers_is_not_compared() {
+        let mut quarters = Quarters::default();
+        let second = quarters.at(0.3).unwrap();
+        second.record_many(std::time::Duration::from_millis(3), 99);
+        assert!(!quarters.enough(1) && quarters.percentile_ms(1, 99.0).is_nan());
+        let second = quarters.at(0.3).unwrap();
+        second.record(std::time::Duration::from_millis(3));
+        assert!(quarters.enough(1) && !quarters.enough(3));
+    }
 
     #[test]
     fn each_moment_is_in_its_quarter() {

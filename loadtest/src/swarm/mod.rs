@@ -2,7 +2,8 @@
 //!
 //! The rooms: [`scenario`] (what a population is like), [`population`] (one user, as a state machine),
 //! [`model`] (what comes of it without a server), [`day`] (a day with given counts of events), [`counts`] (what happened, minute by minute);
-//! [`target`] (whom they talk to), [`accounts`] and [`addresses`] (as whom and from where), [`gauge`]
+//! [`target`] (whom they talk to), [`accounts`] and [`addresses`] (as whom and from where), [`preflight`] (what is
+//! looked at before anybody hatches), [`gauge`]
 //! (what the nodes use), [`slices`] (what is looked at every few seconds); [`run`] (a whole run), [`mod@seen`] (what users saw), [`record`],
 //! [`day_record`], [`curves`] and [`drift`] (what is written about it).
 //!
@@ -20,6 +21,7 @@ pub mod gauge;
 mod life;
 pub mod model;
 pub mod population;
+pub mod preflight;
 pub mod record;
 pub mod run;
 pub mod scenario;

@@ -44,7 +44,14 @@ pub(super) fn common(run: &mut Run, outcome: &Outcome) {
     let requests = outcome.everything().requests;
     run.figure("requests", per_minute(requests, outcome.seconds), "1/s");
     usage(run, outcome);
-    for (name, count) in day_record::events(outcome).rows() {
+    let before = outcome.before;
+    run.note(format!(
+        "Before the run {} sign-ins with {} sign-outs, {} checks of a password, {} refused tickets and {} refused \
+         validations looked whether the server has what the scenario needs. They are in its audit record and in the \
+         counts by audit action among the figures, and nowhere else.",
+        before.sign_ins, before.sign_outs, before.checks, before.not_created, before.replays
+    ));
+    for (name, count) in day_record::events_with_before(outcome).rows() {
         run.figure(name, as_f64(count), "");
     }
     latencies(run, outcome, "");
@@ -117,7 +124,7 @@ fn late(run: &mut Run, outcome: &Outcome) {
     }
     let p99 = outcome.seen.late.percentile_ms(99.0) / 1000.0 * outcome.plan.time_scale;
     if p99 > outcome.plan.scenario.patience() {
-        run.note(format!(
+        run.short(format!(
             "{}: 1 % of the steps began {p99:.1} s late in the population's time: answers or this machine are too slow \
              for this time scale",
             outcome.plan.name

@@ -11,12 +11,13 @@ use anyhow::Context;
 
 use super::counts::{Counts, per_minute};
 use super::gauge::{Reading, cpu_between};
+use super::preflight::Needs;
 use super::scenario::Scenario;
 use super::seen::Seen;
 use super::slices::Slice;
 use super::target::Target;
 use super::world::{Early, World};
-use super::{life, slices, steps, visits};
+use super::{life, preflight, slices, steps, visits};
 use crate::clock;
 use crate::progress::Progress;
 use crate::run::bounds::POINTS_MAX;
@@ -44,6 +45,8 @@ pub struct Plan {
 pub struct Outcome {
     /// What was run.
     pub plan: Plan,
+    /// What was done before it, to look whether the server has what the scenario needs.
+    pub before: Counts,
     /// What users saw.
     pub seen: Seen,
     /// Minutes that the population lived.
@@ -115,7 +118,7 @@ impl Outcome {
 /// # Errors
 /// When the target cannot be used; nobody has hatched then.
 pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Target, Outcome)> {
-    target.preflight().await?;
+    let before = preflight::look(&target, Needs::of(&plan.scenario), stop).await?;
     let world = Arc::new(World::new(&plan, target));
     let real = Duration::try_from_secs_f64(world.ends_at() / plan.time_scale)
         .context("the run is too long")?;
@@ -169,6 +172,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
             plan.scenario.minutes()
         },
         plan,
+        before,
         seen,
         seconds,
         early,

@@ -1,44 +1,26 @@
 //! Whom a population talks to, and from where.
 //!
 //! Promises: people and applications have different connections, and different addresses unless the
-//! system chooses them; before anybody hatches the target has shown a login form and refused a ticket
-//! that nobody issued. Does not: start a server.
+//! system chooses them. Does not: start a server, or ask it anything.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-
-use super::accounts::{self, Account};
+use super::accounts::Account;
 use super::addresses::Addresses;
 use super::gauge::Gauges;
 use super::slices::Lags;
-use crate::cas::form;
 use crate::cas::validation::Validation;
-use crate::cluster::Cluster;
-use crate::http::{Call, CallError, Client};
-use crate::lab::{Lab, Unhealthy};
+use crate::http::Call;
+use crate::lab::Lab;
 use crate::person::{self, SignIn};
+use crate::server::Whom;
 use crate::whose::may_load;
-
-/// Authorities of the system, in the order they are looked for.
-const SYSTEM_AUTHORITIES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
 
 /// How to reach a target.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// URL of the server with its context path; the cluster's front door when absent.
-    pub url: Option<String>,
-    /// Description of a running cluster: front door, authority, nodes and their processes.
-    pub cluster: Option<PathBuf>,
-    /// Authorities to trust.
-    pub ca: Option<PathBuf>,
-    /// Accounts; the cluster's one when absent.
-    pub accounts: Option<PathBuf>,
+    /// The server, and who signs in.
+    pub whom: Whom,
     /// Pattern of service URLs.
     pub service: String,
     /// Time that a request may take.
@@ -57,8 +39,6 @@ pub struct Options {
     pub metrics: Vec<String>,
     /// Protocol version of validation: 2 or 3.
     pub protocol: u8,
-    /// Whether a target beyond this machine is theirs who ask.
-    pub mine: bool,
 }
 
 /// A target that can be used.
@@ -87,40 +67,13 @@ impl Target {
     /// # Errors
     /// When a file cannot be used, or the target is on another machine and nobody says whose it is.
     pub fn open(options: &Options, services: usize) -> anyhow::Result<Self> {
-        let mut cluster = match (&options.cluster, &options.url) {
-            (Some(file), _) => Cluster::read(file)?,
-            (None, Some(url)) => Cluster::at(url)?,
-            (None, None) => bail!("say where the server is: --url URL or --cluster FILE"),
-        };
-        if let (Some(url), Some(_)) = (&options.url, &options.cluster) {
-            cluster.front = Cluster::at(url)?.front;
-        }
-        if let Some(ca) = &options.ca {
-            cluster.ca_file = Some(ca.clone());
-        }
-        if cluster.ca_file.is_none() && cluster.front.starts_with("https:") {
-            let found = SYSTEM_AUTHORITIES.iter().map(Path::new);
-            cluster.ca_file = found
-                .filter(|file| file.exists())
-                .map(Path::to_owned)
-                .next();
-        }
-        let accounts = match &options.accounts {
-            Some(file) => accounts::read(file).context("--accounts")?,
-            None if cluster.username.is_empty() => {
-                bail!("say who signs in: --accounts FILE, see loadtest/scenarios/accounts.toml")
-            }
-            None => vec![Account::new(&cluster.username, &cluster.password)],
-        };
+        let (cluster, accounts) = options.whom.open()?;
         let mut replay_at = options.nodes.clone();
         if replay_at.is_empty() {
             replay_at = cluster.nodes.iter().map(|node| node.url.clone()).collect();
         }
-        for url in std::iter::once(&cluster.front)
-            .chain(&replay_at)
-            .chain(&options.metrics)
-        {
-            may_load(url, options.mine)?;
+        for url in replay_at.iter().chain(&options.metrics) {
+            may_load(url, options.whom.mine)?;
         }
         if replay_at.is_empty() {
             replay_at.push(cluster.front.clone());
@@ -163,58 +116,9 @@ impl Target {
         (0..count).map(application).collect()
     }
 
-    /// Asks the target for its form, and about a ticket that nobody issued.
-    ///
-    /// # Errors
-    /// [`Unhealthy`], with what is wrong and what to do.
-    pub async fn preflight(&self) -> anyhow::Result<()> {
-        let front = &self.lab.cluster.front;
-        let client = self.lab.client.another(self.browsers.at(0));
-        look_at_form(&client, front)
-            .await
-            .map_err(|what| Unhealthy(format!("{front}/login: {what}")))?;
-        let applications = self.applications(1);
-        let Some(application) = applications.first() else {
-            return Ok(());
-        };
-        let answer = application.validate(front, "ST-1-nobody").await;
-        if matches!(answer, Validation::Refused { .. }) {
-            return Ok(());
-        }
-        let version = self.protocol;
-        bail!(Unhealthy(format!(
-            "{front}: a ticket that nobody issued was answered with {answer}, by version {version} of the \
-             protocol. A server without /p3/serviceValidate takes --protocol 2; the service must be \
-             registered, see --service"
-        )))
-    }
-}
-
-async fn look_at_form(client: &Client, front: &str) -> Result<(), String> {
-    let answer = client.call(Call::get(format!("{front}/login"))).await;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(CallError::Connect(what)) if what.starts_with("TLS") => {
-            return Err(format!(
-                "the certificate is not trusted or not for this name ({what}); give its authority with --ca FILE"
-            ));
-        }
-        Err(error) => return Err(format!("{error}; is the server up, and is the URL right?")),
-    };
-    match answer.status.as_u16() {
-        200 => {}
-        status @ 500..=599 => {
-            return Err(format!("the server says {status}: it cannot serve now"));
-        }
-        status => {
-            return Err(format!(
-                "the server says {status} instead of the login form; the URL ends with the context path, often /cas"
-            ));
-        }
-    }
-    match form::find(&answer.text()) {
-        Some(form) => form::destination(&format!("{front}/login"), &form.action).map(drop),
-        None => Err("the page has no form with a name and a password".to_owned()),
+    /// Version of the protocol by which applications validate.
+    pub fn protocol(&self) -> u8 {
+        self.protocol
     }
 }
 

@@ -68,6 +68,12 @@ pub enum Sin {
     BreaksLater,
     /// A login page without a form.
     NoForm,
+    /// Knows no application but those whose URL ends with `refused`.
+    NoServices,
+    /// Refuses nobody anything.
+    RefusesNobody,
+    /// No sin: has no REST protocol.
+    NoRest,
     /// Every password is right.
     AcceptsAnything,
     /// The form is sent to another server.
@@ -197,7 +203,9 @@ impl FakeCas {
             ),
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
-            (Method::POST, "/cas/v1/users") => Self::check(&String::from_utf8_lossy(&body)),
+            (Method::POST, "/cas/v1/users") if !self.sins(Sin::NoRest) => {
+                Self::check(&String::from_utf8_lossy(&body))
+            }
             (Method::GET, "/cas/logout") => self.logout(&parts.headers),
             (Method::GET, "/cas/serviceValidate" | "/cas/p3/serviceValidate") => {
                 if self.sins(Sin::Hangs) {
@@ -261,10 +269,17 @@ impl FakeCas {
                 "<h1>Welcome</h1><form><input name=q></form>",
             );
         }
+        if self.sins(Sin::NoServices)
+            && query
+                .get("service")
+                .is_some_and(|service| !service.ends_with("refused"))
+        {
+            return page(StatusCode::FORBIDDEN, "no such application");
+        }
         let (Some(service), true, false) = (query.get("service"), known, lost) else {
             return self.form();
         };
-        if service.ends_with("refused") {
+        if service.ends_with("refused") && !self.sins(Sin::RefusesNobody) {
             return page(StatusCode::FORBIDDEN, "not for you");
         }
         let sequence = self.counter.fetch_add(1, Ordering::Relaxed);

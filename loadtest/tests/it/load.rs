@@ -193,3 +193,73 @@ async fn a_server_is_compared_with_constant_answers() {
     let left: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left, [theirs], "what was there before stays, nothing else");
 }
+
+/// Runs the program; exit code and everything it says.
+async fn program(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castor-loadtest"));
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// Of a server of which only URL and accounts are known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_server_is_saturated_and_its_history_is_judged() {
+    let cases = [
+        (&[Sin::TicketsNeverDie][..], "pair", 0),
+        (&[Sin::TicketsNeverDie], "issue", 0),
+        (&[Sin::TicketsNeverDie], "validate", 0),
+        (&[Sin::TicketsNeverDie], "logout", 0),
+        (&[Sin::ValidatesTwice], "pair", 1),
+    ];
+    for (sins, operation, code) in cases {
+        let setup = Setup::new(sins).await;
+        let path = |name: &str| setup.folder.path().join(name).display().to_string();
+        let (history, accounts) = (path("saturate.jsonl"), path("accounts.toml"));
+        let (user, password) = (crate::fake_cas::USER, crate::fake_cas::PASSWORD);
+        let account = format!("[[account]]\nuser = '{user}'\npassword = '{password}'\n");
+        std::fs::write(&accounts, account).unwrap();
+        let front = setup.lab().cluster.front.clone();
+        let bench = ["bench", "saturate", "--operation", operation, "--time", "1"];
+        let rate = ["--rate", "30", "--connections", "3", "--replay-every", "5"];
+        let server = ["--url", &front, "--accounts", &accounts];
+        let files = ["--history", &history];
+        let (got, says) = program(&[&bench[..], &rate, &server, &files].concat()).await;
+        assert_eq!(got, Some(code), "{operation}: {says}");
+        let (checked, verdict) = program(&["check", "--json", &history]).await;
+        assert_eq!(checked, Some(code), "{operation}: {verdict}");
+        let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+        let call = if operation == "pair" {
+            "validate"
+        } else {
+            operation
+        };
+        assert!(verdict["calls"][call].as_u64() > Some(20), "{verdict}");
+        assert_eq!(verdict["safety"]["S1"].as_u64() > Some(0), code == 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_be_asked_is_wrong_usage() {
+    let setup = Setup::new(&[]).await;
+    let front = setup.lab().cluster.front.clone();
+    let cluster = setup.cluster.display().to_string();
+    for (more, word) in [
+        (&["--url", &front][..], "--accounts"),
+        (&["--url", &front, "--nodes"], "--nodes"),
+        (
+            &["--url", "https://192.0.2.1/cas", "--cluster", &cluster],
+            "--i-own-this-target",
+        ),
+    ] {
+        let (code, says) = program(&[&["bench", "saturate"], more].concat()).await;
+        assert_eq!(code, Some(2), "{says}");
+        assert!(says.contains(word), "{says}");
+    }
+}

@@ -83,7 +83,21 @@ async fn exit_code_tells_what_happened() {
     write_cluster(&honest.cluster, front, "stale", &nodes);
     let unhealthy = run(pairs(&honest.cluster)).await;
     assert_eq!(unhealthy.status.code(), Some(3), "{unhealthy:?}");
-    assert!(!String::from_utf8_lossy(&unhealthy.stderr).contains("stale"));
+    let says = String::from_utf8_lossy(&unhealthy.stderr).into_owned();
+    assert!(
+        !says.contains("stale") && !says.contains("WrongPassword"),
+        "{says}"
+    );
+    assert!(
+        says.contains("the user name or the password is wrong"),
+        "{says}"
+    );
+
+    let strict = Setup::new(&[Sin::NoServices]).await;
+    let refused = run(pairs(&strict.cluster)).await;
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(says.contains("--service"), "{says}");
 
     // A page whose form goes to somebody else gets no password.
     let thief = Setup::new(&[Sin::PostsElsewhere]).await;

@@ -70,6 +70,7 @@ const ATTRIBUTES: &[&str] = &[
     "cx",
     "cy",
     "d",
+    "data-of",
     "height",
     "href",
     "http-equiv",
@@ -225,6 +226,51 @@ fn empty_and_odd_records_are_drawn() {
     assert!(page.contains("No answer was judged") && !report::markdown(&runs).is_empty());
 }
 
+#[test]
+fn a_part_without_content_has_no_heading() {
+    let mut run = Run::new(Kind::Bench, "nothing to draw", Environment::unknown());
+    let mut plot = Plot::new("p", "x", "y");
+    plot.line("l", Style::Line, Vec::new());
+    run.plots.push(plot);
+    run.sampled("s", "1/s", Vec::new());
+    let page = report::page(&[run]);
+    for heading in ["Plots", "Latency", "Over time"] {
+        assert!(!page.contains(&format!("<h2>{heading}</h2>")), "{heading}");
+    }
+    assert!(report::page(&[full("all")]).contains("<h2>Plots</h2>"));
+}
+
+#[test]
+fn a_percentile_of_too_few_answers_is_a_dash_everywhere() {
+    let mut run = Run::new(Kind::Bench, "few", Environment::unknown());
+    run.latencies.push(Latency {
+        name: "validate".to_owned(),
+        count: 99,
+        unit: "ms".to_owned(),
+        percentiles: vec![(50.0, 1.25), (99.0, 7.75), (99.9, 7.75), (100.0, 8.5)],
+    });
+    for text in [
+        report::page(&[run.clone()]),
+        report::markdown(&[run.clone()]),
+    ] {
+        assert!(text.contains("1.25") && text.contains("8.5"), "{text}");
+        assert!(!text.contains("7.75") && text.contains('–'), "{text}");
+        assert!(text.contains("p99 needs 100, p99.9 needs 1,000"), "{text}");
+    }
+    run.latencies[0].count = 1_000;
+    assert!(!report::markdown(&[run]).contains("too few"));
+}
+
+#[test]
+fn a_long_remark_does_not_widen_the_table_of_figures() {
+    let mut run = Run::new(Kind::Bench, "wide", Environment::unknown());
+    run.figure_with("knee", 2.0, "1/s", &"a long remark ".repeat(20));
+    let text = report::markdown(&[run]);
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    assert!(rows.clone().all(|row| row.len() < 80), "{text}");
+    assert!(text.contains("- knee: a long remark"), "{text}");
+}
+
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_castor-loadtest"));
     command.args(arguments);
@@ -287,27 +333,32 @@ async fn a_run_becomes_a_record_and_a_record_a_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupted_run_still_has_its_report() {
+async fn an_interrupted_run_says_so_and_still_has_its_report() {
+    let many = "1000000";
+    for (bench, tickets) in [
+        (&["pairs", "--count", many, "--rate", "200"][..], 5),
+        (&["race", "--count", many], 5),
+        (&["resend", "--count", many], 5),
+        // Its first second is not measured.
+        (&["saturate", "--time", "600", "--rate", "20"], 40),
+    ] {
+        interrupted(bench, tickets).await;
+    }
+}
+
+async fn interrupted(bench: &[&str], tickets: usize) {
     let setup = Setup::new(&[]).await;
     let (cluster, record) = (text(&setup.cluster), setup.folder.path().join("r.json"));
     let name = text(&record);
-    let arguments = [
-        "bench",
-        "pairs",
-        "--count",
-        "1000000",
-        "--rate",
-        "200",
-        "--cluster",
-    ];
-    let mut command = program(&[&arguments[..], &[&cluster, "--json", &name]].concat());
+    let more = ["--cluster", &cluster, "--json", &name];
+    let mut command = program(&[&["bench"], bench, &more].concat());
     command.stderr(Stdio::piped()).stdout(Stdio::piped());
     let child = command.spawn().unwrap();
     let pid = child.id().to_string();
     // Tickets are given out when the measurement has begun.
     let used = setup.folder.path().join("state/used");
     let limit = clock::monotonic() + Duration::from_secs(20);
-    while std::fs::read_dir(&used).map_or(0, Iterator::count) < 5 {
+    while std::fs::read_dir(&used).map_or(0, Iterator::count) < tickets {
         assert!(clock::monotonic() < limit, "no load came");
         clock::pause(Duration::from_millis(20)).await;
     }
@@ -321,6 +372,10 @@ async fn an_interrupted_run_still_has_its_report() {
     let wait = move || child.wait_with_output().unwrap();
     let done = tokio::task::spawn_blocking(wait).await.unwrap();
     assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let says = String::from_utf8_lossy(&done.stdout).into_owned();
+    let last = says.lines().last().unwrap_or_default();
+    assert!(last.starts_with("interrupted: "), "{says}");
+    assert!(!says.contains("passed"), "{says}");
     let run = Run::read(&record).unwrap();
     assert_eq!(run.ended, Ended::Interrupted);
     assert!(run.verdict.judged > 0 && run.verdict.wrong == 0);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use castor_loadtest::judge::Sin as Verdict;
+use castor_loadtest::server::Whom;
 use castor_loadtest::stop::Stop;
 use castor_loadtest::swarm::Early;
 use castor_loadtest::swarm::addresses::Addresses;
@@ -37,10 +38,10 @@ fn plan(replay_share: f64) -> Plan {
 
 fn target(setup: &Setup) -> Target {
     let options = Options {
-        url: None,
-        cluster: Some(setup.cluster.clone()),
-        ca: None,
-        accounts: None,
+        whom: Whom {
+            cluster: Some(setup.cluster.clone()),
+            ..Whom::default()
+        },
         service: "http://127.0.0.1/app{n}?a=1".to_owned(),
         timeout: Duration::from_secs(5),
         browsers: "127.0.1.1-127.0.1.9".parse().unwrap(),
@@ -50,7 +51,6 @@ fn target(setup: &Setup) -> Target {
         pids: vec![std::process::id()],
         metrics: Vec::new(),
         protocol: 3,
-        mine: false,
     };
     assert!(!options.browsers.meets(options.applications));
     assert_ne!(options.browsers, Addresses::Any);
@@ -191,9 +191,13 @@ async fn a_day_makes_exactly_its_events() {
     let mut seen = castor_loadtest::swarm::day_record::events(&outcome);
     assert_eq!(seen.authentication_triggered, 60 + 9);
     seen.authentication_triggered = wanted.authentication_triggered;
-    // One more is the check before the run.
-    seen.service_ticket_validate_failed -= 1;
     assert_eq!(seen, wanted);
+    // Before the run: each account once, and once more to be refused; a check of a password at each of three doors.
+    let all = castor_loadtest::swarm::day_record::events_with_before(&outcome);
+    assert_eq!(all.service_ticket_validate_failed, 7 + 1);
+    assert_eq!(all.service_ticket_not_created, 4 + 1);
+    assert_eq!(all.ticket_granting_ticket_created, 50 + 1 + 1);
+    assert_eq!(all.authentication_success, 60 + 1 + 1 + 3);
     let record = castor_loadtest::swarm::record::of(&outcome, environment());
     assert!(record.verdict.passed());
     assert_eq!(record.tables[0].rows.len(), 9);

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use castor_proto::ticket::Principal;
+use prometheus::core::Collector;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -148,6 +149,10 @@ impl FileAuthenticator {
 impl Authenticator for FileAuthenticator {
     fn name(&self) -> &'static str {
         "file"
+    }
+
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.pool.spent().clone())]
     }
 
     fn authenticate<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Verdict> {
@@ -336,6 +341,29 @@ mod tests {
     async fn ask(authenticator: &FileAuthenticator, name: &str, password: &str) -> Verdict {
         let credential = Credential::new(name, password).unwrap();
         authenticator.authenticate(&credential).await
+    }
+
+    #[tokio::test]
+    async fn processor_time_of_hashes_is_counted_whoever_signs_in() {
+        let (_dir, users) = authenticator(&file(""));
+        let metrics = prometheus::Registry::new();
+        let chain = crate::authn::Chain::new(vec![Arc::new(users)], &metrics).unwrap();
+        let spent = || {
+            let families = metrics.gather();
+            let mut families = families.iter();
+            let found = families.find(|one| one.name() == "castor_authn_hash_cpu_seconds_total");
+            found.unwrap().get_metric()[0].get_counter().get_value()
+        };
+        let mut before = spent();
+        assert!(before.abs() < f64::EPSILON);
+        for name in ["mlee7", "nobody", "gone"] {
+            let credential = Credential::new(name, "bad").unwrap();
+            chain.authenticate(&credential).await;
+            let after = spent();
+            // A cheap hash takes tens of microseconds; nothing like what a thread waits.
+            assert!(after > before && after - before < 1.0, "{name}: {after}");
+            before = after;
+        }
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use castor_proto::ticket::Principal;
+use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 pub use credential::Credential;
@@ -104,6 +105,11 @@ pub trait Authenticator: Send + Sync {
         None
     }
 
+    /// What it measures of itself; nothing where there is nothing to measure.
+    fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        Vec::new()
+    }
+
     /// Shows every user name it can list, in no order; none where the source cannot tell.
     fn visit_names(&self, _visit: &mut dyn FnMut(&str)) {}
 }
@@ -140,6 +146,9 @@ impl Chain {
             &["handler", "outcome"],
         )?;
         metrics.register(Box::new(attempts.clone()))?;
+        for collector in handlers.iter().flat_map(|handler| handler.metrics()) {
+            metrics.register(collector)?;
+        }
         Ok(Self { handlers, attempts })
     }
 

@@ -15,11 +15,12 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use prometheus::Counter;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::clock::Rng;
+use crate::clock::{self, Rng};
 
 /// Default cost: 19 MiB, 2 passes, 1 lane.
 pub const DEFAULT_COST: Cost = Cost {
@@ -184,6 +185,8 @@ pub struct Busy;
 pub struct HashPool {
     /// To the threads; without any, the caller's own thread does the work.
     queue: Option<SyncSender<Job>>,
+    /// Processor seconds that hashes have taken.
+    spent: Counter,
 }
 
 impl std::fmt::Debug for HashPool {
@@ -200,22 +203,32 @@ impl HashPool {
     /// When the system gives no thread.
     pub fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(queue);
+        let spent = spent();
         let receiver = Arc::new(Mutex::new(receiver));
         for index in 0..threads.max(1) {
-            let receiver = Arc::clone(&receiver);
+            let (receiver, spent) = (Arc::clone(&receiver), spent.clone());
             Builder::new()
                 .name(format!("password-{index}"))
-                .spawn(move || work(&receiver))?;
+                .spawn(move || work(&receiver, &spent))?;
         }
         Ok(Self {
             queue: Some(sender),
+            spent,
         })
     }
 
     /// Checks on the thread that asks, which it holds up: for a simulation, whose time would not
     /// wait for another thread.
     pub fn in_place() -> Self {
-        Self { queue: None }
+        Self {
+            queue: None,
+            spent: spent(),
+        }
+    }
+
+    /// Processor seconds that hashes have taken: `castor_authn_hash_cpu_seconds_total`.
+    pub fn spent(&self) -> &Counter {
+        &self.spent
     }
 
     /// Whether a password has a hash.
@@ -228,7 +241,8 @@ impl HashPool {
         password: Zeroizing<String>,
     ) -> Result<bool, Busy> {
         let Some(queue) = &self.queue else {
-            return Ok(stored.verify(password.as_bytes()));
+            let password = password.as_bytes();
+            return Ok(measured(&self.spent, || stored.verify(password)));
         };
         let (answer, answered) = oneshot::channel();
         let job = Job {
@@ -243,7 +257,27 @@ impl HashPool {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+#[expect(
+    clippy::expect_used,
+    reason = "a constant name that the library accepts"
+)]
+fn spent() -> Counter {
+    Counter::new(
+        "castor_authn_hash_cpu_seconds_total",
+        "Processor seconds that this node has spent on password hashes.",
+    )
+    .expect("a valid name")
+}
+
+/// Adds the processor time of `work` on this thread: what it waited for others is not its cost.
+fn measured<T>(spent: &Counter, work: impl FnOnce() -> T) -> T {
+    let before = clock::thread_cpu();
+    let done = work();
+    spent.inc_by(clock::thread_cpu().saturating_sub(before).as_secs_f64());
+    done
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>, spent: &Counter) {
     // On Linux the nice value belongs to the thread. Failing to lower it costs fairness only.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "password threads run at normal priority");
@@ -265,7 +299,8 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
         };
         let Ok(job) = job else { return };
         if !job.answer.is_closed() {
-            let fits = job.stored.verify_in(job.password.as_bytes(), &mut memory);
+            let password = job.password.as_bytes();
+            let fits = measured(spent, || job.stored.verify_in(password, &mut memory));
             // The caller may have gone away meanwhile; then nobody needs the answer.
             let _ = job.answer.send(fits);
         }
@@ -361,7 +396,7 @@ pub(crate) mod tests {
     fn threads_run_at_low_priority() {
         let (sender, receiver) = sync_channel::<Job>(1);
         let handle = std::thread::spawn(move || {
-            work(&Mutex::new(receiver));
+            work(&Mutex::new(receiver), &spent());
             rustix::process::getpriority_process(None).unwrap()
         });
         drop(sender);

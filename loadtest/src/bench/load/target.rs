@@ -27,6 +27,8 @@ pub struct Target {
     pub doors: Vec<String>,
     /// `Cookie` headers of people who are signed in.
     pub cookies: Vec<String>,
+    /// What their sessions are called in the history.
+    pub(super) sessions: Vec<String>,
     /// Applications.
     pub services: Vec<String>,
     /// Who every validation must name.
@@ -71,8 +73,12 @@ impl Target {
             client: lab.client.clone(),
             doors,
             cookies,
+            sessions: people
+                .iter()
+                .map(|person| person.session().to_owned())
+                .collect(),
             services: (0..SERVICES).map(|index| lab.service(index)).collect(),
-            user: lab.cluster.username.clone(),
+            user: lab.cluster.principal().to_owned(),
             released: Released::default(),
             issued: Some(Issued::default()),
             lab: lab.clone(),
@@ -86,6 +92,7 @@ impl Target {
             client: like.client.clone(),
             doors,
             cookies: like.cookies.clone(),
+            sessions: like.sessions.clone(),
             services: like.services.first().cloned().into_iter().collect(),
             user: like.user.clone(),
             released: Released::default(),

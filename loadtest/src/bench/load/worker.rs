@@ -16,10 +16,11 @@ use super::{Measured, Operation, Plan, too_late};
 use crate::cas::validation::{self, Validation};
 use crate::cas::{self, TicketAnswer, form};
 use crate::clock;
+use crate::history::Op;
 use crate::http::lean::{Lean, Reply};
 use crate::http::{CallError, encode};
 use crate::judge::{self, Sin};
-use crate::person::{Person, SignIn};
+use crate::person::{self, Person, SignIn};
 use crate::stop::Stop;
 
 /// One worker.
@@ -34,6 +35,8 @@ pub struct Worker {
 }
 
 struct Door {
+    /// Its base URL.
+    base: String,
     lean: Lean,
     /// Ticket requests, whole, for each service.
     issue: Vec<Vec<u8>>,
@@ -67,6 +70,7 @@ impl Door {
             issue: target.services.iter().map(issue).collect(),
             validate: target.services.iter().map(validate).collect(),
             tail: format!("{rest}\r\n").into_bytes(),
+            base: base.to_owned(),
             lean,
         })
     }
@@ -296,8 +300,19 @@ impl Worker {
         let at = place(index, self.doors.len());
         let door = self.doors.get_mut(at)?;
         let url = self.target.services.get(service)?;
+        let session = self.number % self.target.sessions.len().max(1);
+        let pending = self.target.lab.history.begin(&door.base, || Op::Issue {
+            session: self
+                .target
+                .sessions
+                .get(session)
+                .cloned()
+                .unwrap_or_default(),
+            service: url.clone(),
+        });
         let reply = door.lean.exchange(door.issue.get(service)?).await;
         let answer = read_ticket(reply, url);
+        pending.end(|history| person::issued(history, &answer));
         let ticket = judge::ticket(&mut self.measured.tally, answer)?;
         if let Some(issued) = &self.target.issued
             && !issued.is_new(&ticket)
@@ -329,7 +344,12 @@ impl Worker {
         // A ticket that was read has no character that needs encoding.
         self.request.extend_from_slice(ticket.as_bytes());
         self.request.extend_from_slice(&door.tail);
+        let history = &self.target.lab.history;
+        let url = self.target.services.get(service).map_or("", String::as_str);
+        let pending = person::begin(history, &door.base, url, ticket);
         let reply = door.lean.exchange(&self.request).await;
+        // Read at once only for a history: an answer that is known need not be read.
+        pending.end_with(|history| person::outcome(history, &read_validation(&reply)));
         let tally = &mut self.measured.tally;
         if again {
             judge::replay(tally, &read_validation(&reply), ticket);
