@@ -14,10 +14,11 @@
 //! | `/v1/tickets`, `/v1/users` | [`rest`] | the REST protocol of Apereo CAS |
 //! | `/samlValidate` | [`saml_validate`] | SAML 1.1, browser/artifact profile |
 //!
-//! Shared by them: [`visit`] (who asks), `judging` (credentials), `sessions` (beginning one), [`service_url`],
+//! Shared by them: [`visit`] (who asks), `judging` (credentials), `sessions` (beginning one), [`service_url`] (with `dots`),
 //! `validation` (the order of work), `pgt_callback`, [`outcome`] and [`response`] (how a validation ends).
 
 pub mod assets;
+mod dots;
 mod granting;
 mod judging;
 pub mod login;
@@ -206,7 +207,7 @@ impl Cas {
                     service = found.id,
                     other = other.id,
                     "service URL refused: definition `other` covers it as servers read it: host in small \
-                     letters, no default port, path decoded, no empty segments"
+                     letters, no default port, path decoded, slashes for backslashes, no empty segments"
                 );
                 return None;
             }

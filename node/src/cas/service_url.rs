@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 use castor_proto::limits::SERVICE_URL_MAX;
 
+use super::dots::has_dots;
 use crate::services::url::{authority_end, path_end, without_session};
 use crate::web::form;
 
@@ -23,20 +24,20 @@ pub struct ServiceUrl(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceUrlError {
     /// Longer than any browser's, as received or as it stands in a header.
-    #[error("the service URL is longer than {SERVICE_URL_MAX} bytes")]
+    #[error("the URL is longer than {SERVICE_URL_MAX} bytes")]
     TooLong,
     /// Control characters: an attempt to inject a header.
-    #[error("the service URL has control characters")]
+    #[error("the URL has control characters")]
     Control,
     /// Not a URL, or one that runs in the browser.
-    #[error("the service is not a URL that can be redirected to")]
+    #[error("it is not a URL that can be redirected to")]
     Scheme,
     /// Where it leads could be read in two ways: by us as one host, by a browser as another.
-    #[error("the service URL has characters in its host, or a backslash, that browsers misread")]
+    #[error("the URL has characters in its host, or a backslash, that browsers misread")]
     Authority,
-    /// Browsers go somewhere else than what definitions are matched with.
+    /// Browsers or servers go somewhere else than what definitions are matched with.
     #[error(
-        "the service URL has `.` or `..` in its path, which browsers resolve; send it resolved"
+        "the URL has `.` or `..` in its path, which browsers or servers resolve; send it resolved"
     )]
     Dots,
 }
@@ -94,7 +95,7 @@ impl ServiceUrl {
     }
 
     /// The URL as most servers read it, when that is another text: host in small letters, no default
-    /// port, path decoded, no empty segments. Definitions must not tell the two apart.
+    /// port, path decoded, slashes for backslashes, no empty segments. Definitions must not tell the two apart.
     pub fn plain(&self) -> Option<String> {
         let matchable = self.matchable();
         let (scheme, rest) = matchable.split_once("://")?;
@@ -118,6 +119,7 @@ impl ServiceUrl {
             host.truncate(bare.len());
         }
         let mut path = decode(path, Plus::Stays).unwrap_or_else(|| path.to_owned());
+        path = path.replace('\\', "/");
         while path.contains("//") {
             path = path.replace("//", "/");
         }
@@ -177,18 +179,8 @@ fn check_authority(scheme: &str, rest: &str) -> Result<(), ServiceUrlError> {
     if authority.contains(misread) || path.contains('\\') || (needs_host && authority.is_empty()) {
         return Err(ServiceUrlError::Authority);
     }
-    // Every browser resolves them in these two, however they are spelt, and some servers also with
-    // parameters behind.
-    let is_dots = |segment: &str| {
-        let name = segment.split(';').next().unwrap_or_default();
-        // Encoded whole they are this long.
-        if name.len() > "%2e%2e".len() {
-            return false;
-        }
-        let name = name.to_ascii_lowercase().replace("%2e", ".");
-        name == "." || name == ".."
-    };
-    if needs_host && path.split('/').any(is_dots) {
+    // Every browser resolves them in these two.
+    if needs_host && has_dots(path) {
         return Err(ServiceUrlError::Dots);
     }
     Ok(())
@@ -419,6 +411,17 @@ mod tests {
             "https://a.edu/./app1",
             "HTTP://a.edu/x/.%2e;y/z?q",
             "https://a.edu/..#x",
+            "https://a.edu/x%2F..%2Fsecret/",
+            "https://a.edu/x%2f%2e%2E/secret/",
+            "https://a.edu/.%2Fsecret/",
+            "https://a.edu/..%2Fsecret/",
+            "https://a.edu/x%5C..%5csecret/",
+            "https://a.edu/..%5Csecret/",
+            "https://a.edu/..;/secret/",
+            "https://a.edu/..%3Bx/secret/",
+            "https://a.edu/x/.;y%2Fz",
+            "https://a.edu/%zz/..%2fsecret/",
+            "https://a.edu/%ff%2F..%2Fsecret/",
         ] {
             let error = Err(ServiceUrlError::Dots);
             assert_eq!(ServiceUrl::parse(text), error, "{text}");
@@ -426,6 +429,8 @@ mod tests {
         for text in [
             "https://a.edu/.well-known/x..y/...",
             "https://a.edu/x?next=/../y",
+            "https://a.edu/x%2Fy/%5C/..%2",
+            "https://a.edu/x;../y?u=%2F..%2F",
             "https://a.edu/x#/../y",
             "edu.campus.app://x/../y",
         ] {
@@ -445,6 +450,7 @@ mod tests {
             ("http://a.edu:80", Some("http://a.edu")),
             ("https://a.edu//x///y", Some("https://a.edu/x/y")),
             ("https://a.edu/x;jsession=1//y", Some("https://a.edu/x/y")),
+            ("https://a.edu/x%2Fy%5Cz", Some("https://a.edu/x/y/z")),
             ("https://a.edu/x+y?a//b%20", None),
             ("http://a.edu:443/x", None),
             ("https://a.edu/%zz", None),

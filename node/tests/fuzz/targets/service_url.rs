@@ -32,12 +32,15 @@ pub fn service_url(bytes: &[u8]) {
     let matched = url.matchable();
     let (path, _) = matched.split_at(matched.find(['?', '#']).unwrap_or(matched.len()));
     let http = ["http://", "https://"].map(|scheme| path.get(..scheme.len()) == Some(scheme));
+    let after = path.splitn(4, '/').nth(3).unwrap_or_default();
+    let mut read = after.to_ascii_lowercase().replace('\\', "/");
+    for (spelt, is) in [("%2f", "/"), ("%5c", "/"), ("%3b", ";"), ("%2e", ".")] {
+        read = read.replace(spelt, is);
+    }
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
     assert!(
-        !http.contains(&true)
-            || path
-                .split('/')
-                .all(|segment| segment != ".." && segment != "."),
-        "a browser would resolve what is matched: {matched:?}"
+        !http.contains(&true) || !read.split('/').any(is_dots),
+        "a browser or a server would resolve what is matched: {matched:?}"
     );
     let target = url.redirect_with_ticket(None, TICKET);
     for sent in [&plain, &target] {
