@@ -15,7 +15,7 @@ pub enum Code {
     UnauthorizedService,
     /// The application may not act for people.
     UnauthorizedServiceProxy,
-    /// The URL for the proxy-granting ticket did not take it.
+    /// The URL for the proxy-granting ticket is malformed or did not take it.
     InvalidProxyCallback,
     /// The server cannot tell now.
     InternalError,
@@ -161,6 +161,14 @@ impl Outcome {
         Self::failure(
             Code::InvalidProxyCallback,
             "The proxy callback URL could not be reached over verified TLS, or did not accept",
+        )
+    }
+
+    /// The URL for the proxy-granting ticket could be read in two ways; the ticket is used up.
+    pub fn malformed_proxy_callback() -> Self {
+        Self::failure(
+            Code::InvalidProxyCallback,
+            "The proxy callback URL is malformed, or has `.` or `..` in its path",
         )
     }
 

@@ -3,13 +3,15 @@
 //!
 //! The definition's proxy policy decides which URLs may get one. A URL that it does not allow gets
 //! none and the validation goes on without, as in Apereo CAS; a URL that is allowed and cannot be
-//! reached ends the validation with `INVALID_PROXY_CALLBACK`, and the ticket is taken back.
+//! reached ends the validation with `INVALID_PROXY_CALLBACK`, and the ticket is taken back. So does a URL that
+//! the policy and the application could read in two ways, before the policy is asked.
 
 use std::time::Duration;
 
 use castor_proto::ticket::TicketId;
 use http::StatusCode;
 
+use super::service_url::{ServiceUrl, ServiceUrlError};
 use super::visit::Visitor;
 use crate::ops::audit::Action;
 use crate::outbound::{Call, Purpose, Reach, Target};
@@ -37,6 +39,8 @@ pub(super) enum Delivery {
     Delivered(TicketId),
     /// It may not have one.
     NotAllowed,
+    /// Nobody can say where its URL leads.
+    Malformed,
     /// It did not take it.
     Failed,
     /// No ticket can be made now; another node may be able to.
@@ -44,15 +48,17 @@ pub(super) enum Delivery {
 }
 
 impl Visitor<'_> {
-    /// Makes a proxy-granting ticket and delivers it.
+    /// Makes a proxy-granting ticket and delivers it to a URL as received.
     pub(super) async fn deliver_pgt(
         &self,
         registered: &RegisteredService,
         claim: &ClaimRequest<'_>,
         granted: &Granted,
         proxies: &[String],
-        url: &str,
+        received: &str,
     ) -> Delivery {
+        // A fragment is never sent, so nothing may depend on it.
+        let url = received.split('#').next().unwrap_or(received);
         let who = &granted.session.principal.id;
         let not_created = |why: &str| {
             self.audit(
@@ -61,21 +67,17 @@ impl Visitor<'_> {
                 format!("{why}: {}", host_of(url)),
             );
         };
-        let https = url
-            .get(..8)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let allowed = https
-            && url.len() <= CALLBACK_MAX
-            && proxies.len() < CHAIN_MAX
-            && registered.proxy.allows(url);
-        if !allowed {
+        if let Err(refused) = permit(registered, proxies, url) {
             tracing::warn!(
                 service = registered.id,
                 callback = host_of(url),
-                "no proxy-granting ticket: the definition's proxyPolicy does not allow this URL"
+                "no proxy-granting ticket: {refused}"
             );
-            not_created("the definition does not allow it");
-            return Delivery::NotAllowed;
+            not_created(&refused.to_string());
+            return match refused {
+                Refused::Policy => Delivery::NotAllowed,
+                Refused::Malformed(_) => Delivery::Malformed,
+            };
         }
         let made = match self
             .cas
@@ -146,6 +148,35 @@ impl Visitor<'_> {
     }
 }
 
+/// Why a URL gets no proxy-granting ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error("the definition does not allow it")]
+    Policy,
+    #[error("malformed, {0}")]
+    Malformed(ServiceUrlError),
+}
+
+/// Whether an application may have a proxy-granting ticket sent to a URL.
+fn permit(registered: &RegisteredService, proxies: &[String], url: &str) -> Result<(), Refused> {
+    let https = url
+        .get(..8)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    let may = https
+        && url.len() <= CALLBACK_MAX
+        && proxies.len() < CHAIN_MAX
+        && registered.proxy.may_proxy();
+    if !may {
+        return Err(Refused::Policy);
+    }
+    ServiceUrl::parse(url).map_err(Refused::Malformed)?;
+    if registered.proxy.allows(url) {
+        Ok(())
+    } else {
+        Err(Refused::Policy)
+    }
+}
+
 /// The callback with the ticket and its name; a fragment is never sent.
 fn with_ids(url: &str, iou: &str, id: &str) -> String {
     let bare = url.split('#').next().unwrap_or(url);
@@ -159,7 +190,7 @@ fn host_of(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     let rest = url.get(start..).unwrap_or_default();
     let end = rest
-        .find(['/', '?', '#'])
+        .find(|c: char| matches!(c, '/' | '?' | '#' | '\\') || c.is_control())
         .map_or(url.len(), |at| start + at);
     url.get(..end).unwrap_or_default()
 }
@@ -173,6 +204,7 @@ mod tests {
         assert_eq!(host_of("https://a.edu/x?pgt=1"), "https://a.edu");
         assert_eq!(host_of("https://a.edu"), "https://a.edu");
         assert_eq!(host_of("nonsense/x"), "nonsense");
+        assert_eq!(host_of("https://a.edu\r\nX: y"), "https://a.edu");
     }
 
     #[test]

@@ -216,6 +216,7 @@ impl Visitor<'_> {
             {
                 Delivery::Delivered(iou) => Some(iou.as_str().to_owned()),
                 Delivery::NotAllowed => None,
+                Delivery::Malformed => return Outcome::malformed_proxy_callback(),
                 Delivery::Failed => return Outcome::invalid_proxy_callback(),
                 Delivery::NotNow => return Outcome::undecided(),
             },

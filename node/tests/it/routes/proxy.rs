@@ -405,3 +405,43 @@ async fn an_application_whose_definition_is_gone_or_disabled_proxies_no_more() {
     let answer = ask(&cluster, 0, &path).await;
     assert!(element(&answer.body, "proxyTicket").is_some(), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_callback_that_could_be_read_in_two_ways_is_not_called() {
+    let cluster = cluster(1).await;
+    let application = Callback::start("200 OK").await;
+    application.is_trusted_by(&cluster);
+    let mut person = Person::signed_in(&cluster).await;
+    for odd in [
+        "/../anything",
+        "/%2e%2e/anything",
+        "/..%2Fanything",
+        "/..;/anything",
+        "/..\\x",
+        "/a b\r\nX: y",
+        "/\u{7f}",
+    ] {
+        let ticket = person.ticket(&cluster, SERVICE).await;
+        let callback = format!("https://localhost:{}/pgt{odd}", application.port);
+        let callback = castor_node::web::form::encode(&callback);
+        let path = format!("/serviceValidate?service={SERVICE}&ticket={ticket}&pgtUrl={callback}");
+        let answer = ask(&cluster, 0, &path).await;
+        assert!(
+            answer.body.contains("INVALID_PROXY_CALLBACK"),
+            "{odd:?}: {answer:?}"
+        );
+        assert!(application.requests().is_empty(), "{odd:?}");
+        let again = ask(&cluster, 0, &path).await;
+        assert!(again.body.contains("INVALID_TICKET"), "used up: {again:?}");
+    }
+    let audited = cluster.audit(0);
+    let refused = audited
+        .iter()
+        .filter(|event| event["action"] == "PROXY_GRANTING_TICKET_NOT_CREATED");
+    let said: Vec<_> = refused
+        .map(|event| event["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(said.len(), 7, "{said:?}");
+    let host = format!("https://localhost:{}", application.port);
+    assert!(said.iter().all(|what| what.ends_with(&host)), "{said:?}");
+}
