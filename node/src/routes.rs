@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
@@ -27,9 +28,13 @@ pub fn router(cas: &Arc<Cas>, metrics: RequestMetrics, probes: Router) -> Router
     let prefix = cas.prefix();
     let at = |path: &str| format!("{prefix}{path}");
     let login_page = format!("{prefix}{LOGIN}");
-    let home = move || {
-        let login_page = login_page.clone();
-        async move { Redirect::temporary(&login_page) }
+    // With the query: whoever names an application here wants to go on to it.
+    let home = move |RawQuery(query): RawQuery| {
+        let target = match query.filter(|query| !query.is_empty()) {
+            Some(query) => format!("{login_page}?{query}"),
+            None => login_page.clone(),
+        };
+        async move { Redirect::temporary(&target) }
     };
     let table: [(&str, MethodRouter<Arc<Cas>>); 13] = [
         (LOGIN, get(login::request).post(login::accept::submit)),

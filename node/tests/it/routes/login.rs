@@ -367,3 +367,27 @@ async fn a_bound_cookie_is_good_for_its_browser_and_address_alone() {
         assert!(still.ticket().is_some(), "{key}");
     }
 }
+
+#[tokio::test]
+async fn the_root_leads_to_the_form_with_everything_that_was_asked() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    for (path, location) in [
+        ("/cas", "/cas/login".to_owned()),
+        ("/cas/", "/cas/login".to_owned()),
+        ("/cas/?", "/cas/login".to_owned()),
+        (
+            &*format!("/cas?service={PORTAL}"),
+            format!("/cas/login?service={PORTAL}"),
+        ),
+        (
+            &*format!("/cas/?service={PORTAL}&renew=true"),
+            format!("/cas/login?service={PORTAL}&renew=true"),
+        ),
+    ] {
+        let answer = browser.get(router, path).await;
+        assert_eq!(answer.status, 307, "{path}");
+        assert_eq!(answer.header("location"), location, "{path}");
+    }
+}
