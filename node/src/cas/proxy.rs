@@ -19,8 +19,7 @@ use crate::web::form::Form;
 pub async fn get(call: Call) -> Response {
     let visitor = call.visitor();
     let query = call.query();
-    let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
-    let format = visitor.format(format);
+    let format = call.format(&query);
     let outcome = match query {
         Ok(form) => visitor.proxy(&form).await,
         Err(error) => visitor.malformed_proxy(ProxyOutcome::bad_request(error)),

@@ -23,8 +23,7 @@ pub async fn get_p3(call: Call) -> Response {
 pub(super) async fn answer(endpoint: &'static str, accepts: Accepts, call: Call) -> Response {
     let visitor = call.visitor();
     let query = call.query();
-    let format = query.as_ref().ok().and_then(|q| q.one("format").ok()?);
-    let format = visitor.format(format);
+    let format = call.format(&query);
     let read = Validation::read(endpoint, accepts, &query);
     let outcome = visitor.validate(read).await;
     respond(&outcome, format, visitor.visit.https)

@@ -26,7 +26,7 @@ use crate::server::Peer;
 use crate::services::access::Asking;
 use crate::web::client_ip::{self, Client, Connection};
 use crate::web::cookies::{self, Presented};
-use crate::web::form::{Form, FormError};
+use crate::web::form::{self, Form, FormError};
 use crate::web::headers::{self, Needs};
 use crate::web::language::{self, Tag, Wanted};
 use crate::web::pages::{ErrorKind, Page};
@@ -234,7 +234,24 @@ impl Call {
 
     /// The query, taken apart.
     pub(super) fn query(&self) -> Result<Form, FormError> {
-        Form::parse(self.head.uri.query().unwrap_or_default().as_bytes())
+        Form::parse(self.raw_query())
+    }
+
+    fn raw_query(&self) -> &[u8] {
+        self.head.uri.query().unwrap_or_default().as_bytes()
+    }
+
+    /// The format that the query asks for, also one that cannot be read otherwise.
+    pub(super) fn format(&self, query: &Result<Form, FormError>) -> Format {
+        let lists = self.cas.config.load().validation.json_lists;
+        let single = Single::of(lists);
+        match query {
+            Ok(form) => Format::of_parameter(form.one("format").ok().flatten(), single),
+            Err(_) => {
+                let format = form::only(self.raw_query(), "format");
+                Format::of_parameter(format.as_deref(), single)
+            }
+        }
     }
 
     /// The body, once.
@@ -251,12 +268,6 @@ pub(super) struct Visitor<'a> {
 }
 
 impl Visitor<'_> {
-    /// The format that the parameter `format` asks for.
-    pub(super) fn format(&self, parameter: Option<&str>) -> Format {
-        let lists = self.cas.config.load().validation.json_lists;
-        Format::of_parameter(parameter, Single::of(lists))
-    }
-
     /// A page.
     pub(super) fn page(&self, status: StatusCode, page: &Page, needs: &Needs) -> Response {
         let accepted = self.headers.get(header::ACCEPT_LANGUAGE);

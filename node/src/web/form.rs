@@ -43,14 +43,11 @@ impl Form {
     /// Not UTF-8, or too many parameters.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormError> {
         let mut fields = Vec::new();
-        for pair in bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+        for (name, value) in pairs(bytes) {
             if fields.len() >= FIELDS_MAX {
                 return Err(FormError::TooMany);
             }
-            let mut halves = pair.splitn(2, |b| *b == b'=');
-            let name = decode(halves.next().unwrap_or_default())?;
-            let value = decode(halves.next().unwrap_or_default())?;
-            fields.push((name, value));
+            fields.push((decode(name)?, decode(value)?));
         }
         Ok(Self(fields))
     }
@@ -74,6 +71,29 @@ impl Form {
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(n, _)| n == name)
     }
+}
+
+/// The value of one parameter of a form that cannot be read as a whole; none when this parameter
+/// itself is repeated or cannot be read.
+pub fn only(bytes: &[u8], name: &str) -> Option<String> {
+    let mut values = pairs(bytes)
+        .take(FIELDS_MAX)
+        .filter(|(field, _)| decode(field).is_ok_and(|field| field == name));
+    let (_, value) = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    decode(value).ok().filter(|value| !value.is_empty())
+}
+
+/// Names and values as they were sent.
+fn pairs(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let pairs = bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let mut halves = pair.splitn(2, |b| *b == b'=');
+        let name = halves.next().unwrap_or_default();
+        (name, halves.next().unwrap_or_default())
+    })
 }
 
 fn decode(bytes: &[u8]) -> Result<String, FormError> {
@@ -125,6 +145,20 @@ mod tests {
             Err(FormError::TooMany)
         );
         assert!(!format!("{form:?}").contains('1'));
+    }
+
+    #[test]
+    fn one_parameter_of_what_cannot_be_read() {
+        for (form, value) in [
+            ("a=%ff&b=1+2", Some("1 2")),
+            ("%62=1&%ff=x", Some("1")),
+            ("b=%ff&a=1", None),
+            ("b=1&b=1&a=%ff", None),
+            ("b&a=%ff", None),
+            ("a=%ff", None),
+        ] {
+            assert_eq!(only(form.as_bytes(), "b").as_deref(), value, "{form}");
+        }
     }
 
     proptest! {

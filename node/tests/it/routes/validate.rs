@@ -318,3 +318,31 @@ async fn requests_that_cannot_be_read_are_on_record_without_what_was_sent() {
     let text = serde_json::to_string(&cluster.audit(0)).unwrap();
     assert!(!text.contains("zzz"), "{text}");
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_in_the_format_that_was_asked_for() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    for (query, json) in [
+        ("service=x&format=JSON&ticket=%ff", true),
+        ("service=%ff&ticket=x&format=json", true),
+        ("%ff=x&f%6Frmat=JSON", true),
+        ("service=x&ticket=%ff", false),
+        ("service=x&ticket=%ff&format=XML", false),
+        ("service=x&ticket=%ff&format=JSON&format=JSON", false),
+        ("service=x&format=JSON%ff", false),
+    ] {
+        for endpoint in ["serviceValidate", "p3/proxyValidate", "proxy"] {
+            let path = format!("/cas/{endpoint}?{query}");
+            let answer = Browser::new().get(router, &path).await;
+            assert!(
+                answer.body.contains("INVALID_REQUEST"),
+                "{path}: {answer:?}"
+            );
+            let kind = answer.header("content-type");
+            assert_eq!(kind == "application/json", json, "{path}: {kind}");
+            let parsed = serde_json::from_str::<serde_json::Value>(&answer.body);
+            assert_eq!(parsed.is_ok(), json, "{path}");
+        }
+    }
+}
