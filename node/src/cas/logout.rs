@@ -19,7 +19,7 @@ use crate::tickets::{Found, TicketError};
 use crate::web::cookies::{self, Presented};
 use crate::web::form::Form;
 use crate::web::headers::Needs;
-use crate::web::origin::{self, Origin};
+use crate::web::origin::Origin;
 use crate::web::pages::{ErrorKind, Page, SignedOutPage, ToldByBrowser};
 
 /// What signing out came to.
@@ -74,8 +74,7 @@ impl Visitor<'_> {
     /// Whether to ask before: when configured, there is something to end, and the question has not been
     /// answered by our own form.
     fn asks_first(&self, method: &Method, presented: &Presented) -> bool {
-        let answered = *method == Method::POST
-            && origin::of_form(self.headers, self.cas.public_host.as_deref()) == Origin::Own;
+        let answered = *method == Method::POST && self.origin() == Origin::Own;
         self.cas.config.load().logout.confirm && presented.held().is_some() && !answered
     }
 

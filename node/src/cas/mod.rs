@@ -138,7 +138,9 @@ impl Cas {
         };
         let public_host = config.http.public_url.as_ref().and_then(|url| {
             let rest = url.0.split_once("://")?.1;
-            Some(rest.split('/').next()?.to_ascii_lowercase())
+            let host = rest.split('/').next()?.to_ascii_lowercase();
+            // Browsers leave it out of `Origin`.
+            Some(host.strip_suffix(":443").unwrap_or(&host).to_owned())
         });
         drop(config);
         Self {

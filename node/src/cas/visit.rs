@@ -29,6 +29,7 @@ use crate::web::cookies::{self, Presented};
 use crate::web::form::{self, Form, FormError};
 use crate::web::headers::{self, Needs};
 use crate::web::language::{self, Tag, Wanted};
+use crate::web::origin::{self, Origin};
 use crate::web::pages::{ErrorKind, Page};
 
 /// Who asks; put on every request by [`identify`].
@@ -335,6 +336,12 @@ impl Visitor<'_> {
     /// What a session's cookie is bound to, when it is.
     pub(super) fn pin(&self) -> Option<String> {
         self.cas.pins.of(self.visit.client.address, self.headers)
+    }
+
+    /// Where the form that was sent comes from.
+    pub(super) fn origin(&self) -> Origin {
+        let public_host = self.cas.public_host.as_deref();
+        origin::of_form(self.headers, public_host, self.visit.client.https)
     }
 
     /// What access rules look at.

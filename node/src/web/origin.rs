@@ -5,6 +5,9 @@
 //! `Referer`; the first that is there decides. Scripts that send none of them are let through:
 //! they are no browser, and a cross-site form in a browser always carries one. A token in a second
 //! cookie would add nothing to that and would break clients that keep no cookies before sign-in.
+//!
+//! Where people come over https, a page of the same host over http is another site: whoever is on the way can write
+//! it.
 
 use http::{HeaderMap, header};
 
@@ -19,8 +22,10 @@ pub enum Origin {
     Foreign,
 }
 
-/// Judges a form by its headers. `public_host` is the host people see, when it is configured.
-pub fn of_form(headers: &HeaderMap, public_host: Option<&str>) -> Origin {
+/// Judges a form by its headers. `public_host` is the host that people see over https, when it is configured; `https`
+/// says whether this request came over https, as far as is known. Not every proxy tells: what came to another
+/// host than the public one, perhaps straight to this node, may have come over http.
+pub fn of_form(headers: &HeaderMap, public_host: Option<&str>, https: bool) -> Origin {
     let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     if let Some(site) = text("sec-fetch-site") {
         return match site {
@@ -34,12 +39,15 @@ pub fn of_form(headers: &HeaderMap, public_host: Option<&str>) -> Origin {
     };
     let requested = client_ip::host(headers);
     let ours = [public_host, requested.as_deref()];
-    let same = host_of(claimed).is_some_and(|host| ours.contains(&Some(host.as_str())));
+    let same = place_of(claimed).is_some_and(|(scheme, host)| {
+        let host = Some(host.as_str());
+        ours.contains(&host) && (scheme == "https" || !(https || host == public_host))
+    });
     if same { Origin::Own } else { Origin::Foreign }
 }
 
-/// Host and port of a URL, lower case, without the port when it is the scheme's own.
-fn host_of(url: &str) -> Option<String> {
+/// Scheme of a URL, and its host and port, lower case, without the port when it is the scheme's own.
+fn place_of(url: &str) -> Option<(&str, String)> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
     let own_port = match scheme {
@@ -48,19 +56,19 @@ fn host_of(url: &str) -> Option<String> {
         _ => return None,
     };
     let host = host.strip_suffix(own_port).unwrap_or(&host);
-    (!host.is_empty()).then(|| host.to_owned())
+    (!host.is_empty()).then(|| (scheme, host.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn judge(pairs: &[(&'static str, &str)]) -> Origin {
+    fn judge(https: bool, pairs: &[(&'static str, &str)]) -> Origin {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.insert(*name, value.parse().unwrap());
         }
-        of_form(&headers, Some("sso.example.edu"))
+        of_form(&headers, Some("sso.example.edu"), https)
     }
 
     #[test]
@@ -109,7 +117,56 @@ mod tests {
                 Origin::Foreign,
             ),
         ] {
-            assert_eq!(judge(&headers), expected, "{headers:?}");
+            for https in [true, false] {
+                assert_eq!(judge(https, &headers), expected, "{headers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_host_over_http_is_another_site() {
+        let (node, public) = (("host", "127.0.0.1:8501"), ("host", "sso.example.edu"));
+        let straight = "http://127.0.0.1:8501";
+        for (https, headers, expected) in [
+            (
+                false,
+                [public, ("origin", "http://sso.example.edu")],
+                Origin::Foreign,
+            ),
+            (
+                true,
+                [public, ("origin", "http://sso.example.edu")],
+                Origin::Foreign,
+            ),
+            (
+                false,
+                [public, ("referer", "http://sso.example.edu:80/x")],
+                Origin::Foreign,
+            ),
+            (
+                false,
+                [node, ("origin", "http://sso.example.edu")],
+                Origin::Foreign,
+            ),
+            (true, [node, ("origin", straight)], Origin::Foreign),
+            (false, [node, ("origin", straight)], Origin::Own),
+            (
+                false,
+                [node, ("origin", "https://127.0.0.1:8501")],
+                Origin::Own,
+            ),
+            (
+                false,
+                [public, ("origin", "https://sso.example.edu")],
+                Origin::Own,
+            ),
+            (
+                true,
+                [public, ("sec-fetch-site", "same-origin")],
+                Origin::Own,
+            ),
+        ] {
+            assert_eq!(judge(https, &headers), expected, "{https} {headers:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::web::cookies::Presented;
 use crate::web::flow::FlowState;
 use crate::web::form::{Form, FormError};
 use crate::web::headers::Needs;
-use crate::web::origin::{self, Origin};
+use crate::web::origin::Origin;
 use crate::web::pages::{ErrorKind, Failure, Page};
 
 /// A form that was taken apart.
@@ -86,7 +86,7 @@ impl Visitor<'_> {
                 warn: fields.warn,
                 stop_asking: fields.stop_asking,
                 event: fields.event.unwrap_or(Event::Submit),
-                failure: match origin::of_form(self.headers, self.cas.public_host.as_deref()) {
+                failure: match self.origin() {
                     Origin::Foreign => Some(Failure::Origin),
                     Origin::Own if fields.event.is_none() => Some(Failure::Form),
                     Origin::Own if expired => Some(Failure::Expired),

@@ -61,5 +61,7 @@ pub fn client(bytes: &[u8]) {
         );
         let _ = client.address_text();
     }
-    let _ = origin::of_form(&headers, Some("sso.example.edu"));
+    for https in [false, true] {
+        let _ = origin::of_form(&headers, Some("sso.example.edu"), https);
+    }
 }
