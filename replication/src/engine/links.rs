@@ -5,7 +5,7 @@ use castor_proto::message::{PeerMessage, Phase};
 use castor_proto::version::WireVersion;
 
 use super::mutants::mutant;
-use super::peers::Gossip;
+use super::peers::{Gossip, Peer};
 use super::status::is_filling;
 use super::stream::Cursor;
 use super::{Engine, Event, GossipMember, MS, Removal, stats};
@@ -22,6 +22,8 @@ impl Engine {
         let mono = self.now.mono;
         let old = self.peers.get(&member.node).map(|peer| peer.member.clone());
         if let Some(old) = old.filter(|old| old != member) {
+            // First it is nobody's peer, so that nothing is left to it.
+            self.peers.admit(member, fresh.clone());
             self.member_gone(&old);
         }
         let peer = self.peers.admit(member, fresh);
@@ -61,6 +63,7 @@ impl Engine {
         peer.out.in_flight = 0;
         peer.inbound.started = false;
         self.clock.forget(&member.node);
+        self.duties_of(member);
         self.repair_after_break();
         self.fill_changed();
     }
@@ -134,8 +137,17 @@ impl Engine {
     /// An incarnation will not be heard of again, as far as anyone knows.
     fn member_gone(&mut self, member: &Member) {
         self.release_waits(member);
-        self.take_over_duties(member);
+        self.duties_of(member);
         self.repair_after_break();
+    }
+
+    /// Takes over what an incarnation has left behind, if it is gone (rule 15b): another one has its place, it was
+    /// forgotten, or gossip and the link have both lost it. One that was only without a turn for a while goes
+    /// on with what it does, and applications would be told by several nodes.
+    fn duties_of(&mut self, member: &Member) {
+        if self.peers.exact(member).is_none_or(Peer::is_lost) {
+            self.take_over_duties(member);
+        }
     }
 
     /// Heartbeats on every link; links that stay silent become suspect.
@@ -274,8 +286,12 @@ impl Engine {
     }
 
     fn forget_peer(&mut self, name: &NodeName) {
+        let member = self.peers.get(name).map(|peer| peer.member.clone());
         self.peers.remove(name);
         self.clock.forget(name);
+        if let Some(member) = member {
+            self.duties_of(&member);
+        }
     }
 
     /// Forgets a node before its time because an operator says that it is gone for good. Not one that

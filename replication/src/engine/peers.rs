@@ -153,6 +153,11 @@ impl Peer {
         self.link || self.gossip == Gossip::Alive
     }
 
+    /// Neither the link nor gossip has it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.link && self.gossip == Gossip::Dead
+    }
+
     /// Can be asked something now.
     pub(super) fn is_reachable(&self) -> bool {
         self.link && !self.fenced
