@@ -56,6 +56,24 @@ impl CallError {
         }
     }
 
+    /// What went wrong in a few words, without the host.
+    pub fn reason(&self) -> String {
+        let says = match self {
+            Self::Url(why) => return format!("the URL cannot be called: {why}"),
+            Self::Plain => "not https",
+            Self::Busy => "too many requests under way",
+            Self::Name(_) => "no address found",
+            Self::Private(_) => "private address",
+            Self::Timeout(_) => "timeout",
+            Self::TooLarge(_) => "the answer is too large",
+            Self::Connect(_, why) => return why.clone(),
+            Self::Proxy(_, why) => return format!("refused by the proxy: {why}"),
+            Self::Tls(_, why) => return format!("TLS: {why}"),
+            Self::Broken(_, why) => return format!("no answer: {why}"),
+        };
+        says.to_owned()
+    }
+
     /// Whether the same call may go better a little later.
     pub fn is_passing(&self) -> bool {
         !matches!(

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 
 use super::message::Message;
 use super::plan::{Notice, Plan};
+use super::untold::{self, Untold};
 use super::{FrontNotice, SessionEnd, Shared};
-use crate::ops::audit::{Action, Event};
+use crate::ops::audit::{Action, Event, masked};
 use crate::outbound::{Call, CallError, Purpose, Target};
 
 /// The pause before the second attempt; each further one is five times as long.
@@ -50,8 +51,8 @@ pub(super) struct Job {
     front: usize,
     /// Whether a browser is there to tell those.
     browser: bool,
-    /// Names of applications that could not be told.
-    failed: Vec<String>,
+    /// Applications that could not be told.
+    failed: Vec<Untold>,
     /// Given back when everybody who is known has been told or given up.
     place: Option<(OwnedSemaphorePermit, Waiting)>,
 }
@@ -94,7 +95,8 @@ impl Shared {
         })
     }
 
-    async fn send(&self, notice: &Notice, body: String) -> Outcome {
+    /// Makes one attempt; also says what came of it.
+    async fn send(&self, notice: &Notice, body: String) -> (Outcome, String) {
         let sent = async {
             let call = Call {
                 purpose: Purpose::Logout,
@@ -118,7 +120,12 @@ impl Shared {
                 tracing::debug!(application = notice.name, %error, "not told of a logout")
             }
         }
-        judge(&result.map(|answer| answer.status))
+        let result = result.map(|answer| answer.status);
+        let why = match &result {
+            Ok(status) => format!("status {}", status.as_u16()),
+            Err(error) => error.reason(),
+        };
+        (judge(&result), why)
     }
 }
 
@@ -159,7 +166,7 @@ impl Job {
             told: 0,
             front: plan.front.len(),
             browser,
-            failed: plan.unreachable.iter().map(|n| n.name.clone()).collect(),
+            failed: plan.unreachable.iter().map(Untold::by_no_browser).collect(),
             place: Some((place, waiting)),
         }
     }
@@ -202,7 +209,7 @@ impl Job {
         self.failed.clear();
         for notice in plan.unreachable {
             self.settled.push((notice.key, notice.stamp));
-            self.failed.push(notice.name);
+            self.failed.push(Untold::by_no_browser(&notice));
         }
     }
 
@@ -231,12 +238,12 @@ impl Job {
             let body = shared.with_message(&self.end, &notice, |message| message.body());
             let shared = Arc::clone(&shared);
             calls.spawn(async move {
-                let outcome = shared.send(&notice, body).await;
-                (notice, outcome)
+                let (outcome, why) = shared.send(&notice, body).await;
+                (notice, outcome, why)
             });
         }
         while let Some(done) = calls.join_next().await {
-            let Ok((notice, outcome)) = done else {
+            let Ok((notice, outcome, why)) = done else {
                 continue;
             };
             let count = |label| shared.parts.metrics.count("back", label);
@@ -248,7 +255,7 @@ impl Job {
                 }
                 Outcome::Refused => {
                     count("refused");
-                    self.failed.push(notice.name);
+                    self.failed.push(Untold::of(&notice, &why));
                     self.settled.push((notice.key, notice.stamp));
                 }
                 Outcome::Passing if !is_last => {
@@ -257,12 +264,15 @@ impl Job {
                 }
                 Outcome::Passing | Outcome::Never => {
                     count("failed");
+                    let untold = Untold::of(&notice, &why);
                     tracing::warn!(
-                        application = notice.name,
+                        application = untold.name,
+                        url = masked(&untold.place),
+                        why = untold.why,
                         session = self.end.masked,
                         "an application could not be told of a logout"
                     );
-                    self.failed.push(notice.name);
+                    self.failed.push(untold);
                 }
             }
         }
@@ -296,7 +306,7 @@ impl Job {
             false => what.push_str(&format!(", {front} not told without a browser")),
         }
         if !self.failed.is_empty() {
-            what.push_str(&format!(", not told: {}", self.failed.join(", ")));
+            what.push_str(&format!(", not told: {}", untold::list(&self.failed)));
         }
         let owner = self.end.principal.as_ref().map(|p| p.id.clone());
         self.shared.parts.audit.record(&Event {

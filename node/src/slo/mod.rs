@@ -14,6 +14,7 @@ mod deliver;
 mod message;
 mod metrics;
 mod plan;
+mod untold;
 
 use std::net::IpAddr;
 use std::sync::Arc;

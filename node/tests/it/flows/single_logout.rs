@@ -212,7 +212,8 @@ async fn who_refuses_or_is_never_reached_is_recorded() {
     refusing.will_answer(&[404]);
     let mut browser = Browser::new();
     browser.sign_in(router, "/cas/login").await;
-    browser.get(router, &login(&refusing.url("/"))).await;
+    let service = refusing.url("/x;jsessionid=AB?token=1#z");
+    browser.get(router, &login(&service)).await;
     browser.get(router, "/cas/logout").await;
     cluster
         .until("recorded", || {
@@ -221,7 +222,11 @@ async fn who_refuses_or_is_never_reached_is_recorded() {
         .await;
     let (action, what) = cluster.last_action(0);
     assert_eq!(action, "LOGOUT_FAILED");
-    assert!(what.ends_with(": 0 told, not told: Loopback"), "{what}");
+    let named = format!("Loopback at {} (status 404)", refusing.url("/x"));
+    assert!(
+        what.ends_with(&format!(": 0 told, not told: {named}")),
+        "{what}"
+    );
     assert_eq!(
         cluster.counted(0, "castor_slo_requests_total", "refused"),
         1.0
