@@ -395,7 +395,9 @@ async fn what_counts_by_being_there_may_be_given_twice() {
     assert!(refused.body.contains("INVALID_REQUEST"), "{}", refused.body);
 
     browser.sign_in(router, "/cas/login").await;
-    let ended = browser.get(router, &format!("/cas/logout?{service}&{service}")).await;
+    let ended = browser
+        .get(router, &format!("/cas/logout?{service}&{service}"))
+        .await;
     assert_eq!(ended.status, 200);
     assert!(ended.body.contains("You are signed out"), "{}", ended.body);
 }
