@@ -28,7 +28,7 @@ const FILE_MAX: u64 = 1 << 20;
 const NAME_SHOWN: usize = 120;
 const NOTE_SHOWN: usize = 300;
 /// What is said of YAML.
-const YAML: &str = "is YAML; properties are read alone: write each value on a line with its whole name, \
+const YAML: &str = "is YAML, and only properties are read: write each value on a line with its whole name, \
     such as cas.server.name=https://sso.example.org, into a .properties file, and import that";
 
 #[derive(Debug, Args)]
