@@ -17,7 +17,8 @@ pub struct Environment {
     pub time: String,
     /// Command line as given, passwords masked.
     pub command: String,
-    /// Commit of the working directory, with `+changes` when it has any.
+    /// Commit of the working directory, with `+changes` when it has any; elsewhere that which this program was
+    /// built from, when the build said so.
     pub commit: String,
     /// Version of this program.
     pub version: String,
@@ -123,7 +124,9 @@ fn commit() -> String {
         output.status.success().then(|| text.trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return "unknown".to_owned();
+        return option_env!("CASTOR_REVISION")
+            .unwrap_or("unknown")
+            .to_owned();
     };
     match git(&["status", "--porcelain", "--untracked-files=no"]) {
         Some(changes) if !changes.is_empty() => format!("{commit}+changes"),

@@ -17,10 +17,8 @@ use super::load::{Measured, Operation, Plan};
 use super::saturate::{Step, kept, round, step, table};
 use super::stand_in::StandIns;
 use super::usage::{self, Group};
-use super::{Wanted, compare, want};
+use super::{Bed, Wanted, compare, want};
 use crate::clock;
-use crate::environment::Environment;
-use crate::lab::Lab;
 use crate::progress::Progress;
 use crate::run::{Ended, Kind, Run};
 use crate::stop::Stop;
@@ -73,14 +71,9 @@ struct Both {
 ///
 /// # Errors
 /// When the cluster is not healthy, or the stand-ins cannot be started.
-pub async fn run(
-    lab: &Lab,
-    settings: &Settings,
-    groups: &[Group],
-    environment: Environment,
-) -> anyhow::Result<Run> {
+pub async fn run(bed: &Bed, settings: &Settings) -> anyhow::Result<Run> {
     let began = clock::monotonic();
-    let stop = &lab.stop;
+    let (lab, stop) = (&bed.lab, &bed.lab.stop);
     let way = match settings.nginx {
         Some(_) => Way::Front,
         None => Way::Nodes,
@@ -103,14 +96,14 @@ pub async fn run(
     let sides = Sides {
         constant: Target::constant(&cluster, doors),
         cluster,
-        cluster_groups: groups.to_vec(),
+        cluster_groups: bed.groups.clone(),
         constant_groups,
     };
     let title = match way {
         Way::Front => "Issue and validation against the ceiling of nginx",
         Way::Nodes => "One node against a bare handler",
     };
-    let mut run = Run::new(Kind::Bench, title, environment);
+    let mut run = Run::new(Kind::Bench, title, bed.environment.clone());
     let rounds = settings.rounds.max(1);
     let progress = Arc::new(match way {
         Way::Front => {

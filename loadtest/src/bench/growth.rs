@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::ceiling::nginx_pid;
 use super::demo::Demo;
+use super::ended;
 use super::folder::Own;
 use super::load::target::{Target, Way};
 use super::load::{self, Measured, Operation, Plan};
@@ -93,8 +94,7 @@ pub async fn run(
         anyhow::bail!("interrupted before anything was measured");
     }
     let mut run = Run::new(Kind::Growth, "The cost of growth", environment);
-    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
-    run.ended = stop.ended();
+    ended(&mut run, began, stop);
     describe(&mut run, settings, &sizes);
     if let Err(error) = done {
         run.broke_off(&error);

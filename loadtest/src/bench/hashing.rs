@@ -16,11 +16,9 @@ use super::load::target::{Target, Way};
 use super::load::{Operation, Plan};
 use super::saturate::{Step, kept, round, step, table};
 use super::usage::Group;
-use super::{Wanted, compare, want};
+use super::{Bed, Wanted, compare, ended, want};
 use crate::clock;
-use crate::environment::Environment;
 use crate::judge::Tally;
-use crate::lab::Lab;
 use crate::progress::Progress;
 use crate::run::{Kind, Run};
 use crate::stop::Stop;
@@ -61,25 +59,26 @@ struct Parts {
 ///
 /// # Errors
 /// When the cluster is not healthy or the cost cannot be used; nothing was measured then.
-pub async fn run(
-    lab: &Lab,
-    settings: &Settings,
-    groups: &[Group],
-    environment: Environment,
-) -> anyhow::Result<Run> {
+pub async fn run(bed: &Bed, settings: &Settings) -> anyhow::Result<Run> {
     let began = clock::monotonic();
-    let stop = &lab.stop;
+    let (lab, stop) = (&bed.lab, &bed.lab.stop);
     let target = Target::cluster(lab, Way::Front, VALIDATORS).await?;
-    let mut run = Run::new(Kind::Bench, "Password logins", environment);
+    let mut run = Run::new(Kind::Bench, "Password logins", bed.environment.clone());
     let progress = Arc::new(Progress::timed("logins", settings.time * 4 + WARM * 3));
     let mut parts = Parts {
         bare: vec![bare(settings.cost, settings.time / 2).await?],
         ..Parts::default()
     };
-    let done = measure(&mut parts, &target, settings, groups, (&progress, stop)).await;
+    let done = measure(
+        &mut parts,
+        &target,
+        settings,
+        &bed.groups,
+        (&progress, stop),
+    )
+    .await;
     progress.finish();
-    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
-    run.ended = stop.ended();
+    ended(&mut run, began, stop);
     if let Err(error) = done {
         run.broke_off(&error);
     }

@@ -16,12 +16,35 @@ pub mod saturate;
 pub mod stand_in;
 pub mod usage;
 
+use std::time::Instant;
+
 use serde::Serialize;
 
+use usage::Group;
+
+use crate::clock;
 use crate::environment::Environment;
 use crate::judge::Tally;
+use crate::lab::Lab;
 use crate::report::{closing, words};
 use crate::run::{Ended, Kind, RATIO, Run, Verdict};
+use crate::stop::Stop;
+
+/// What a bench of one cluster needs.
+pub struct Bed {
+    /// The cluster, and what ends the run.
+    pub lab: Lab,
+    /// Whose processor time is counted.
+    pub groups: Vec<Group>,
+    /// Where and how.
+    pub environment: Environment,
+}
+
+/// Notes how long a run took that began at `began`, and how it ended.
+pub(crate) fn ended(run: &mut Run, began: Instant, stop: &Stop) {
+    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
+    run.ended = stop.ended();
+}
 
 /// What a bench measured, put into the record of its run.
 pub trait Details: Serialize + std::fmt::Display {

@@ -15,10 +15,9 @@ use std::time::Duration;
 use super::load::target::{Target, Way};
 use super::load::{self, Measured, Operation, Plan};
 use super::usage::{self, Group};
+use super::{Bed, ended};
 use crate::clock;
-use crate::environment::Environment;
 use crate::histogram::answers_for;
-use crate::lab::Lab;
 use crate::progress::Progress;
 use crate::run::{Cell, Kind, Log, Mark, Plot, Run, Style, Table};
 use crate::stop::Stop;
@@ -106,14 +105,9 @@ async fn shown(progress: Option<&Progress>) {
 ///
 /// # Errors
 /// When the cluster is not healthy before the run; wrong answers are in the record.
-pub async fn run(
-    lab: &Lab,
-    settings: &Settings,
-    groups: &[Group],
-    environment: Environment,
-) -> anyhow::Result<Run> {
+pub async fn run(bed: &Bed, settings: &Settings) -> anyhow::Result<Run> {
     let began = clock::monotonic();
-    let stop = &lab.stop;
+    let (lab, stop) = (&bed.lab, &bed.lab.stop);
     let target = Target::cluster(lab, settings.way, settings.connections).await?;
     let rises = settings.rate.is_none() && !settings.operation.is_prepared();
     let shares: &[f64] = if rises { &SHARES } else { &[] };
@@ -129,7 +123,7 @@ pub async fn run(
         replay_every: settings.replay_every,
         progress: Some(Arc::clone(&progress)),
     };
-    let mut steps = vec![step(&target, &plan, groups, stop).await?];
+    let mut steps = vec![step(&target, &plan, &bed.groups, stop).await?];
     let most = steps.first().map_or(0.0, |step| step.measured.rate());
     let mut broke = None;
     for share in shares {
@@ -137,7 +131,7 @@ pub async fn run(
             break;
         }
         plan.rate = Some((most * share).max(1.0));
-        match step(&target, &plan, groups, stop).await {
+        match step(&target, &plan, &bed.groups, stop).await {
             Ok(next) => {
                 progress.say(&line(&next));
                 steps.push(next);
@@ -150,9 +144,8 @@ pub async fn run(
     }
     progress.finish();
     let title = format!("Saturation: {}", settings.operation.name());
-    let mut run = Run::new(Kind::Bench, title, environment);
-    run.lasted_s = clock::monotonic().duration_since(began).as_secs_f64();
-    run.ended = stop.ended();
+    let mut run = Run::new(Kind::Bench, title, bed.environment.clone());
+    ended(&mut run, began, stop);
     describe(&mut run, settings, &steps);
     if lab.history.is_on() {
         run.note("Every call was written down, which costs the generator: without --history more may come through");
@@ -382,7 +375,7 @@ mod tests {
             time: Duration::from_secs(1),
             replay_every: 0,
         };
-        let mut run = Run::new(Kind::Bench, "a", Environment::unknown());
+        let mut run = Run::new(Kind::Bench, "a", crate::environment::Environment::unknown());
         describe(&mut run, &settings, steps);
         run
     }

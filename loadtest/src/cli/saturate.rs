@@ -16,8 +16,7 @@ use super::{CLUSTER, Common, Usage, close, open, open_at, positive, record};
 use crate::bench::load::Operation;
 use crate::bench::load::target::Way;
 use crate::bench::usage::{self, Group};
-use crate::bench::{ceiling, constant, hashing, saturate};
-use crate::environment::Environment;
+use crate::bench::{Bed, ceiling, constant, hashing, saturate};
 use crate::lab::Lab;
 use crate::run::Run;
 use crate::server::Whom;
@@ -121,10 +120,13 @@ fn cost(text: &str) -> Result<(u32, u32, u32), String> {
 }
 
 /// Opens the target and finds whose processor time is counted.
-fn ready(load: &Load) -> anyhow::Result<(Lab, Environment, Vec<Group>)> {
+fn ready(load: &Load) -> anyhow::Result<Bed> {
     let (lab, environment) = open(&load.common)?;
-    let groups = groups(&lab, Some(&load.common.cluster));
-    Ok((lab, environment, groups))
+    Ok(Bed {
+        groups: groups(&lab, Some(&load.common.cluster)),
+        lab,
+        environment,
+    })
 }
 
 /// This program, the nodes as far as they run here, and the nginx of a demo beside their description.
@@ -146,8 +148,12 @@ pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
     let rate = arguments.rate.map(|rate| positive("rate", rate));
     let whom = arguments.whom().map_err(Usage)?;
     let (mut lab, environment) = open_at(&load.common, &whom)?;
-    let groups = groups(&lab, whom.cluster.as_deref());
     let recorder = record(&mut lab, arguments.history.as_deref())?;
+    let bed = Bed {
+        groups: groups(&lab, whom.cluster.as_deref()),
+        lab,
+        environment,
+    };
     let settings = saturate::Settings {
         operation: arguments.operation,
         way: if arguments.nodes {
@@ -160,7 +166,7 @@ pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
         time: Duration::from_secs(load.time),
         replay_every: load.replay_every,
     };
-    let run = saturate::run(&lab, &settings, &groups, environment).await?;
+    let run = saturate::run(&bed, &settings).await?;
     let passed = end(run, load);
     close(recorder, arguments.history.as_deref())?;
     passed
@@ -168,7 +174,7 @@ pub(super) async fn saturate(arguments: SaturateArgs) -> anyhow::Result<bool> {
 
 pub(super) async fn ceiling(arguments: CeilingArgs) -> anyhow::Result<bool> {
     let load = &arguments.load;
-    let (lab, environment, groups) = ready(load)?;
+    let bed = ready(load)?;
     let settings = ceiling::Settings {
         nginx: arguments.nginx,
         folder: std::path::absolute(&arguments.folder)?,
@@ -177,20 +183,20 @@ pub(super) async fn ceiling(arguments: CeilingArgs) -> anyhow::Result<bool> {
         rounds: arguments.rounds,
         replay_every: load.replay_every,
     };
-    let run = ceiling::run(&lab, &settings, &groups, environment).await?;
+    let run = ceiling::run(&bed, &settings).await?;
     end(run, load)
 }
 
 pub(super) async fn logins(arguments: LoginsArgs) -> anyhow::Result<bool> {
     let load = &arguments.load;
-    let (lab, environment, groups) = ready(load)?;
+    let bed = ready(load)?;
     let settings = hashing::Settings {
         cost: arguments.cost,
         connections: usize::from(arguments.logins),
         validations: positive("validations", arguments.validations)?,
         time: Duration::from_secs(load.time),
     };
-    let run = hashing::run(&lab, &settings, &groups, environment).await?;
+    let run = hashing::run(&bed, &settings).await?;
     end(run, load)
 }
 

@@ -1,12 +1,16 @@
 //! What the nodes use of their machine while they serve: processor and memory.
 //!
 //! Promises: read from /proc for processes of this machine, otherwise from the nodes' Prometheus pages; a
-//! node that tells nothing is left out. Does not: measure the load generator or a proxy.
+//! node that tells nothing is left out. What password hashing takes is told for all nodes or not at all. Does not: measure the load generator or a proxy.
 
+use crate::cluster::Node;
 use crate::http::{Call, Client};
 use crate::lab::Lab;
 use crate::process;
 use crate::run::build::as_f64;
+
+/// Processor seconds of password hashes, as Castor tells them.
+const HASHING: &str = "castor_authn_hash_cpu_seconds_total ";
 
 /// What one node has used so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +24,8 @@ pub struct Reading {
 /// The nodes that can be looked at.
 pub struct Gauges {
     nodes: Vec<(String, Source)>,
+    /// Prometheus pages of the same nodes, which may tell what password hashing takes of it.
+    pages: Vec<String>,
     client: Client,
 }
 
@@ -33,6 +39,10 @@ impl Gauges {
     /// The given processes and pages; without any, the nodes of the cluster.
     pub fn new(lab: &Lab, pids: &[u32], pages: &[String]) -> Self {
         let mut nodes: Vec<(String, Source)> = Vec::new();
+        let mut told = pages.to_vec();
+        if told.is_empty() && pids.is_empty() {
+            told = metrics_of(lab);
+        }
         for (number, pid) in (1..).zip(pids) {
             nodes.push((format!("process {number}"), Source::Process(*pid)));
         }
@@ -51,6 +61,7 @@ impl Gauges {
         }
         Self {
             nodes,
+            pages: told,
             client: lab.client.another(None),
         }
     }
@@ -58,6 +69,17 @@ impl Gauges {
     /// Names of the nodes, in the order of the readings.
     pub fn names(&self) -> Vec<String> {
         self.nodes.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Processor seconds that all nodes have spent on password hashes; none when one of them does not tell.
+    pub async fn hashing(&self) -> Option<f64> {
+        let mut all = None;
+        for url in &self.pages {
+            let answer = self.client.call(Call::get(url)).await.ok();
+            let answer = answer.filter(|answer| answer.status == 200)?;
+            all = Some(all.unwrap_or(0.0) + value(&answer.text(), HASHING)?);
+        }
+        all
     }
 
     /// One reading of each node.
@@ -95,14 +117,25 @@ fn process(pid: u32) -> Option<Reading> {
 }
 
 fn page(text: &str) -> Option<Reading> {
-    let value = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
-    };
     Some(Reading {
-        cpu_s: value("process_cpu_seconds_total ")?,
-        resident: value("process_resident_memory_bytes ").unwrap_or(0.0),
+        cpu_s: value(text, "process_cpu_seconds_total ")?,
+        resident: value(text, "process_resident_memory_bytes ").unwrap_or(0.0),
     })
+}
+
+fn value(text: &str, name: &str) -> Option<f64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+}
+
+/// The Prometheus pages of a cluster's nodes; none when one of them has no operations listener.
+fn metrics_of(lab: &Lab) -> Vec<String> {
+    let nodes = &lab.cluster.nodes;
+    if nodes.iter().any(|node| node.ops_url.is_empty()) {
+        return Vec::new();
+    }
+    let page = |node: &Node| format!("{}/metrics", node.ops_url);
+    nodes.iter().map(page).collect()
 }
 
 #[cfg(test)]

@@ -211,17 +211,37 @@ pub fn off(measured: f64, source: f64) -> f64 {
 }
 
 fn usage(run: &mut Run, outcome: &Outcome) {
-    let (Some(used), Some(share)) = (outcome.cpu_seconds(), outcome.core_share()) else {
+    let used = outcome.cpu_seconds();
+    let (Some(used), Some(share)) = (used, outcome.percent_of_a_core(used)) else {
         run.note("what the nodes use of their machine is not known: --cluster, --pid or --metrics");
         return;
     };
     run.figure("cpu_of_nodes", used, "s");
     run.figure_with(
         "core_share_of_population_time",
-        share * 100.0,
+        share,
         "%",
         "processor time of all nodes, divided by the population's time. Where time is compressed, work that comes together is cheaper, and what nodes use when idle is less: measure at scale 1 for the share of a core in real time",
     );
+    hashing(run, outcome);
+}
+
+/// The same apart: what passwords cost is the choice of who sets the cost of a hash.
+fn hashing(run: &mut Run, outcome: &Outcome) {
+    let (Some(hashing), Some(rest)) = (outcome.hashing, outcome.cpu_without_hashing()) else {
+        run.note("what password hashing takes of it is not known: the nodes do not tell it on a page of --metrics");
+        return;
+    };
+    run.figure("cpu_of_password_hashing", hashing, "s");
+    run.figure("cpu_without_hashing", rest, "s");
+    for (name, used) in [
+        ("core_share_of_hashing", hashing),
+        ("core_share_without_hashing", rest),
+    ] {
+        if let Some(share) = outcome.percent_of_a_core(Some(used)) {
+            run.figure(name, share, "%");
+        }
+    }
 }
 
 /// The latencies, with a prefix to the names.

@@ -45,6 +45,8 @@ pub struct Plan {
 pub struct Outcome {
     /// What was run.
     pub plan: Plan,
+    /// Processor seconds of all nodes for password hashes, when every node tells.
+    pub hashing: Option<f64>,
     /// What was done before it, to look whether the server has what the scenario needs.
     pub before: Counts,
     /// What users saw.
@@ -104,12 +106,17 @@ impl Outcome {
         cpu_between(&first.nodes, &last.nodes)
     }
 
-    /// Processor seconds of all nodes for each second of the population.
-    pub fn core_share(&self) -> Option<f64> {
+    /// Processor seconds of all nodes for anything but password hashes.
+    pub fn cpu_without_hashing(&self) -> Option<f64> {
+        let (all, hashing) = self.cpu_seconds().zip(self.hashing)?;
+        Some((all - hashing).max(0.0))
+    }
+
+    /// `used` processor seconds for each 100 seconds of the population.
+    pub fn percent_of_a_core(&self, used: Option<f64>) -> Option<f64> {
         let lived = self.minutes * 60.0;
-        self.cpu_seconds()
-            .filter(|_| lived > 0.0)
-            .map(|used| used / lived)
+        used.filter(|_| lived > 0.0)
+            .map(|used| used / lived * 100.0)
     }
 }
 
@@ -123,6 +130,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
     let real = Duration::try_from_secs_f64(world.ends_at() / plan.time_scale)
         .context("the run is too long")?;
     let progress = Progress::timed(&plan.name, real);
+    let hashed = world.target.gauges.hashing().await;
     let first = world.target.gauges.read().await;
     let mut samples = vec![Sample {
         at: 0.0,
@@ -153,6 +161,7 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
     while users.join_next().await.is_some() {}
     let lived = (world.now() / 60.0).min(plan.scenario.minutes());
     let last = sample(&world, plan.time_scale, true).await;
+    let hashing = hashed.zip(world.target.gauges.hashing().await);
     let shown = samples.last().map_or(0, |sample| sample.counts.requests);
     progress.advance(last.counts.requests.saturating_sub(shown));
     samples.push(last);
@@ -172,6 +181,10 @@ pub async fn run(plan: Plan, target: Target, stop: &Stop) -> anyhow::Result<(Tar
             plan.scenario.minutes()
         },
         plan,
+        // A node that was started again counts from nothing.
+        hashing: hashing
+            .map(|(before, after)| after - before)
+            .filter(|spent| *spent >= 0.0),
         before,
         seen,
         seconds,

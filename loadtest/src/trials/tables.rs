@@ -167,19 +167,30 @@ fn usage(tried: &[Tried]) -> Table {
         "users",
         "seconds on the clock",
         "processor of all nodes, s",
-        "of the population's time, %",
+        "of it hashing, s",
+        "the rest, s",
+        "all, % of the population's time",
+        "hashing, %",
+        "the rest, %",
         "ticket p99, ms",
         "validate p99, ms",
     ];
     let mut table = Table::new("What the nodes used", &columns);
     for one in tried {
         let outcome = &one.outcome;
+        let (all, hashing) = (outcome.cpu_seconds(), outcome.hashing);
+        let rest = outcome.cpu_without_hashing();
+        let share = |used| Cell::from(outcome.percent_of_a_core(used).map(round));
         table.row([
             Cell::from(one.trial.name),
             Cell::from(u64::from(one.trial.users)),
             Cell::from(round(outcome.seconds)),
-            Cell::from(outcome.cpu_seconds().map(round)),
-            Cell::from(outcome.core_share().map(|share| round(share * 100.0))),
+            Cell::from(all.map(round)),
+            Cell::from(hashing.map(round)),
+            Cell::from(rest.map(round)),
+            share(all),
+            share(hashing),
+            share(rest),
             Cell::from(round(outcome.seen.ticket.percentile_ms(99.0))),
             Cell::from(round(outcome.seen.validate.percentile_ms(99.0))),
         ]);

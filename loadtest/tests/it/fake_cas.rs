@@ -112,6 +112,8 @@ pub struct Settings {
 pub struct FakeCas {
     settings: Settings,
     counter: AtomicU64,
+    /// Looks at the metrics.
+    looks: AtomicU64,
     client: Client,
 }
 
@@ -127,6 +129,7 @@ pub async fn start(mut settings: Settings) -> SocketAddr {
     let server = Arc::new(FakeCas {
         settings,
         counter: AtomicU64::new(0),
+        looks: AtomicU64::new(0),
         client: Client::new(None, Duration::from_millis(300)).unwrap(),
     });
     tokio::spawn(async move {
@@ -197,10 +200,7 @@ impl FakeCas {
         }
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/ready") => self.ready().await,
-            (Method::GET, "/metrics") => page(
-                StatusCode::OK,
-                "castor_replication_lag_seconds{peer=\"other\"} 0.25\n",
-            ),
+            (Method::GET, "/metrics") => page(StatusCode::OK, self.metrics()),
             (Method::GET, "/cas/login") => self.requestor(&query, &parts.headers),
             (Method::POST, "/cas/login") => self.acceptor(&String::from_utf8_lossy(&body)),
             (Method::POST, "/cas/v1/users") if !self.sins(Sin::NoRest) => {
@@ -228,6 +228,16 @@ impl FakeCas {
             return page(StatusCode::OK, "{}");
         }
         page(StatusCode::UNAUTHORIZED, "")
+    }
+
+    /// Every look costs four seconds of processor, a quarter of them for hashes.
+    fn metrics(&self) -> String {
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed);
+        format!(
+            "castor_replication_lag_seconds{{peer=\"other\"}} 0.25\nprocess_cpu_seconds_total {}\n\
+             castor_authn_hash_cpu_seconds_total {looks}\n",
+            looks * 4
+        )
     }
 
     async fn ready(&self) -> Response<Full<Bytes>> {

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use castor_loadtest::run::{Ended, Run, Series};
+use castor_loadtest::run::{Cell, Ended, Run, Series};
 
 use crate::fake_cas::Sin;
 use crate::setup::Setup;
@@ -97,9 +97,32 @@ async fn drift_is_told_when_there_are_answers_enough() {
     let output = finish(program("swarm", &setup.cluster, &more)).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let run = Run::read(&record).unwrap();
+    let figure = |name: &str| {
+        let found = run.figures.iter().find(|figure| figure.name == name);
+        found.map(|figure| figure.value)
+    };
     for name in ["drift_of_validate_p50", "drift_of_validate_p99"] {
-        let drift = run.figures.iter().find(|figure| figure.name == name);
-        assert!(drift.is_some_and(|drift| drift.value > 0.0), "{run:?}");
+        assert!(figure(name).is_some_and(|drift| drift > 0.0), "{run:?}");
+    }
+    // What passwords cost stands beside the rest, and both are all.
+    for [all, hashing, rest] in [
+        [
+            "cpu_of_nodes",
+            "cpu_of_password_hashing",
+            "cpu_without_hashing",
+        ],
+        [
+            "core_share_of_population_time",
+            "core_share_of_hashing",
+            "core_share_without_hashing",
+        ],
+    ] {
+        let [all, hashing, rest] = [all, hashing, rest].map(|name| figure(name).unwrap());
+        assert!(hashing > 0.0 && rest > 0.0, "{hashing} {rest}");
+        assert!(
+            (hashing + rest - all).abs() < 1e-6,
+            "{hashing} {rest} {all}"
+        );
     }
 }
 
@@ -329,6 +352,17 @@ async fn trials_print_both_tables_and_fail_when_the_rate_is_off() {
         let run = Run::read(&record).unwrap();
         assert_eq!(run.verdict.wrong, 0, "{:?}", run.verdict);
         assert_eq!(run.plots.len(), 2);
+        let used = run
+            .tables
+            .iter()
+            .find(|table| table.title == "What the nodes used");
+        let used = used.unwrap();
+        let hashing = used
+            .columns
+            .iter()
+            .position(|column| column == "hashing, %");
+        let number = |row: &Vec<Cell>| matches!(row[hashing.unwrap()], Cell::Number(_));
+        assert!(used.rows.iter().all(number), "{used:?}");
     }
     let unknown = finish(program("trials", &setup.cluster, &["--only", "07"])).await;
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");

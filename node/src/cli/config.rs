@@ -45,7 +45,8 @@ enum ConfigCommand {
         castor config import /etc/cas/config/cas.properties --out castor.toml\n\n\
         The table says of each property: mapped, default anyway, overridden by a later line,\n\
         not supported. Exits 1 when one\n\
-        that is not supported matters to security; castor.toml is made all the same."
+        that is not supported matters to security; castor.toml is made all the same.\n\
+        YAML, and a file without a property, are refused with 1, and nothing is made."
     )]
     Import(import::ImportArgs),
 }

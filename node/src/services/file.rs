@@ -19,6 +19,8 @@ use super::registry::{Registry, Snapshot};
 pub const FILES_MAX: usize = 10_000;
 /// Deepest sub-folder that is read.
 pub const DEPTH_MAX: usize = 8;
+/// Most files that are not read and named all the same.
+const IGNORED_MAX: usize = 20;
 
 /// A finding in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,29 @@ pub struct Examined {
     pub service: Option<RegisteredService>,
 }
 
+/// Files that are not read, because they do not end in `.json`; without hidden ones and a README, of
+/// which nobody expects it.
+#[derive(Debug, Default)]
+pub struct Ignored {
+    /// Some of them.
+    pub files: Vec<PathBuf>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Ignored {
+    fn add(&mut self, path: PathBuf) {
+        let name = path.file_name().map(std::ffi::OsStr::to_string_lossy);
+        if name.is_some_and(|name| name.to_ascii_uppercase().starts_with("README")) {
+            return;
+        }
+        self.count += 1;
+        if self.files.len() < IGNORED_MAX {
+            self.files.push(path);
+        }
+    }
+}
+
 /// A folder, read without a judgement.
 #[derive(Debug)]
 pub struct Examination {
@@ -87,6 +112,8 @@ pub struct Examination {
     pub files: Vec<Examined>,
     /// What is wrong with the folder itself.
     pub problems: Vec<FileFinding>,
+    /// What is in the folder and was not read.
+    pub ignored: Ignored,
 }
 
 impl Examination {
@@ -99,13 +126,17 @@ impl Examination {
 /// Reads every definition of a folder, with the keys they name. Blocking: call it off the request
 /// threads.
 pub fn examine(folder: &Path) -> Examination {
-    let mut problems = Vec::new();
-    let mut paths = Vec::new();
-    collect(folder, 0, &mut paths, &mut problems);
-    paths.sort();
-    let mut files: Vec<Examined> = paths.into_iter().map(examine_file).collect();
+    let mut found = Collected::default();
+    collect(folder, 0, &mut found);
+    found.files.sort();
+    found.ignored.files.sort();
+    let mut files: Vec<Examined> = found.files.into_iter().map(examine_file).collect();
     compare(&mut files);
-    Examination { files, problems }
+    Examination {
+        files,
+        problems: found.problems,
+        ignored: found.ignored,
+    }
 }
 
 fn examine_file(path: PathBuf) -> Examined {
@@ -233,16 +264,26 @@ fn about(path: &Path, says: &str) -> FileFinding {
     }
 }
 
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Vec<FileFinding>) {
+/// What is in a folder and those below it.
+#[derive(Default)]
+struct Collected {
+    files: Vec<PathBuf>,
+    ignored: Ignored,
+    problems: Vec<FileFinding>,
+}
+
+fn collect(folder: &Path, depth: usize, found: &mut Collected) {
     if depth > DEPTH_MAX {
         let says = format!("more than {DEPTH_MAX} folders deep");
-        problems.push(about(folder, &says));
+        found.problems.push(about(folder, &says));
         return;
     }
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) => {
-            problems.push(about(folder, &format!("cannot read the folder: {e}")));
+            found
+                .problems
+                .push(about(folder, &format!("cannot read the folder: {e}")));
             return;
         }
     };
@@ -250,7 +291,9 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut
         let entry = match entry {
             Ok(entry) => entry,
             Err(e) => {
-                problems.push(about(folder, &format!("cannot read the folder: {e}")));
+                found
+                    .problems
+                    .push(about(folder, &format!("cannot read the folder: {e}")));
                 return;
             }
         };
@@ -260,16 +303,20 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut
         if hidden {
             // Editors and version control keep their own files here.
         } else if is_folder {
-            collect(&path, depth + 1, files, problems);
+            collect(&path, depth + 1, found);
         } else if path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("json"))
         {
-            if files.len() >= FILES_MAX {
-                problems.push(about(folder, &format!("more than {FILES_MAX} definitions")));
+            if found.files.len() >= FILES_MAX {
+                found
+                    .problems
+                    .push(about(folder, &format!("more than {FILES_MAX} definitions")));
                 return;
             }
-            files.push(path);
+            found.files.push(path);
+        } else {
+            found.ignored.add(path);
         }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) enum DemoError {
 pub(crate) async fn run(args: DemoArgs) -> Result<(), DemoError> {
     args.check().map_err(DemoError::Usage)?;
     let mut stop = StopSignals::listen()?;
-    let place = Place::prepare(&args).await?;
+    let mut place = Place::prepare(&args).await?;
     let dir = place.dir.clone();
     let mut parts = Parts::default();
     // What was started is stopped in the same way, however far the start came.
@@ -76,14 +76,17 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), DemoError> {
         () = stop.next() => None,
     };
     let done = match started {
-        Some(Ok(started)) => {
-            let up = Up {
-                place,
-                started,
-                parts: &mut parts,
-            };
-            up.run(&args, &mut stop).await
-        }
+        Some(Ok(started)) => match place.state.keep_ports(&dir) {
+            Ok(()) => {
+                let up = Up {
+                    place,
+                    started,
+                    parts: &mut parts,
+                };
+                up.run(&args, &mut stop).await
+            }
+            Err(error) => Err(error),
+        },
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };

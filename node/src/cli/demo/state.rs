@@ -39,6 +39,14 @@ pub(super) struct State {
     pub(super) app_ports: [u16; 2],
     /// The nodes, in order; a run may use fewer.
     pub(super) nodes: Vec<NodeState>,
+    /// Whether all of it was ever up: from then on people know the ports.
+    #[serde(default = "was_up")]
+    up: bool,
+}
+
+/// Folders of demos that did not say so.
+fn was_up() -> bool {
+    true
 }
 
 /// One node's name and ports.
@@ -73,6 +81,7 @@ impl State {
                     front_port: ports.tcp(FRONT_PORT)?,
                     app_ports: [ports.tcp(APP_PORTS[0])?, ports.tcp(APP_PORTS[1])?],
                     nodes: Vec::new(),
+                    up: false,
                 }
             }
             Err(error) => {
@@ -80,6 +89,9 @@ impl State {
                     .with_context(|| format!("cannot read {}", dir.join(MARKER).display()));
             }
         };
+        if !state.up {
+            state.leave_taken_ports(&mut ports)?;
+        }
         ports.used.extend(state.ports());
         let wanted = nodes.map_or(state.nodes.len().max(3), usize::from);
         while state.nodes.len() < wanted {
@@ -92,6 +104,40 @@ impl State {
         }
         state.save(dir)?;
         Ok(state)
+    }
+
+    /// Two demos that start at the same moment find the same ports free, and one of them fails. Nobody
+    /// knows its ports yet, so it takes others for those that are taken when it is started again.
+    fn leave_taken_ports(&mut self, ports: &mut Ports) -> anyhow::Result<()> {
+        ports.used.extend(self.ports());
+        let tcp = self.app_ports.iter_mut().chain([&mut self.front_port]);
+        let nodes = self.nodes.iter_mut();
+        let (of_nodes, udp): (Vec<_>, Vec<_>) = nodes
+            .map(|n| ([&mut n.http_port, &mut n.ops_port], &mut n.cluster_port))
+            .unzip();
+        for port in tcp.chain(of_nodes.into_iter().flatten()) {
+            if bind_tcp(*port).is_err() {
+                *port = ports.tcp(0)?;
+            }
+        }
+        for port in udp {
+            if bind_udp(*port).is_err() {
+                *port = ports.udp(0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that everything is up, so that the ports stay.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn keep_ports(&mut self, dir: &Path) -> anyhow::Result<()> {
+        if self.up {
+            return Ok(());
+        }
+        self.up = true;
+        self.save(dir)
     }
 
     /// Checks that the kept ports of the first `nodes` nodes, and the front's, are free.
@@ -231,6 +277,11 @@ fn bind_tcp(port: u16) -> std::io::Result<u16> {
     Ok(address.map_or(port, |address| address.port()))
 }
 
+fn bind_udp(port: u16) -> std::io::Result<u16> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+    Ok(socket.local_addr()?.port())
+}
+
 /// Finds free ports and never gives one twice.
 #[derive(Default)]
 struct Ports {
@@ -253,11 +304,7 @@ impl Ports {
     }
 
     fn udp(&mut self, wanted: u16) -> anyhow::Result<u16> {
-        self.find(wanted, |port| {
-            Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?
-                .local_addr()?
-                .port())
-        })
+        self.find(wanted, bind_udp)
     }
 
     /// `wanted` when it is free, else one that the system gives.
@@ -323,6 +370,36 @@ mod tests {
             error.contains(&port.to_string()) && error.contains("node1"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_demo_that_was_never_up_leaves_ports_that_others_took() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = load(dir.path(), None, true).unwrap();
+        let tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken = tcp.local_addr().unwrap().port();
+        first.nodes[1].http_port = taken;
+        first.nodes[2].cluster_port = udp.local_addr().unwrap().port();
+        first.save(dir.path()).unwrap();
+        let mut second = load(dir.path(), None, true).unwrap();
+        second.check_ports(3, true).unwrap();
+        assert_ne!(second.nodes[1].http_port, taken);
+        assert_ne!(second.nodes[2].cluster_port, first.nodes[2].cluster_port);
+        let mut ports = second.ports();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 3 + 3 * 3, "no port is given twice");
+
+        second.nodes[1].http_port = taken;
+        second.keep_ports(dir.path()).unwrap();
+        let kept = load(dir.path(), None, true).unwrap();
+        assert_eq!(kept, second, "people know the ports");
+        let without: String = std::fs::read_to_string(dir.path().join(MARKER))
+            .unwrap()
+            .replace(",\n  \"up\": true", "");
+        assert!(!without.contains("\"up\""), "{without}");
+        assert!(State::parse(&without).unwrap().up, "a folder of before");
     }
 
     #[test]

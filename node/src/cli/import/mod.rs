@@ -20,12 +20,16 @@ use super::table::{harmless, table};
 use super::words::count_of;
 use super::{Done, Failure, files, print, print_json};
 use judge::{Import, Outcome, Verdict};
+use properties::Looks;
 
 /// Largest file that is read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 /// Longest name and note shown in the table, in characters.
 const NAME_SHOWN: usize = 120;
 const NOTE_SHOWN: usize = 300;
+/// What is said of YAML.
+const YAML: &str = "is YAML, and only properties are read: write each value on a line with its whole name, \
+    such as cas.server.name=https://sso.example.org, into a .properties file, and import that";
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
@@ -46,7 +50,9 @@ pub(super) fn run(args: &ImportArgs) -> Done {
     if let Some(out) = &args.out {
         files::must_be_new(&[out], args.force)?;
     }
-    let import = judge::import(&read(&args.file)?)?;
+    let text = read(&args.file)?;
+    must_be_properties(&args.file, &text)?;
+    let import = judge::import(&text)?;
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
     let toml = import.toml(&harmless(&name));
     if let Some(out) = &args.out {
@@ -71,6 +77,21 @@ pub(super) fn run(args: &ImportArgs) -> Done {
         )
         .into()),
     }
+}
+
+/// Refuses what Java would read as properties that nobody meant.
+fn must_be_properties(path: &Path, text: &str) -> Done {
+    let shown = path.display();
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let named_yaml =
+        extension.is_some_and(|e| ["yml", "yaml"].iter().any(|y| e.eq_ignore_ascii_case(y)));
+    let error = match properties::looks(text) {
+        _ if named_yaml => anyhow::anyhow!("{shown} {YAML}"),
+        Looks::Yaml => anyhow::anyhow!("{shown} {YAML}"),
+        Looks::Nothing => anyhow::anyhow!("{shown} has no property: a line is NAME=VALUE"),
+        Looks::Properties => return Ok(()),
+    };
+    Err(error.into())
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

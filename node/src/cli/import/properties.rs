@@ -106,8 +106,43 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
+/// What a file seems to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looks {
+    Properties,
+    Yaml,
+    /// No name has a value.
+    Nothing,
+}
+
+/// What a text seems to be: Java reads any text as properties, also one in another format.
+pub(super) fn looks(text: &str) -> Looks {
+    let (mut heading, mut pair) = (false, false);
+    for (_, line) in logical_lines(text) {
+        let (name, separator, value) = halves(&line);
+        match separator {
+            Some('=') if !name.is_empty() => return Looks::Properties,
+            // Of YAML this is the name of what is indented below it.
+            Some(':') if value.is_empty() => heading = true,
+            _ => {}
+        }
+        pair |= !name.is_empty() && (separator.is_some() || !value.is_empty());
+    }
+    match (heading, pair) {
+        (true, _) => Looks::Yaml,
+        (false, true) => Looks::Properties,
+        (false, false) => Looks::Nothing,
+    }
+}
+
 /// Name and value of a logical line, unescaped.
 fn split(line: &str) -> (String, String) {
+    let (name, _, value) = halves(line);
+    (unescaped(name), unescaped(value))
+}
+
+/// Name, separator and value of a logical line as they are written; a blank separates, too.
+fn halves(line: &str) -> (&str, Option<char>, &str) {
     let mut escaped = false;
     let end = line.find(|c: char| {
         let ends = !escaped && matches!(c, '=' | ':' | ' ' | '\t' | '\u{c}');
@@ -119,8 +154,9 @@ fn split(line: &str) -> (String, String) {
         .unwrap_or((line, ""));
     let blanks = [' ', '\t', '\u{c}'];
     let rest = rest.trim_start_matches(blanks);
+    let separator = rest.chars().next().filter(|c| matches!(c, '=' | ':'));
     let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest);
-    (unescaped(name), unescaped(rest.trim_start_matches(blanks)))
+    (name, separator, rest.trim_start_matches(blanks))
 }
 
 fn unescaped(text: &str) -> String {

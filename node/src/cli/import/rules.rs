@@ -569,6 +569,20 @@ pub(super) const RULES: &[(&str, What)] = &[
         ),
     ),
     (
+        "cas.view.default-redirect-url",
+        What::Dropped(
+            "who signs in without an application sees the page that says so; there is no redirect",
+        ),
+    ),
+    (
+        "cas.view.authorized-services-on-successful-login",
+        What::Dropped("the page after a sign-in without an application lists none"),
+    ),
+    (
+        "cas.view.cas1.attribute-renderer-type",
+        What::Dropped("/validate tells the name alone, in two lines, and no attributes"),
+    ),
+    (
         "cas.view.*",
         What::Dropped("see [web]: title, logo, colour, templates"),
     ),

@@ -334,14 +334,30 @@ impl RegisteredService {
             && match &self.matcher {
                 Matcher::Pattern(pattern) => pattern.names_host(url),
                 Matcher::Literal { .. } => true,
-                // A beginning is a pattern with nothing but letters in it.
                 Matcher::Prefix { begins } => {
-                    let pattern = format!("\\Q{begins}\\E.*");
-                    Pattern::compile(&pattern, Extent::Full, true)
-                        .is_ok_and(|pattern| pattern.names_host(url))
+                    beginning(begins).is_some_and(|pattern| pattern.names_host(url))
                 }
             }
     }
+
+    /// Whether its applications are posted logouts at their service URLs, and some of these have a host
+    /// that it does not name: at a private address they are not told.
+    pub fn is_told_in_public_only(&self) -> bool {
+        self.logout_type == LogoutType::BackChannel
+            && self.logout_urls.is_empty()
+            && match &self.matcher {
+                Matcher::Pattern(pattern) => pattern.leaves_host_open(),
+                Matcher::Literal { .. } => false,
+                Matcher::Prefix { begins } => {
+                    beginning(begins).is_none_or(|pattern| pattern.leaves_host_open())
+                }
+            }
+    }
+}
+
+/// A beginning is a pattern with nothing but letters in it.
+fn beginning(begins: &str) -> Option<Pattern> {
+    Pattern::compile(&format!("\\Q{begins}\\E.*"), Extent::Full, true).ok()
 }
 
 /// Why a class of definitions is refused.

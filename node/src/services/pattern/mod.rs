@@ -238,6 +238,11 @@ impl Pattern {
         named::names_host(&self.superset, self.extent, url)
     }
 
+    /// Whether it covers http(s) URLs whose host it does not name.
+    pub fn leaves_host_open(&self) -> bool {
+        named::leaves_host_open(&self.superset, self.extent)
+    }
+
     /// The pattern as its author wrote it.
     pub fn as_str(&self) -> &str {
         &self.source

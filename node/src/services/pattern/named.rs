@@ -50,6 +50,37 @@ pub(super) fn names_host(pattern: &str, extent: Extent, url: &str) -> bool {
         })
 }
 
+/// Whether a pattern covers http(s) URLs of which it does not name the host: then at least one of its
+/// ways ends before the host does.
+pub(super) fn leaves_host_open(pattern: &str, extent: Extent) -> bool {
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .case_insensitive(true)
+        .build();
+    let Ok(hir) = parser.parse(pattern) else {
+        return true;
+    };
+    let whole = extent == Extent::Full;
+    let anchored = whole || hir.properties().look_set_prefix().contains(Look::Start);
+    !anchored
+        || ways(&hir)
+            .iter()
+            .any(|way| is_open(&way.begins, way.ends && whole))
+}
+
+/// Whether a text that begins so may be an http(s) URL with another host than what is written.
+fn is_open(begins: &str, ends: bool) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        match begins.strip_prefix(scheme) {
+            // The host ends with the text, or before it does.
+            Some(rest) => {
+                end_of_host(begins).is_none_or(|end| end == begins.len() && !ends)
+                    || (rest.starts_with('[') && !rest.contains(']'))
+            }
+            None => !ends && scheme.starts_with(begins),
+        }
+    })
+}
+
 /// Where the host of an http(s) URL ends; none where the authority is not just host and port.
 fn end_of_host(url: &str) -> Option<usize> {
     let start = url.find("://")? + 3;
@@ -218,6 +249,38 @@ mod tests {
         for pattern in [r"https://a\.edu/", r"(?m)^https://a\.edu/", r"^x|a\.edu/"] {
             assert!(!named(pattern, Extent::Part, "https://a.edu/"), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_leaves_the_host_open_is_told() {
+        for pattern in [
+            "^https?://.*",
+            "https://.*",
+            ".*",
+            r"^https://.*\.example\.edu/.*",
+            r"^https://a\.edu.*",
+            r"^https://a\.edu(/|.*)",
+            r"^https://(a\.edu/|[^/]+/).*",
+            r"^https?://\[fd00:.*",
+            r"^(http|imap)s?://.*",
+            r"https://10\..*",
+        ] {
+            assert!(leaves_host_open(pattern, Extent::Full), "{pattern}");
+        }
+        for pattern in [
+            r"^https://a\.edu/.*",
+            r"https://a\.edu",
+            r"^https?://a\.edu(:\d+)?(/.*)?$",
+            r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/.*)?$",
+            r"^(https|imaps)://a\.edu[/?].*",
+            r"^imaps://.*",
+            "^app://.*",
+        ] {
+            assert!(!leaves_host_open(pattern, Extent::Full), "{pattern}");
+        }
+        assert!(leaves_host_open(r"https://a\.edu/", Extent::Part));
+        assert!(!leaves_host_open(r"^https://a\.edu/", Extent::Part));
+        assert!(leaves_host_open(r"^https://a\.edu", Extent::Part));
     }
 
     #[test]

@@ -391,3 +391,37 @@ async fn the_root_leads_to_the_form_with_everything_that_was_asked() {
         assert_eq!(answer.header("location"), location, "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_counts_by_being_there_may_be_given_twice() {
+    let cluster = Cluster::one().await;
+    let router = &cluster.nodes[0].router;
+    let mut browser = Browser::new();
+    let service = "service=https://portal.example.edu/";
+    for (query, status) in [
+        (format!("{service}&gateway=a&gateway=b"), 302),
+        (format!("{service}&renew&renew"), 200),
+        ("locale=de&locale=fr".to_owned(), 200),
+        (format!("{service}&TARGET=a&TARGET=b"), 200),
+        (format!("{service}&{service}"), 400),
+        (format!("{service}&method=GET&method=GET"), 400),
+        ("x&".repeat(129), 400),
+    ] {
+        let answer = browser.get(router, &format!("/cas/login?{query}")).await;
+        assert_eq!(answer.status, status, "{query}");
+    }
+    let format = "/cas/proxy?pgt=PGT-1&targetService=x&format=JSON&format=JSON";
+    let proxy = browser.get(router, format).await;
+    assert!(proxy.body.contains("<cas:proxyFailure"), "{}", proxy.body);
+    let validation = "ticket=ST-1&format=JSON&format=JSON";
+    let path = format!("/cas/serviceValidate?{service}&{validation}");
+    let refused = browser.get(router, &path).await;
+    assert!(refused.body.contains("INVALID_REQUEST"), "{}", refused.body);
+
+    browser.sign_in(router, "/cas/login").await;
+    let ended = browser
+        .get(router, &format!("/cas/logout?{service}&{service}"))
+        .await;
+    assert_eq!(ended.status, 200);
+    assert!(ended.body.contains("You are signed out"), "{}", ended.body);
+}

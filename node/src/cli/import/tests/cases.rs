@@ -456,6 +456,24 @@ pub(super) const CASES: &[(&str, &str, bool, &str)] = &[
         "ops.listen",
     ),
     (
+        "cas.view.default-redirect-url=https://a.example.org/",
+        "not supported",
+        false,
+        "no redirect",
+    ),
+    (
+        "cas.view.cas1.attribute-renderer-type=VALUES_PER_LINE",
+        "not supported",
+        false,
+        "the name alone",
+    ),
+    (
+        "cas.view.authorized-services-on-successful-login=true",
+        "not supported",
+        false,
+        "lists none",
+    ),
+    (
         "cas.theme.default-theme-name=x",
         "not supported",
         false,

@@ -189,6 +189,21 @@ fn the_exit_code_says_whether_something_must_be_looked_at() {
             .unwrap()
             .contains("127.0.0.1:8443")
     );
+    std::fs::write(at("cas.yml"), HOUSE).unwrap();
+    std::fs::write(at("yaml"), "cas:\n  server:\n    name: https://a\n").unwrap();
+    std::fs::write(at("at"), "@@\n").unwrap();
+    for (wrong, says) in [
+        ("cas.yml", "is YAML"),
+        ("yaml", "is YAML"),
+        ("at", "has no property"),
+    ] {
+        let failed = run_import(&[&at(wrong), "--out", &at("new.toml")]).unwrap_err();
+        assert!(
+            matches!(&failed, Failure::Failed(error) if error.to_string().contains(says)),
+            "{failed:?}"
+        );
+        assert!(!dir.path().join("new.toml").exists());
+    }
     for wrong in [at("none"), at("huge")] {
         assert!(run_import(&[&wrong]).is_err());
     }

@@ -1,6 +1,6 @@
 //! How a file of properties is read: lines, placeholders, lengths of time.
 
-use super::super::properties::{self, Placeholders, parse};
+use super::super::properties::{self, Looks, Placeholders, parse};
 use super::super::values;
 
 fn parsed(text: &str) -> Vec<(String, String)> {
@@ -42,6 +42,25 @@ fn properties_are_read_as_java_does() {
     assert_eq!(parsed("=x\n\\\n:"), vec![]);
     assert_eq!(properties::text_of(b"a=\xfc"), "a=\u{fc}");
     assert_eq!(properties::text_of("a=\u{fc}".as_bytes()), "a=\u{fc}");
+}
+
+#[test]
+fn what_is_no_file_of_properties_is_seen() {
+    for (text, expected) in [
+        ("a=b", Looks::Properties),
+        ("a = b\nc:\n", Looks::Properties),
+        ("a: b", Looks::Properties),
+        ("a b", Looks::Properties),
+        ("a=", Looks::Properties),
+        ("cas:\n  server:\n    name: https://a?b=c\n", Looks::Yaml),
+        ("---\n# x\ncas: \n  - a=b\n", Looks::Yaml),
+        ("", Looks::Nothing),
+        ("# a=b\n", Looks::Nothing),
+        ("@@", Looks::Nothing),
+        ("=x\n", Looks::Nothing),
+    ] {
+        assert_eq!(properties::looks(text), expected, "{text:?}");
+    }
 }
 
 #[test]
