@@ -120,9 +120,14 @@ impl Rules {
         };
         if ended > session.out_began {
             let door = self.after_out.entry((id, call.at.clone())).or_default();
+            // Whether a sign-out that nobody got an answer to was done is told by a refusal, but not by one in a
+            // fault: a node that lost everybody while it filled itself begins alone and knows no session.
+            let tells = ended > session.out_acknowledged
+                || self.facts.windows.at(ended, self.bounds.healed).is_none();
             match call.out {
                 Out::Ok(_) => door.ticket = door.ticket.max(Some((call.began, number))),
-                _ => door.refused = door.refused.min((ended, number)),
+                _ if tells => door.refused = door.refused.min((ended, number)),
+                _ => {}
             }
         }
         // What nobody may know yet, or must have forgotten, and was asked all the same.

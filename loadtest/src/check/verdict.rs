@@ -185,6 +185,9 @@ impl Verdict {
             let says = format!("B4: {faulty} live tickets refused in faults, allowed are {most}");
             self.failures.push(says);
         }
+        if self.operations() == 0 {
+            self.failures.push("no call was written down".to_owned());
+        }
         self.passed = self.failures.is_empty();
     }
 

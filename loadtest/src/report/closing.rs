@@ -1,7 +1,7 @@
 //! The last lines of a run on a terminal: what was compared, what was too slow, and how the run ended.
 //!
-//! Promises: the same for every command; a run that was interrupted, or whose load did not keep its rate, never
-//! ends as one that did. Does not: explain; that is above it.
+//! Promises: the same for every command; a run that was interrupted never ends as one that was not, and a load that
+//! did not keep its rate is told before the end. Does not: explain; that is above it.
 
 use std::fmt::Write as _;
 

@@ -216,6 +216,15 @@ fn a_fault_excuses_what_it_can_have_caused_and_no_more() {
     let knew = issue(2, "n2", 2 * second + 500_000, "fail:form");
     let back = check_by_hand(&[LOGIN, begin, &out, &knew, &cut_off, end]);
     assert_eq!(back.broken_times(Rule::S4), 1, "{}", back.text());
+    // Whether a sign-out without an answer was done, a refusal in a fault does not tell: the node may have begun
+    // alone, without any session. One without a fault does.
+    let unanswered = out.replace(r#""t1":2001000,"out":"ok""#, r#""out":"unknown""#);
+    assert_ne!(unanswered, out);
+    let lines = [LOGIN, begin, &unanswered, &knew, &cut_off, end];
+    let cold = check_by_hand(&lines);
+    assert!(cold.passed, "{}", cold.text());
+    let told = check_by_hand(&[LOGIN, &unanswered, &knew, &cut_off]);
+    assert_eq!(told.broken_times(Rule::S4), 1, "{}", told.text());
     // A ticket refused in a fault is counted with it, and bounded apart.
     let ticket = issue(2, "n1", 2 * second, "ok:t3");
     let refused = r#""proc":4,"node":"n2","f":"validate","in":{"ticket":"t3","service":"x"},"t0":2100000,"t1":2200000,"out":"fail:INVALID_TICKET""#;

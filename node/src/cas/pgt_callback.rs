@@ -70,7 +70,7 @@ impl Visitor<'_> {
         if let Err(refused) = permit(registered, proxies, url) {
             tracing::warn!(
                 service = registered.id,
-                callback = host_of(url),
+                callback = %host_of(url),
                 "no proxy-granting ticket: {refused}"
             );
             not_created(&refused.to_string());
@@ -185,14 +185,19 @@ fn with_ids(url: &str, iou: &str, id: &str) -> String {
     format!("{bare}{joint}pgtIou={iou}&pgtId={id}")
 }
 
-/// What of a callback may stand in logs: where it leads, without path and query.
-fn host_of(url: &str) -> &str {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let rest = url.get(start..).unwrap_or_default();
+/// What of a callback may stand in logs: where it leads, without user name, password, path and query.
+fn host_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let end = rest
         .find(|c: char| matches!(c, '/' | '?' | '#' | '\\') || c.is_control())
-        .map_or(url.len(), |at| start + at);
-    url.get(..end).unwrap_or_default()
+        .unwrap_or(rest.len());
+    let authority = rest.get(..end).unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if scheme.is_empty() {
+        host.to_owned()
+    } else {
+        format!("{scheme}://{host}")
+    }
 }
 
 #[cfg(test)]
@@ -204,6 +209,8 @@ mod tests {
         assert_eq!(host_of("https://a.edu/x?pgt=1"), "https://a.edu");
         assert_eq!(host_of("https://a.edu"), "https://a.edu");
         assert_eq!(host_of("nonsense/x"), "nonsense");
+        assert_eq!(host_of("https://u:secret@a.edu/x"), "https://a.edu");
+        assert_eq!(host_of("u:secret@a.edu/x"), "a.edu");
         assert_eq!(host_of("https://a.edu\r\nX: y"), "https://a.edu");
     }
 
